@@ -1,0 +1,3 @@
+module sbarbiter/internal/tools
+
+go 1.26
