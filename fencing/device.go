@@ -1,0 +1,237 @@
+package fencing
+
+import (
+	"fmt"
+	"slices"
+
+	"sbarbiter/internal/boottime"
+)
+
+// phase is where a device stands within its level.
+type phase uint8
+
+const (
+	phaseIdle      phase = iota // its level is not tried yet
+	phaseFirstRead              // looking for "on" before it is switched off
+	phaseOff                    // off is to be sent, or under way
+	phasePoll                   // reading until it says off
+	phaseDone                   // reads off
+	phaseFailed
+	phaseLeft // another device of its level failed
+)
+
+type callKind uint8
+
+const (
+	callNone callKind = iota
+	callRead
+	callOff
+)
+
+// device is one fence device during one shot.
+type device struct {
+	name   DeviceName
+	level  int
+	limits Limits
+	onSeen bool // read as on, before the shot or in it
+
+	phase    phase
+	waiting  bool             // a call is under way
+	call     Call             // the last one
+	wake     boottime.Instant // no call before it
+	settle   boottime.Instant // off was accepted: wait until then for its effect; zero if not
+	end      boottime.Instant // of all attempts
+	offs     int
+	accepted int
+	power    Power // last known
+	err      error // of the last call that failed
+	failure  string
+	story    []Note
+}
+
+func newDevice(name DeviceName, level int, spec Spec) *device {
+	d := &device{name: name, level: level, limits: spec.limits(name)}
+	d.onSeen = slices.ContainsFunc(spec.Before, func(r Reading) bool {
+		return r.Device == name && r.Power == PowerOn
+	})
+	if d.onSeen {
+		d.note(0, "on before")
+	}
+	if slices.Contains(spec.Contradicted, name) {
+		d.phase = phaseFailed
+		d.failure = fmt.Sprintf("it said off while %s was alive; check that it belongs to that node", spec.Target)
+	}
+	return d
+}
+
+// begin makes the device take part, once.
+func (d *device) begin(now boottime.Instant) {
+	if d.phase != phaseIdle {
+		return
+	}
+	d.end = now.Add(d.limits.Total)
+	d.wake = now
+	d.phase = phaseFirstRead
+	if d.onSeen {
+		d.phase = phaseOff // the reading that proof needs is there: lose no time
+	}
+}
+
+// due returns the call that is to be made now and takes it for made.
+func (d *device) due(now boottime.Instant) callKind {
+	if d.waiting || now < d.wake {
+		return callNone
+	}
+	switch d.phase {
+	case phaseFirstRead, phasePoll:
+		d.waiting = true
+		return callRead
+	case phaseOff:
+		d.waiting = true
+		d.offs++
+		return callOff
+	case phaseIdle, phaseDone, phaseFailed, phaseLeft:
+	}
+	return callNone
+}
+
+func (d *device) readDone(now boottime.Instant, p Power, err error) {
+	d.waiting = false
+	d.record(now, p, err)
+	switch {
+	case Permanent(err):
+		d.fail(now, err.Error())
+	case d.phase == phaseFirstRead:
+		// Also when it reads off: the command costs nothing, and a reading may be
+		// stale.
+		d.phase = phaseOff
+	case p == PowerOff:
+		d.phase = phaseDone
+	case !d.settle.IsZero() && now < d.settle:
+		d.wake = now.Add(d.limits.Poll)
+	case d.offs < d.limits.Attempts:
+		d.phase = phaseOff
+		d.wake = now.Add(d.limits.Retry)
+	default:
+		d.fail(now, d.whyNot())
+	}
+}
+
+func (d *device) offDone(now boottime.Instant, err error) {
+	d.waiting = false
+	d.settle = 0
+	if Permanent(err) {
+		d.err = err
+		d.note(now, "off refused")
+		d.fail(now, err.Error())
+		return
+	}
+	// The command may have been carried out though its answer was lost, so a
+	// status follows in any case.
+	d.phase = phasePoll
+	d.wake = now
+	if err != nil {
+		d.err = err
+		d.note(now, fmt.Sprintf("off failed (%v)", err))
+		return
+	}
+	d.accepted++
+	d.settle = now.Add(d.limits.Settle)
+	d.note(now, "off accepted")
+}
+
+// record notes a reading, but not the tenth "still on" in a row.
+func (d *device) record(now boottime.Instant, p Power, err error) {
+	if err != nil {
+		if d.err == nil || d.err.Error() != err.Error() {
+			d.note(now, fmt.Sprintf("status failed (%v)", err))
+		}
+		d.err = err
+		return
+	}
+	d.err = nil
+	if p != d.power || p == PowerOff {
+		d.note(now, "read "+p.String())
+	}
+	d.power = p
+	d.onSeen = d.onSeen || p == PowerOn
+}
+
+func (d *device) whyNot() string {
+	switch {
+	case d.err != nil:
+		return fmt.Sprintf("off was sent %s, then no reading: %v", times(d.offs), d.err)
+	case d.accepted > 0:
+		return fmt.Sprintf("off was accepted %s, and it still reads %s", times(d.accepted), d.power)
+	}
+	return fmt.Sprintf("off was sent %s and not accepted; it reads %s", times(d.offs), d.power)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func (d *device) checkTotal(now boottime.Instant) {
+	switch d.phase {
+	case phaseFirstRead, phaseOff, phasePoll:
+		if now >= d.end {
+			d.fail(now, fmt.Sprintf("gave up after %v: %s", d.limits.Total, d.whyNot()))
+		}
+	case phaseIdle, phaseDone, phaseFailed, phaseLeft:
+	}
+}
+
+func (d *device) fail(now boottime.Instant, why string) {
+	d.phase = phaseFailed
+	d.waiting = false
+	d.failure = why
+	d.note(now, "given up")
+}
+
+// leave drops a device whose level has failed through another one.
+func (d *device) leave() {
+	switch d.phase {
+	case phaseFirstRead, phaseOff, phasePoll:
+		d.phase = phaseLeft
+		d.failure = "left, because another device of its level failed"
+	case phaseIdle, phaseDone, phaseFailed, phaseLeft:
+	}
+	d.waiting = false
+}
+
+// wakeUp returns when the device wants its next step, if it waits for time.
+func (d *device) wakeUp() (boottime.Instant, bool) {
+	switch d.phase {
+	case phaseFirstRead, phaseOff, phasePoll:
+		if d.waiting {
+			return d.end, true
+		}
+		return min(d.wake, d.end), true
+	case phaseIdle, phaseDone, phaseFailed, phaseLeft:
+	}
+	return 0, false
+}
+
+func (d *device) outcome(proven bool) Outcome {
+	o := Outcome{
+		Device: d.name, Level: d.level,
+		Tried:   d.phase != phaseIdle && (d.call != 0),
+		Off:     d.phase == phaseDone,
+		Failure: d.failure, Story: d.story,
+	}
+	switch {
+	case o.Failure != "" || proven:
+	case o.Off && !d.onSeen:
+		o.Failure = "it reads off but was never seen on"
+	case o.Tried && !o.Off:
+		o.Failure = "unfinished when the shot ended: " + d.whyNot()
+	}
+	return o
+}
+
+func (d *device) note(at boottime.Instant, text string) {
+	d.story = append(d.story, Note{At: at, Text: text})
+}
