@@ -1,0 +1,261 @@
+package arbiter
+
+// acquire answers a node that asks for a group. The first rule that fits
+// decides.
+func (a *applying) acquire(c *Cluster, n *Node, cmd Acquire) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	v := a.judge(c, n, g, cmd)
+	a.record(c, cmd.Group, cmd.Caller.Node, "acquire", v)
+	return v
+}
+
+func (a *applying) judge(c *Cluster, n *Node, g *Group, cmd Acquire) Verdict {
+	if v := c.ready(cmd.Caller); v != nil {
+		return *v
+	}
+	if v := a.again(c, g, cmd); v != nil {
+		return *v
+	}
+	if v := c.admit(n, cmd.Group, cmd.Caller.Node, &cmd.Evidence); v != nil {
+		return *v
+	}
+	if v := c.underMandate(g, cmd); v != nil {
+		return *v
+	}
+	if g.Lease == nil && c.graded(cmd.Group, cmd.Caller.Node) {
+		if v := c.yields(g, cmd); v != nil {
+			return *v
+		}
+		return c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
+	}
+	return a.takeover(c, g, cmd)
+}
+
+// ready refuses everything that a witness without the whole story must not
+// decide.
+func (c *Cluster) ready(caller Caller) *Verdict {
+	if c.Learning {
+		return refused(WitnessLearning, "this witness is learning what the nodes know; it grants nothing before both have reported")
+	}
+	if caller.Floor > c.Epoch {
+		return refused(WitnessBehind, "%s has seen epoch %d, this witness knows none above %d", caller.Node, caller.Floor, c.Epoch)
+	}
+	return nil
+}
+
+// again answers a holder that asks for what it holds: the same epoch, unless a
+// shot at it may be on its way.
+func (a *applying) again(c *Cluster, g *Group, cmd Acquire) *Verdict {
+	l := g.Lease
+	if l == nil || l.Holder != cmd.Caller.Node || l.Boot != cmd.Caller.Boot {
+		return nil
+	}
+	if c.shotAt(l.Holder) {
+		return refused(MandateBegun, "a shot at %s has begun; it gets nothing before that is over", l.Holder)
+	}
+	if v := c.excluded(g, cmd.Group, l.Holder, &cmd.Evidence); v != nil {
+		return v
+	}
+	c.voidOpen(l.Holder)
+	l.Watchdog = cmd.Evidence.Watchdog
+	return &Verdict{
+		Kind: Granted, Holder: l.Holder, Epoch: l.Epoch, Basis: l.Basis,
+		Sentence: sentence("%s holds %s under epoch %d and may go on", l.Holder, cmd.Group, l.Epoch),
+	}
+}
+
+// admit applies the rules about the caller itself: what an operator has said of
+// it, its copy of the data, and what it reaches. Every grant passes here.
+func (c *Cluster) admit(n *Node, id GroupID, node NodeID, ev *Evidence) *Verdict {
+	g, def := c.Groups[id], c.Definition.Groups[id]
+	switch {
+	case n.Twins:
+		return refused(TwinIdentity, "two machines use the identity of %s; switch one off and declare the cluster again with sbctl cluster add", node)
+	case c.Maintenance:
+		return refused(InMaintenance, "cluster %s is in maintenance; sbctl maintenance off ends it", c.Definition.Cluster)
+	case n.Standby:
+		return refused(InStandby, "%s is in standby; sbctl unstandby %s ends it", node, node)
+	case def.Manual && (g.Order == nil || g.Order.To != node):
+		return refused(ManualMode, "group %s is started by an operator only; sbctl switchover %s --to %s does it", id, id, node)
+	}
+	if v := c.excluded(g, id, node, ev); v != nil {
+		return v
+	}
+	if def.DRBD && !g.Begun && !ev.InStep() {
+		return refused(NeverInStep, "group %s was never granted, so its first holder needs both copies connected and UpToDate; let DRBD finish its first sync", id)
+	}
+	return isolated(def, node, ev)
+}
+
+// excluded applies the rules about the caller's copy.
+func (c *Cluster) excluded(g *Group, id GroupID, node NodeID, ev *Evidence) *Verdict {
+	if !c.Definition.Groups[id].DRBD {
+		return nil
+	}
+	if e, ok := g.Excluded[node]; ok {
+		return refused(IsExcluded, "%s's copy of %s is stale (exclusion %s, obtained by %s under epoch %d); it must resynchronise first",
+			node, id, e.Number, e.By, e.Epoch)
+	}
+	if ev.OwnWord != 0 {
+		return refused(IsExcluded, "%s has recorded itself that its copy of %s is stale; it must resynchronise first", node, id)
+	}
+	if !ev.OwnUsable() {
+		return refused(DiskUnusable, "%s's copy of %s is not UpToDate or Consistent on every volume", node, id)
+	}
+	return nil
+}
+
+func isolated(def GroupDefinition, node NodeID, ev *Evidence) *Verdict {
+	if !ev.Isolated() {
+		return nil
+	}
+	if def.PromoteWhenPeerGone && (!ev.HearsPeer || ev.PeerReaches <= ev.References) {
+		return nil
+	}
+	return refused(IsIsolated, "%s reaches %d of the %d reference addresses it needs", node, ev.References, ev.Needed)
+}
+
+// underMandate answers while a node of the cluster may be shot.
+func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
+	m := c.Mandate
+	if m == nil {
+		return nil
+	}
+	mine := m.Executor == cmd.Caller.Node && m.Group == cmd.Group
+	switch {
+	case mine && m.Phase == Open:
+		return &Verdict{
+			Kind: FenceFirst, Mandate: m.ID, Holder: m.Target, Epoch: epochOf(g.Lease),
+			Sentence: sentence("mandate %d: %s may shoot %s", m.ID, m.Executor, m.Target),
+		}
+	case m.Phase == Settled && m.Target != cmd.Caller.Node && (g.Lease == nil):
+		return nil
+	}
+	return refused(MandateUnderWay, "mandate %d against %s is %s; ask again when it is over", m.ID, m.Target, m.Phase)
+}
+
+// graded reports whether the last holder is proven gone as well as the operator
+// demands.
+func (c *Cluster) graded(id GroupID, caller NodeID) bool {
+	g := c.Groups[id]
+	return g.Last.Cause == ByNothing || g.Last.Holder == caller || g.Last.Grade >= c.Definition.Groups[id].MinimumGrade
+}
+
+// yields refuses a free group to the node that should not have it.
+func (c *Cluster) yields(g *Group, cmd Acquire) *Verdict {
+	node, j := cmd.Caller.Node, cmd.Judgement
+	switch {
+	case g.Order != nil && g.Order.To != node:
+		return refused(SwitchUnderWay, "%s is being moved to %s", cmd.Group, g.Order.To)
+	case g.Order != nil:
+		return nil
+	case j.Gate:
+		return refused(GateClosed, "the other node has not been heard since the cluster started; it is waited for a little longer")
+	case j.Peer != nil && c.better(cmd.Group, node, &cmd.Evidence, j.Peer):
+		return refused(PeerPreferred, "%s is the better place for %s", c.Definition.Peer(node), cmd.Group)
+	}
+	return nil
+}
+
+// better reports whether the peer, which wants the group as well, goes first:
+// not isolated, then able to start it, then newest data, then preferred, then
+// last holder.
+func (c *Cluster) better(id GroupID, node NodeID, own, peer *Evidence) bool {
+	g, def, other := c.Groups[id], c.Definition.Groups[id], c.Definition.Peer(node)
+	if v := c.admit(c.Nodes[other], id, other, peer); v != nil {
+		return false
+	}
+	if a, b := g.Failed[node] != "", g.Failed[other] != ""; a != b {
+		return a
+	}
+	if a, b := own.OwnUpToDate(), peer.OwnUpToDate(); def.DRBD && a != b {
+		return b
+	}
+	if def.Preferred != "" {
+		return def.Preferred == other
+	}
+	return g.Last.Holder == other
+}
+
+// takeover answers for a group that is held, or whose last holder is not proven
+// gone well enough.
+func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
+	j, target := cmd.Judgement, holderOf(g)
+	if target == cmd.Caller.Node || j.Epoch != epochOf(g.Lease) {
+		return refuse(HeldByPeer, "%s changed hands a moment ago; ask again", cmd.Group)
+	}
+	switch {
+	case g.Lease != nil && !j.Suspected && !j.Expired:
+		return held(g.Lease, cmd.Group, "and was heard a moment ago")
+	case g.Lease != nil && !j.Expired && cmd.Evidence.HearsPeer:
+		return held(g.Lease, cmd.Group, "and the caller hears it, though this witness does not")
+	case j.Delay:
+		return refuse(TakeoverDelayed, "%s is taken over only after its takeover delay", cmd.Group)
+	}
+	if v := c.outlived(g, cmd); v != nil {
+		return *v
+	}
+	if c.Definition.Stonith && !j.Backoff && c.Mandate == nil {
+		return c.mandate(cmd, target)
+	}
+	return c.stuck(g, cmd, target)
+}
+
+// outlived grants a group whose lease and watchdog have run out (E2).
+func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
+	l, def := g.Lease, c.Definition
+	if l == nil || !def.Watchdog || !cmd.Judgement.Expired || c.Mandate != nil {
+		return nil
+	}
+	switch {
+	case def.Stonith && l.Unshot == "":
+		return nil // power is surer than a clock: it is tried first
+	case !l.Watchdog.Armed || !l.Watchdog.Hardware && !def.AcceptPauseRisk:
+		return nil
+	case cmd.Evidence.Promising || def.Groups[cmd.Group].MinimumGrade > E2:
+		return nil
+	}
+	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}
+	c.end(g, e)
+	g.Clock = &e
+	v := c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
+	return &v
+}
+
+// stuck says what a group that cannot be taken over is waiting for.
+func (c *Cluster) stuck(g *Group, cmd Acquire, target NodeID) Verdict {
+	confirm := sentence("once you have seen that %s is off, type: sbctl fence confirm %s", target, target)
+	switch {
+	case g.Lease == nil:
+		return refuse(GradeTooLow, "the end of %s's lease is proven at %s, %s demands %s; %s",
+			target, g.Last.Grade, cmd.Group, c.Definition.Groups[cmd.Group].MinimumGrade, confirm)
+	case g.Lease.Unshot != "":
+		return held(g.Lease, cmd.Group, sentence("is silent and could not be shot: %s; %s", g.Lease.Unshot, confirm))
+	case cmd.Judgement.Expired:
+		return held(g.Lease, cmd.Group, "is silent and nothing proves it dead; "+confirm)
+	}
+	return held(g.Lease, cmd.Group, "is silent; its lease still runs")
+}
+
+func held(l *Lease, id GroupID, what string) Verdict {
+	v := refuse(HeldByPeer, "%s holds %s under epoch %d %s", l.Holder, id, l.Epoch, what)
+	v.Holder, v.Epoch = l.Holder, l.Epoch
+	return v
+}
+
+func holderOf(g *Group) NodeID {
+	if g.Lease != nil {
+		return g.Lease.Holder
+	}
+	return g.Last.Holder
+}
+
+func epochOf(l *Lease) Epoch {
+	if l == nil {
+		return 0
+	}
+	return l.Epoch
+}

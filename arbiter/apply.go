@@ -1,0 +1,147 @@
+package arbiter
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Apply carries out one committed command. index is its place in the log.
+func (s *State) Apply(index uint64, e Entry) Outcome {
+	s.Version.Index = index
+	a := &applying{state: s, index: index, entry: e}
+	v := a.dispatch()
+	return Outcome{Verdict: v, Records: a.records}
+}
+
+// applying is one run of Apply.
+type applying struct {
+	state   *State
+	index   uint64
+	entry   Entry
+	records []Record
+}
+
+func (a *applying) dispatch() Verdict {
+	switch cmd := a.entry.Command.(type) {
+	case Lead:
+		a.state.Version.Starts++
+		a.state.Version.Nonce = cmd.Nonce
+		return done("leadership %d of incarnation %d begins", a.state.Version.Starts, a.state.Version.Incarnation)
+	case Renounce:
+		return a.renounce(cmd)
+	case Define:
+		return a.define(cmd)
+	case NodeUp:
+		return a.nodeUp(cmd)
+	case Acquire:
+		return a.request(cmd.Caller, func(c *Cluster, n *Node) Verdict { return a.acquire(c, n, cmd) })
+	case Started:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.started(c, cmd) })
+	case Release:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.release(c, cmd) })
+	case Exclude:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.exclude(c, cmd) })
+	case OwnWord:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.ownWord(c, cmd) })
+	case Readmit:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.readmit(c, cmd) })
+	case Begin:
+		return a.request(cmd.Caller, func(c *Cluster, n *Node) Verdict { return a.begin(c, n, cmd) })
+	case ReportFence:
+		return a.request(cmd.Caller, func(c *Cluster, n *Node) Verdict { return a.reportFence(c, n, cmd) })
+	case EndMandate:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.endMandate(c, cmd) })
+	case Order:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.order(c, cmd) })
+	case Standby:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.standby(c, cmd) })
+	case Maintenance:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.maintenance(c, cmd) })
+	case Confirm:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.confirm(c, cmd) })
+	}
+	panic(fmt.Sprintf("arbiter: unknown command %T", a.entry.Command))
+}
+
+// request runs a node's command once: a repetition is answered from memory.
+func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verdict {
+	c, n, v := a.identify(caller)
+	if v != nil {
+		return *v
+	}
+	for _, kept := range n.Answers {
+		if caller.Request != 0 && kept.Request == caller.Request {
+			again := kept.Verdict
+			again.Repeated = true
+			return again
+		}
+	}
+	out := do(c, n)
+	if caller.Request != 0 {
+		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, out}), keptAnswers)
+	}
+	return out
+}
+
+// identify finds the life behind a request; messages of earlier lives are
+// refused whatever they ask.
+func (a *applying) identify(caller Caller) (*Cluster, *Node, *Verdict) {
+	no := func(v Verdict) (*Cluster, *Node, *Verdict) { return nil, nil, &v }
+	c, ok := a.state.Clusters[caller.Cluster]
+	if !ok {
+		return no(unknownCluster(caller.Cluster))
+	}
+	n, ok := c.Nodes[caller.Node]
+	switch {
+	case !ok:
+		return no(refuse(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s",
+			caller.Cluster, caller.Node, c.Definition.Nodes[0], c.Definition.Nodes[1]))
+	case slices.Contains(n.Superseded, caller.Boot):
+		return no(refuse(StaleBoot, "%s has started anew since boot %s", caller.Node, caller.Boot))
+	case n.Boot != caller.Boot || n.Incarnation < caller.Incarnation:
+		return no(refuse(NotIntroduced, "%s has not reported under boot %s, agent start %d", caller.Node, caller.Boot, caller.Incarnation))
+	case n.Incarnation > caller.Incarnation:
+		return no(refuse(StaleAgent, "the agent on %s has been restarted since start %d", caller.Node, caller.Incarnation))
+	}
+	return c, n, nil
+}
+
+func (a *applying) operate(id ClusterID, do func(*Cluster) Verdict) Verdict {
+	c, ok := a.state.Clusters[id]
+	if !ok {
+		return unknownCluster(id)
+	}
+	return do(c)
+}
+
+func unknownCluster(id ClusterID) Verdict {
+	return refuse(UnknownCluster, "this witness does not know cluster %s; declare it with sbctl cluster add", id)
+}
+
+func unknownGroup(c *Cluster, id GroupID) Verdict {
+	return refuse(UnknownGroup, "cluster %s has no group %s", c.Definition.Cluster, id)
+}
+
+// record writes a decision into the audit log.
+func (a *applying) record(c *Cluster, group GroupID, node NodeID, what string, v Verdict) {
+	inputs, err := json.Marshal(a.entry.Command)
+	if err != nil {
+		panic("arbiter: encode a command that came out of the log: " + err.Error())
+	}
+	r := Record{
+		Index: a.index, At: a.entry.At, Cluster: string(c.Definition.Cluster), Group: group, Node: node,
+		What: what, Reason: v.Reason, Sentence: v.Sentence, Epoch: v.Epoch, Inputs: string(inputs),
+	}
+	a.records = append(a.records, r)
+	c.Audit = lastOf(append(c.Audit, r), keptRecords)
+}
+
+// lastOf returns the last n elements of s, in storage that does not keep the
+// earlier ones alive.
+func lastOf[T any](s []T, n int) []T {
+	if len(s) <= n {
+		return s
+	}
+	return append([]T(nil), s[len(s)-n:]...)
+}

@@ -1,0 +1,119 @@
+package arbiter
+
+// exclude records that the copy of the caller's peer is stale, so that the
+// caller may acknowledge writes alone.
+func (a *applying) exclude(c *Cluster, cmd Exclude) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	v := a.mayExclude(c, g, cmd)
+	if v == nil {
+		d := c.exclusion(g, cmd, a.state.Version.Incarnation)
+		v = &d
+	}
+	a.record(c, cmd.Group, cmd.Caller.Node, "exclude", *v)
+	return *v
+}
+
+func (a *applying) mayExclude(c *Cluster, g *Group, cmd Exclude) *Verdict {
+	node := cmd.Caller.Node
+	peer := c.Definition.Peer(node)
+	switch {
+	case !c.Definition.Groups[cmd.Group].DRBD:
+		return refused(NoDRBD, "group %s has no DRBD resource, so nobody's copy of it can be stale", cmd.Group)
+	case c.Learning:
+		return refused(WitnessLearning, "this witness is learning what the nodes know")
+	case g.Lease != nil && g.Lease.Holder == peer:
+		return refused(GrantedToPeer, "%s was granted %s under epoch %d", peer, cmd.Group, g.Lease.Epoch)
+	case c.shotAt(node):
+		return refused(MandateBegun, "a shot at %s has begun", node)
+	case !holds(g, cmd.Caller, cmd.Epoch):
+		return refused(NotHolder, "%s does not hold %s under epoch %d", node, cmd.Group, cmd.Epoch)
+	case !cmd.Judgement.InTime || cmd.Judgement.Epoch != cmd.Epoch:
+		return refused(RenewFirst, "%s has not renewed %s in time; renew first, then exclude", node, cmd.Group)
+	}
+	return c.mayExcludeCopy(g, cmd)
+}
+
+func (c *Cluster) mayExcludeCopy(g *Group, cmd Exclude) *Verdict {
+	node := cmd.Caller.Node
+	if _, ok := g.Excluded[node]; ok || cmd.Evidence.OwnWord != 0 {
+		return refused(LastCopy, "%s's own copy of %s is excluded; the last copy that is not cannot be excluded as well", node, cmd.Group)
+	}
+	fit := cmd.Evidence.OwnUpToDate()
+	if cmd.Promoting && !g.Lease.Started {
+		fit = cmd.Evidence.OwnUsable()
+	}
+	if !fit {
+		return refused(DiskUnusable, "%s's own copy of %s is not UpToDate on every volume, so it cannot go on alone", node, cmd.Group)
+	}
+	return nil
+}
+
+func (c *Cluster) exclusion(g *Group, cmd Exclude, incarnation uint32) Verdict {
+	node := cmd.Caller.Node
+	peer := c.Definition.Peer(node)
+	c.voidOpen(node)
+	c.Exclusions++
+	e := Exclusion{
+		Number:  ExclusionNumber(uint64(incarnation)<<32 | uint64(c.Exclusions)),
+		OwnWord: g.Excluded[peer].OwnWord, By: node, Epoch: cmd.Epoch,
+	}
+	g.exclude(peer, e)
+	v := done("%s's copy of %s is excluded (%s) at the word of %s under epoch %d", peer, cmd.Group, e.Number, node, cmd.Epoch)
+	v.Number, v.Epoch = e.Number, cmd.Epoch
+	return v
+}
+
+func (g *Group) exclude(node NodeID, e Exclusion) {
+	if g.Excluded == nil {
+		g.Excluded = map[NodeID]Exclusion{}
+	}
+	g.Excluded[node] = e
+}
+
+// ownWord records a node's own word that its copy is stale.
+func (a *applying) ownWord(c *Cluster, cmd OwnWord) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	node := cmd.Caller.Node
+	e := g.Excluded[node]
+	if e.OwnWord >= cmd.Number {
+		return done("already noted")
+	}
+	e.OwnWord = cmd.Number
+	g.exclude(node, e)
+	v := done("%s says that its copy of %s is stale (its record %d)", node, cmd.Group, cmd.Number)
+	a.record(c, cmd.Group, node, "own word", v)
+	return v
+}
+
+// readmit clears an exclusion by the numbers that both sides knew while they
+// were in step. A later exclusion has other numbers and stays.
+func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	e, ok := g.Excluded[cmd.Node]
+	var v Verdict
+	switch {
+	case c.Learning:
+		v = refuse(WitnessLearning, "this witness is learning what the nodes know")
+	case !ok:
+		return done("%s's copy of %s is not excluded", cmd.Node, cmd.Group)
+	case e.Number != cmd.Number || e.OwnWord != cmd.OwnWord:
+		v = refuse(NotLatest, "%s's copy of %s is excluded by %s (own record %d), not by %s (%d)",
+			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
+	case !cmd.Evidence.InStep():
+		v = refuse(NotInStep, "%s is readmitted only while both copies are connected and UpToDate on all volumes", cmd.Node)
+	default:
+		delete(g.Excluded, cmd.Node)
+		v = done("%s has resynchronised %s and is readmitted", cmd.Node, cmd.Group)
+	}
+	a.record(c, cmd.Group, cmd.Node, "readmit", v)
+	return v
+}

@@ -1,0 +1,206 @@
+package arbiter
+
+import "maps"
+
+// State is everything that a witness remembers. Only [State.Apply] changes it.
+type State struct {
+	Version  Version                `json:"version"`
+	Clusters map[ClusterID]*Cluster `json:"clusters"`
+}
+
+// NewState returns the memory of a witness that has none.
+func NewState() *State {
+	return &State{Version: Version{Incarnation: 1}, Clusters: map[ClusterID]*Cluster{}}
+}
+
+// Cluster is what a witness remembers of a pair.
+type Cluster struct {
+	Definition  Definition         `json:"definition"`
+	Epoch       Epoch              `json:"epoch"`      // the highest granted or learnt
+	Exclusions  uint32             `json:"exclusions"` // numbers given in this incarnation
+	Mandates    MandateID          `json:"mandates"`   // the highest given
+	Mandate     *Mandate           `json:"mandate,omitempty"`
+	Nodes       map[NodeID]*Node   `json:"nodes"`
+	Groups      map[GroupID]*Group `json:"groups"`
+	Learning    bool               `json:"learning,omitempty"` // no grants until both nodes have reported
+	Maintenance bool               `json:"maintenance,omitempty"`
+	Until       int64              `json:"until,omitempty"` // of the maintenance, Unix seconds
+	Audit       []Record           `json:"audit,omitempty"` // the latest decisions, oldest first
+}
+
+// Node is what a witness remembers of one machine.
+type Node struct {
+	Boot        BootID      `json:"boot,omitempty"`
+	Incarnation Incarnation `json:"incarnation,omitempty"`
+	Superseded  []BootID    `json:"superseded,omitempty"` // earlier boot ids, oldest first
+	Standby     bool        `json:"standby,omitempty"`
+	// Twins: two machines show this identity. No grants until an operator has
+	// removed one and declared the cluster again.
+	Twins    bool     `json:"twins,omitempty"`
+	Reported bool     `json:"reported,omitempty"` // to this incarnation of the witness
+	Answers  []Answer `json:"answers,omitempty"`  // to its latest requests, oldest first
+}
+
+// Answer is a verdict kept for a repeated request.
+type Answer struct {
+	Request RequestID `json:"request"`
+	Verdict Verdict   `json:"verdict"`
+}
+
+// Group is what a witness remembers of one unit of failover.
+type Group struct {
+	Lease *Lease `json:"lease,omitempty"`
+	Last  Ending `json:"last"` // how the lease before ended
+	// Clock is the last ending by the clock of a holder that nobody has seen
+	// off since: whoever promised to accept no such grant must be told.
+	Clock    *Ending                `json:"clock,omitempty"`
+	Excluded map[NodeID]Exclusion   `json:"excluded,omitempty"`
+	Order    *Switch                `json:"order,omitempty"`
+	Begun    bool                   `json:"begun,omitempty"`   // somebody was granted it once
+	Failed   map[NodeID]string      `json:"failed,omitempty"`  // why a node could not start it
+	Reports  map[NodeID]GroupReport `json:"reports,omitempty"` // while learning
+}
+
+// Lease is the right to run a group.
+type Lease struct {
+	Holder   NodeID   `json:"holder"`
+	Boot     BootID   `json:"boot"`
+	Epoch    Epoch    `json:"epoch"`
+	Basis    Basis    `json:"basis"`
+	Started  bool     `json:"started,omitempty"` // services have run under it
+	Watchdog Watchdog `json:"watchdog,omitzero"` // as the holder reported it when it asked
+	// Unshot says why the last attempt to shoot the holder proved nothing.
+	Unshot string `json:"unshot,omitempty"`
+}
+
+// Cause says how a lease ended.
+type Cause string
+
+// The causes of an ending.
+const (
+	ByNothing  Cause = ""         // nobody ever held it
+	ByReceipt  Cause = "receipt"  // the holder stopped and said so
+	ByBoot     Cause = "boot"     // the holder's machine started anew
+	ByFence    Cause = "fence"    // the holder was shot
+	ByClock    Cause = "clock"    // lease and watchdog ran out
+	ByOperator Cause = "operator" // an operator's word
+)
+
+// Ending is how a lease ended.
+type Ending struct {
+	Holder  NodeID    `json:"holder,omitempty"`
+	Epoch   Epoch     `json:"epoch,omitempty"`
+	Cause   Cause     `json:"cause,omitempty"`
+	Grade   Grade     `json:"grade,omitempty"`
+	Mandate MandateID `json:"mandate,omitempty"` // of the shot
+}
+
+// Basis is what a grant rests on. A node that has promised its peer something
+// compares it with the promise before it accepts.
+type Basis struct {
+	Cause      Cause  `json:"cause,omitempty"`
+	Holder     NodeID `json:"holder,omitempty"` // whose lease ended so
+	Epoch      Epoch  `json:"epoch,omitempty"`  // of that lease
+	Grade      Grade  `json:"grade,omitempty"`
+	Switchover bool   `json:"switchover,omitempty"`
+}
+
+// Exclusion is the numbered record that a node's copy is stale. Number is 0
+// where only the node's own word stands, OwnWord where only the holder's does.
+type Exclusion struct {
+	Number  ExclusionNumber `json:"number,omitempty"`
+	OwnWord uint64          `json:"own_word,omitempty"`
+	By      NodeID          `json:"by,omitempty"`
+	Epoch   Epoch           `json:"epoch,omitempty"`
+}
+
+// Switch is a planned change of holder under way.
+type Switch struct {
+	To    NodeID `json:"to"`
+	Epoch Epoch  `json:"epoch"` // of the lease to be given back
+	By    string `json:"by"`
+}
+
+// Phase is how far a mandate has come.
+type Phase string
+
+// The phases of a mandate.
+const (
+	Open    Phase = "open"    // may begin
+	Begun   Phase = "begun"   // the shot may be on its way
+	Settled Phase = "settled" // its target is proven dead, but the shot may still land
+)
+
+// Mandate is the permission for one executor to shoot one node.
+type Mandate struct {
+	ID       MandateID `json:"id"`
+	Target   NodeID    `json:"target"`
+	Boot     BootID    `json:"boot"` // of the target, when it was given
+	Executor NodeID    `json:"executor"`
+	Group    GroupID   `json:"group"` // that was asked for
+	Phase    Phase     `json:"phase"`
+	Readings []Reading `json:"readings,omitempty"` // taken before Begin
+}
+
+// Record is one line of the audit log.
+type Record struct {
+	Index    uint64  `json:"index"`
+	At       int64   `json:"at"` // Unix milliseconds on the leader's clock; shown, never compared
+	Cluster  string  `json:"cluster"`
+	Group    GroupID `json:"group,omitempty"`
+	Node     NodeID  `json:"node,omitempty"`
+	What     string  `json:"what"`
+	Reason   Reason  `json:"reason,omitempty"`
+	Sentence string  `json:"sentence"`
+	Epoch    Epoch   `json:"epoch,omitempty"`
+	Inputs   string  `json:"inputs,omitempty"` // the command, as it stands in the log
+}
+
+const (
+	keptAnswers = 16
+	keptBoots   = 32
+	keptRecords = 256
+)
+
+// Clone returns a copy that shares nothing with c.
+func (c *Cluster) Clone() *Cluster {
+	d := *c
+	d.Definition.Groups = maps.Clone(c.Definition.Groups)
+	d.Nodes = make(map[NodeID]*Node, len(c.Nodes))
+	for id, n := range c.Nodes {
+		m := *n
+		m.Superseded = append([]BootID(nil), n.Superseded...)
+		m.Answers = append([]Answer(nil), n.Answers...)
+		d.Nodes[id] = &m
+	}
+	d.Groups = make(map[GroupID]*Group, len(c.Groups))
+	for id, g := range c.Groups {
+		d.Groups[id] = g.clone()
+	}
+	if c.Mandate != nil {
+		m := *c.Mandate
+		d.Mandate = &m
+	}
+	d.Audit = append([]Record(nil), c.Audit...)
+	return &d
+}
+
+func (g *Group) clone() *Group {
+	h := *g
+	if g.Lease != nil {
+		l := *g.Lease
+		h.Lease = &l
+	}
+	if g.Clock != nil {
+		e := *g.Clock
+		h.Clock = &e
+	}
+	if g.Order != nil {
+		o := *g.Order
+		h.Order = &o
+	}
+	h.Excluded = maps.Clone(g.Excluded)
+	h.Failed = maps.Clone(g.Failed)
+	h.Reports = maps.Clone(g.Reports)
+	return &h
+}
