@@ -1,0 +1,160 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Cluster is what the witness is told about a pair.
+type Cluster struct {
+	Name      string
+	Nodes     [2]string
+	Fencing   []FencingMethod // in the order stonith, watchdog; empty: none
+	Timing    Timing
+	StartGate time.Duration // for so long both nodes are waited for at a cluster start
+	Groups    []ClusterGroup
+}
+
+// FencingMethod is a way in which the pair proves a lost node gone.
+type FencingMethod string
+
+// Power seen off, or the time that a hardware watchdog needs, waited out.
+const (
+	FencingSTONITH  FencingMethod = "stonith"
+	FencingWatchdog FencingMethod = "watchdog"
+)
+
+// ClusterGroup is a group as the witness judges it.
+type ClusterGroup struct {
+	Name          string
+	DRBD          DRBDUse
+	Preferred     string // a node, or ""
+	MinimumGrade  Grade
+	Mode          Mode
+	TakeoverDelay time.Duration // alarm first, act so much later
+}
+
+// DRBDUse says whether a group's right to run depends on copies of data.
+type DRBDUse bool
+
+// Grade is how well the old holder must be proven gone before the group is
+// granted again: 1 an operator's word, 2 watchdog and time, 3 power seen going
+// off, 4 seen off by two readers, 5 the node's own receipt or new boot.
+type Grade uint8
+
+// The grades that a group may ask for.
+const (
+	GradeE1 Grade = 1 + iota
+	GradeE2
+	GradeE3
+	GradeE4
+	GradeE5
+)
+
+// String is the grade as the file has it.
+func (g Grade) String() string { return "E" + string('0'+rune(g)) }
+
+// Mode says who starts a takeover.
+type Mode string
+
+// A takeover begins by itself, or waits for an operator's approval.
+const (
+	ModeAuto   Mode = "auto"
+	ModeManual Mode = "manual"
+)
+
+const defaultStartGate = 30 * time.Second
+
+// ParseCluster reads the text of a cluster file. file is its name in errors. The
+// error is of type [Errors] and holds everything that is wrong.
+func ParseCluster(file string, data []byte) (Cluster, error) {
+	src, top, err := parse(file, data)
+	if err != nil {
+		return Cluster{}, err
+	}
+	m := top.mapping("cluster", "nodes", "fencing", "timing", "start_gate", "groups")
+	c := Cluster{
+		Name:      m.need("cluster", "nfs1").name(),
+		Nodes:     m.need("nodes", "[node-a, node-b]").nodes(),
+		Fencing:   m.need("fencing", "stonith").fencingMethods(),
+		Timing:    m.get("timing").timing(),
+		StartGate: or(m.get("start_gate"), defaultStartGate, value.delay),
+	}
+	src.checkTiming(c.Timing)
+	groups := m.need("groups", "{nfs: {drbd: true}}")
+	for _, e := range groups.keys() {
+		if !plainName.MatchString(e.name) {
+			src.add(e.value.path, e.at, "this is not a name", "use letters, digits, - and _, at most 63")
+		}
+		c.Groups = append(c.Groups, e.value.clusterGroup(e.name, c.Nodes))
+	}
+	if groups.isMapping() && len(c.Groups) == 0 {
+		groups.fail("", "names no group")
+	}
+	if err := src.err(); err != nil {
+		return Cluster{}, err
+	}
+	return c, nil
+}
+
+func (v value) nodes() [2]string {
+	names := list(v, value.host)
+	if v.isList() && len(names) != 2 {
+		v.fail("name both nodes as their uname -n does", "a cluster has two nodes, not %d", len(names))
+		return [2]string{}
+	}
+	if len(names) != 2 {
+		return [2]string{}
+	}
+	if names[0] == names[1] && names[0] != "" {
+		v.item(1).fail("name the other node", "%s is listed twice", names[0])
+	}
+	return [2]string{names[0], names[1]}
+}
+
+func (v value) fencingMethods() []FencingMethod {
+	choice := []string{string(FencingSTONITH), string(FencingWatchdog)}
+	if !v.absent() && !v.isList() {
+		m := v.oneOf(append(choice, "none")...)
+		if m == "none" || m == "" {
+			return nil
+		}
+		return []FencingMethod{FencingMethod(m)}
+	}
+	given := list(v, func(v value) string { return v.oneOf(choice...) })
+	if v.isList() && len(given) == 0 {
+		v.fail("write fencing: none if nothing proves a node gone", "is empty")
+	}
+	var out []FencingMethod
+	for _, m := range choice {
+		if slices.Contains(given, m) {
+			out = append(out, FencingMethod(m))
+		}
+	}
+	return out
+}
+
+func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
+	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay")
+	g := ClusterGroup{
+		Name:          name,
+		DRBD:          DRBDUse(m.need("drbd", "true").bool()),
+		Preferred:     m.get("preferred").host(),
+		MinimumGrade:  or(m.get("minimum_grade"), GradeE1, value.grade),
+		TakeoverDelay: m.get("takeover_delay").delay(),
+	}
+	g.Mode = or(m.get("mode"), ModeAuto, func(v value) Mode { return Mode(v.oneOf(string(ModeAuto), string(ModeManual))) })
+	if p := m.get("preferred"); g.Preferred != "" && !slices.Contains(nodes[:], g.Preferred) {
+		p.fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", g.Preferred)
+	}
+	return g
+}
+
+func (v value) grade() Grade {
+	s := v.oneOf("E1", "E2", "E3", "E4", "E5")
+	if s == "" {
+		return GradeE1
+	}
+	return Grade(s[1] - '0')
+}

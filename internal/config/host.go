@@ -1,0 +1,194 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// CheckHost reports what the node file says that this machine does not bear out:
+// addresses and interfaces that it does not have, devices and programs that are
+// missing, secrets that others may read. The error is of type [Errors].
+func CheckHost(n Node) error {
+	h, err := observe(n)
+	if err != nil {
+		return err
+	}
+	h.links(n.Links)
+	h.fencing(n.Fencing)
+	if !n.Watchdog.None() {
+		h.device("watchdog.device", n.Watchdog.Device, fs.ModeDevice|fs.ModeCharDevice, "modprobe the driver of this machine's watchdog, or write watchdog: none")
+	}
+	for _, g := range n.Groups {
+		for i, s := range g.Services {
+			h.service(fmt.Sprintf("groups.%s.services[%d].", g.Name, i), s.Spec, g.DRBD)
+		}
+	}
+	return h.src.err()
+}
+
+// host is what this machine has, and what was found missing.
+type host struct {
+	src        *source
+	addrs      []netip.Addr
+	interfaces []string
+}
+
+func observe(n Node) (*host, error) {
+	h := &host{src: &source{file: NodeFile}}
+	if n.src != nil {
+		h.src = &source{file: n.src.file, lines: n.src.lines, at: n.src.at}
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's interfaces: %w", err)
+	}
+	for _, i := range interfaces {
+		h.interfaces = append(h.interfaces, i.Name)
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			h.addrs = append(h.addrs, p.Addr().Unmap())
+		}
+	}
+	return h, nil
+}
+
+func (h *host) links(links []Link) {
+	for i, l := range links {
+		addr := l.Local.Addr().WithZone("")
+		if slices.Contains(h.addrs, addr) {
+			continue
+		}
+		h.src.addAt(fmt.Sprintf("links[%d].local", i), fmt.Sprintf("%v is not an address of this machine", addr), h.sameFamily(addr))
+	}
+}
+
+func (h *host) sameFamily(addr netip.Addr) string {
+	var have []string
+	for _, a := range h.addrs {
+		if a.Is4() == addr.Is4() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			have = append(have, a.String())
+		}
+	}
+	if len(have) == 0 {
+		return "see ip address show"
+	}
+	return "it has " + strings.Join(have, ", ")
+}
+
+func (h *host) fencing(levels Fencing) {
+	for i, level := range levels {
+		for j, device := range level {
+			at := fmt.Sprintf("fencing[%d].", i)
+			if nested := fmt.Sprintf("fencing[%d][%d]", i, j); h.src.has(nested) {
+				at = nested + "."
+			}
+			switch d := device.(type) {
+			case IPMI:
+				h.private(at+"password_file", d.PasswordFile)
+			case FenceCommand:
+				h.program(at+"program", d.Program)
+			}
+		}
+	}
+}
+
+func (h *host) service(at string, spec ServiceSpec, drbd []string) {
+	switch s := spec.(type) {
+	case Filesystem:
+		// DRBD makes its device nodes when it brings the resource up.
+		if len(drbd) == 0 || !strings.HasPrefix(s.Device, "/dev/drbd") || exists(s.Device) {
+			h.device(at+"filesystem.device", s.Device, fs.ModeDevice, "see lsblk")
+		}
+		h.directory(at+"filesystem.mount", s.Mount)
+	case Address:
+		if !slices.Contains(h.interfaces, s.Interface) {
+			h.src.addAt(at+"address.interface", s.Interface+" is not an interface of this machine", "it has "+strings.Join(h.interfaces, ", "))
+		}
+	case Command:
+		h.command(at+"command.start", s.Start)
+		h.command(at+"command.stop", s.Stop)
+		h.command(at+"command.status", s.Status)
+		h.command(at+"command.run", s.Run)
+	case Systemd: // only systemd itself can tell
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// private wants a file that only its owner can read, with something in it.
+func (h *host) private(at, path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		h.src.addAt(at, missing(path, err), "write the password into it and chmod 600 it")
+	case !info.Mode().IsRegular():
+		h.src.addAt(at, path+" is not a file", "")
+	case info.Mode().Perm()&0o077 != 0:
+		h.src.addAt(at, fmt.Sprintf("%s can be used by others than its owner (mode %04o)", path, info.Mode().Perm()), "chmod 600 "+path)
+	case info.Size() == 0:
+		h.src.addAt(at, path+" is empty", "write the password into it")
+	}
+}
+
+func (h *host) command(at string, argv []string) {
+	if len(argv) > 0 {
+		h.program(at+"[0]", argv[0])
+	}
+}
+
+func (h *host) program(at, path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		h.src.addAt(at, missing(path, err), "")
+	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
+		h.src.addAt(at, path+" is not a program", "chmod +x "+path)
+	}
+}
+
+// device wants a device node of exactly that type.
+func (h *host) device(at, path string, kind fs.FileMode, hint string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		h.src.addAt(at, missing(path, err), hint)
+	case info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) != kind:
+		what := "block device"
+		if kind&fs.ModeCharDevice != 0 {
+			what = "character device"
+		}
+		h.src.addAt(at, path+" is not a "+what, hint)
+	}
+}
+
+func (h *host) directory(at, path string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		h.src.addAt(at, missing(path, err), "mkdir -p "+filepath.Clean(path))
+	case !info.IsDir():
+		h.src.addAt(at, path+" is not a directory", "")
+	}
+}
+
+func missing(path string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return path + " does not exist"
+	}
+	return err.Error()
+}
