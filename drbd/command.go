@@ -1,0 +1,161 @@
+package drbd
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Program is one of DRBD's tools.
+type Program string
+
+// drbdsetup talks to the kernel; drbdadm reads the configuration first and
+// runs drbdsetup, which costs another process or two.
+const (
+	Drbdsetup Program = "drbdsetup"
+	Drbdadm   Program = "drbdadm"
+)
+
+// Command is one command line, ready to run without a shell.
+type Command struct {
+	Program Program
+	Args    []string
+}
+
+// String formats the command as a person would type it.
+func (c Command) String() string { return string(c.Program) + " " + strings.Join(c.Args, " ") }
+
+func setup(args ...string) Command { return Command{Program: Drbdsetup, Args: args} }
+func adm(args ...string) Command   { return Command{Program: Drbdadm, Args: args} }
+
+// Target names a resource in all the ways that a command may need.
+type Target struct {
+	Resource string
+	Minors   []Minor // every volume's, in volume order
+	Peer     NodeID  // NoNodeID on 8.4, or if DRBD shows no connection
+}
+
+// TargetOf returns the names of a resource as it was seen.
+func TargetOf(f Family, r Resource) Target {
+	t := Target{Resource: r.Name, Minors: r.Minors(), Peer: NoNodeID}
+	if f == Family9 && r.Peer != nil {
+		t.Peer = r.Peer.NodeID
+	}
+	return t
+}
+
+// ConnectOption says what happens to this node's data when the two sides turn
+// out to have split.
+type ConnectOption string
+
+const (
+	// KeepMyData connects without giving anything up.
+	KeepMyData ConnectOption = ""
+	// DiscardMyData gives this node's changes up in a split brain. It holds for
+	// one handshake only, and DRBD asks for it only if its own after-sb
+	// policies did not decide.
+	DiscardMyData ConnectOption = "--discard-my-data"
+)
+
+// Commands builds the command lines of one family. None of them has --force in
+// it, and none resumes I/O. A list of several is run in order until one fails.
+type Commands struct{ family Family }
+
+// For returns the command lines of a family.
+func For(f Family) Commands { return Commands{family: f} }
+
+// Status reads one resource in full.
+func (c Commands) Status(resource string) Command {
+	return setup("status", resource, "--verbose", "--statistics")
+}
+
+// Events follows every resource: the present state first, then each change.
+func (c Commands) Events() Command { return setup("events2", "--timestamps", "--statistics") }
+
+// Primary promotes. On 8.4 each volume is promoted by itself, so a later one
+// can be refused after an earlier one was promoted.
+func (c Commands) Primary(t Target) []Command { return c.role("primary", t) }
+
+// Secondary demotes, on 8.4 each volume by itself.
+func (c Commands) Secondary(t Target) []Command { return c.role("secondary", t) }
+
+func (c Commands) role(verb string, t Target) []Command {
+	if c.family == Family9 {
+		return []Command{setup(verb, t.Resource)}
+	}
+	return perMinor(verb, t)
+}
+
+// Outdate marks this node's own copy as outdated. While connected the kernel
+// changes nothing and still says done: read the disk state back.
+func (c Commands) Outdate(t Target) []Command { return perMinor("outdate", t) }
+
+// Invalidate declares this node's whole copy bad, for a full resync. There is
+// no way back.
+func (c Commands) Invalidate(t Target) []Command { return perMinor("invalidate", t) }
+
+func perMinor(verb string, t Target) []Command {
+	var list []Command
+	for _, m := range t.Minors {
+		list = append(list, setup(verb, strconv.Itoa(int(m))))
+	}
+	return list
+}
+
+// Disconnect ends the connection to the peer. 8.4 wants both addresses, which
+// only the configuration has.
+func (c Commands) Disconnect(t Target) []Command {
+	if c.family == Family9 && t.Peer != NoNodeID {
+		return []Command{setup("disconnect", t.Resource, nodeID(t.Peer))}
+	}
+	return []Command{adm("disconnect", t.Resource)}
+}
+
+// Connect begins to look for the peer.
+func (c Commands) Connect(t Target, o ConnectOption) []Command {
+	cmd := adm("connect")
+	if c.family == Family9 && t.Peer != NoNodeID {
+		cmd = setup("connect", t.Resource, nodeID(t.Peer))
+	}
+	if o != KeepMyData {
+		cmd.Args = append(cmd.Args, string(o))
+	}
+	if cmd.Program == Drbdadm {
+		cmd.Args = append(cmd.Args, t.Resource)
+	}
+	return []Command{cmd}
+}
+
+// Up configures the resource, attaches its disks and connects.
+func (c Commands) Up(resource string) []Command { return []Command{adm("up", resource)} }
+
+// Down takes the resource out of the kernel.
+func (c Commands) Down(resource string) []Command { return []Command{setup("down", resource)} }
+
+// Generations reads each volume's generation identifiers. It needs attached
+// disks, and on DRBD 9 the peer's node id.
+func (c Commands) Generations(r Resource) ([]Command, error) {
+	var list []Command
+	for _, v := range r.Volumes {
+		switch {
+		case c.family == Family84 && v.Minor != NoMinor:
+			list = append(list, setup("get-gi", strconv.Itoa(int(v.Minor))))
+		case c.family == Family9 && r.Peer != nil && r.Peer.NodeID != NoNodeID:
+			list = append(list, setup("get-gi", r.Name, nodeID(r.Peer.NodeID), strconv.Itoa(v.Number)))
+		default:
+			return nil, fmt.Errorf("address volume %d of %s: its minor or the peer's node id is not known", v.Number, r.Name)
+		}
+	}
+	return list, nil
+}
+
+// Show prints what is in force in the kernel, defaults included.
+func (c Commands) Show(resource string) Command {
+	return setup("show", resource, "--show-defaults")
+}
+
+// Dump prints the configuration files as drbdadm understands them. Only the
+// dump of everything has the common section in it.
+func (c Commands) Dump() Command { return adm("dump") }
+
+func nodeID(n NodeID) string { return strconv.Itoa(int(n)) }
