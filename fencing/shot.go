@@ -42,12 +42,24 @@ func NewShot(spec Spec) (*Shot, error) {
 	return s, nil
 }
 
+// Target returns the node that is shot.
+func (s *Shot) Target() Target { return s.spec.Target }
+
 // Result returns the outcome once there is one.
 func (s *Shot) Result() (Result, bool) {
 	if s.result == nil {
 		return Result{}, false
 	}
 	return *s.result, true
+}
+
+// Abandon ends the shot at now for a reason of the caller's and returns its
+// result: without proof, unless it had finished before.
+func (s *Shot) Abandon(now boottime.Instant, why string) Result {
+	if s.result == nil {
+		s.fail(now, why)
+	}
+	return *s.result
 }
 
 // Step advances the shot to now. Once it has finished, further steps do nothing.
