@@ -1,0 +1,256 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed guest
+var guest embed.FS
+
+// nodeFiles says where the lab's own files go in a node.
+var nodeFiles = map[string]string{
+	"lab-setup.service":   "/etc/systemd/system/lab-setup.service",
+	"lab-control.service": "/etc/systemd/system/lab-control.service",
+	"lab-writer.service":  "/etc/systemd/system/lab-writer.service",
+	"drbd.service":        "/etc/systemd/system/drbd.service",
+	"drbd.conf":           "/etc/drbd.conf",
+	"global_common.conf":  "/etc/drbd.d/global_common.conf",
+	"r0.res":              "/etc/drbd.d/r0.res",
+	"journald.conf":       "/etc/systemd/journald.conf",
+}
+
+// layNodes fills both nodes' exchange directories.
+func (l *Lab) layNodes(ctx context.Context) error {
+	if err := buildInitrd(l.initrd()); err != nil {
+		return err
+	}
+	if err := l.collectBinaries(ctx); err != nil {
+		return err
+	}
+	for _, n := range l.Nodes() {
+		if err := l.layNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) layNode(ctx context.Context, n *Node) error {
+	setup, err := guest.ReadFile("guest/setup")
+	if err != nil {
+		return err
+	}
+	if err := (File{Path: "setup", Data: setup}).put(n.share); err != nil {
+		return err
+	}
+	files := []File{
+		{Path: "/etc/hostname", Data: []byte(n.Name + "\n")},
+		{Path: "/etc/hosts", Data: []byte(hosts())},
+		{Path: "/etc/machine-id", Data: fmt.Appendf(nil, "5b1ab000000000000000000000000%03d\n", n.Name.number())},
+		{Path: "/etc/lab-node.env", Data: []byte(l.nodeEnv(n))},
+	}
+	for src, path := range nodeFiles {
+		data, err := guest.ReadFile("guest/" + src)
+		if err != nil {
+			return err
+		}
+		files = append(files, File{Path: path, Data: data})
+	}
+	for _, f := range append(files, l.cfg.Files[n.Name]...) {
+		if err := n.lay(f); err != nil {
+			return err
+		}
+	}
+	if err := l.enable(n); err != nil {
+		return err
+	}
+	// Linked where possible: a copy per node would cost 100 MB for nothing.
+	return run(ctx, "cp", "-al", filepath.Join(l.dir, "bin"), filepath.Join(n.share, "bin"))
+}
+
+func hosts() string {
+	return fmt.Sprintf("127.0.0.1 localhost\n%s node-a\n%s node-b\n%s witness\n%s gateway\n",
+		NodeA.Addr(), NodeB.Addr(), WitnessAddr, GatewayAddr)
+}
+
+func (l *Lab) nodeEnv(n *Node) string {
+	return fmt.Sprintf("NODE=%s\nMGMT=%s\nREPL=%s\nREPL6=%s\nLAB=%s\nTRUTH=%s\n",
+		n.Name, n.Name.Addr(), n.Name.ReplicationAddr(), n.Name.ReplicationAddr6(), n.Name.controlAddr(), l.Truth.addr)
+}
+
+// enable makes the node's systemd start the lab's units and the caller's.
+func (l *Lab) enable(n *Node) error {
+	etc := filepath.Join(n.share, "root/etc/systemd/system")
+	wants := map[string]string{"lab-setup.service": "sysinit.target.wants"}
+	for _, u := range append([]string{"lab-control.service", "drbd.service"}, l.cfg.Units...) {
+		wants[u] = "multi-user.target.wants"
+	}
+	for unit, dir := range wants {
+		if err := os.MkdirAll(filepath.Join(etc, dir), 0o755); err != nil {
+			return fmt.Errorf("enable %s: %w", unit, err)
+		}
+		if err := os.Symlink("../"+unit, filepath.Join(etc, dir, unit)); err != nil {
+			return fmt.Errorf("enable %s: %w", unit, err)
+		}
+	}
+	return nil
+}
+
+// collectBinaries copies the built programs into the lab, so that a later
+// build changes nothing under a running node, and links them into /usr/sbin.
+func (l *Lab) collectBinaries(ctx context.Context) error {
+	bin := filepath.Join(l.dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("collect programs: %w", err)
+	}
+	if l.cfg.Binaries != "" {
+		if err := run(ctx, "cp", "-a", filepath.Clean(l.cfg.Binaries)+"/.", bin); err != nil {
+			return fmt.Errorf("collect programs: %w", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(bin, "lab-writer")); err != nil {
+		if err := buildWriter(ctx, filepath.Join(bin, "lab-writer")); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(bin)
+	if err != nil {
+		return fmt.Errorf("collect programs: %w", err)
+	}
+	for _, n := range l.Nodes() {
+		sbin := filepath.Join(n.share, "root/usr/sbin")
+		if err := os.MkdirAll(sbin, 0o755); err != nil {
+			return fmt.Errorf("link programs: %w", err)
+		}
+		for _, e := range entries {
+			if err := os.Symlink("/h/bin/"+e.Name(), filepath.Join(sbin, e.Name())); err != nil {
+				return fmt.Errorf("link programs: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// buildWriter compiles the writer; it must need no library of its node.
+func buildWriter(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "sbarbiter/chaos-tests/lab/writer")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build lab-writer (or put it into Config.Binaries): %w: %s", err, out)
+	}
+	return nil
+}
+
+// prepareDisks gives each node its two disks: baked ones if there are.
+func (l *Lab) prepareDisks(ctx context.Context) error {
+	return l.both(func(n *Node) error {
+		if err := makeStateDisk(ctx, n.stateDisk()); err != nil {
+			return err
+		}
+		baked, err := l.bakedDisk(n.Name)
+		if err != nil {
+			return err
+		}
+		if l.isBaked() {
+			return run(ctx, "cp", "--sparse=always", baked, n.disk())
+		}
+		if err := os.WriteFile(n.disk(), nil, 0o644); err != nil {
+			return fmt.Errorf("make disk: %w", err)
+		}
+		return os.Truncate(n.disk(), l.cfg.DiskSize)
+	})
+}
+
+func makeStateDisk(ctx context.Context, path string) error {
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		return fmt.Errorf("make state disk: %w", err)
+	}
+	if err := os.Truncate(path, 32<<20); err != nil {
+		return fmt.Errorf("make state disk: %w", err)
+	}
+	return run(ctx, "mke2fs", "-q", "-t", "ext4", "-F", path)
+}
+
+// bakedDisk is where the disk of a node with DRBD's metadata and an empty
+// ext4 is kept; its name changes with everything that goes into it.
+func (l *Lab) bakedDisk(n NodeName) (string, error) {
+	res, err := guest.ReadFile("guest/r0.res")
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256(fmt.Appendf(res, "%d %s", l.cfg.DiskSize, modulesDir()))
+	return filepath.Join(l.cfg.CacheDir, fmt.Sprintf("disk-%x-%s", key[:6], n)), nil
+}
+
+func (l *Lab) isBaked() bool {
+	for _, n := range []NodeName{NodeA, NodeB} {
+		path, err := l.bakedDisk(n)
+		if err != nil {
+			return false
+		}
+		if _, err := os.Stat(path); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// bakeDisks makes DRBD's metadata and the file system if the disks are blank,
+// and keeps copies for the next lab.
+func (l *Lab) bakeDisks(ctx context.Context) error {
+	if l.isBaked() {
+		return nil
+	}
+	if err := l.InitDRBD(ctx); err != nil {
+		return err
+	}
+	if err := l.each(ctx, "drbdadm down r0 && sync && blockdev --flushbufs /dev/ubda"); err != nil {
+		return fmt.Errorf("bake disks: %w", err)
+	}
+	if err := os.MkdirAll(l.cfg.CacheDir, 0o755); err != nil {
+		return fmt.Errorf("bake disks: %w", err)
+	}
+	for _, n := range l.Nodes() {
+		if err := l.keepDisk(ctx, n); err != nil {
+			return err
+		}
+	}
+	return l.each(ctx, "systemctl restart drbd.service")
+}
+
+func (l *Lab) keepDisk(ctx context.Context, n *Node) error {
+	baked, err := l.bakedDisk(n.Name)
+	if err != nil {
+		return err
+	}
+	tmp := fmt.Sprintf("%s.%s", baked, filepath.Base(l.dir))
+	if err := run(ctx, "cp", "--sparse=always", n.disk(), tmp); err != nil {
+		return fmt.Errorf("bake disks: %w", err)
+	}
+	return os.Rename(tmp, baked)
+}
+
+// each runs a script on both nodes at once; a non-zero exit is an error.
+func (l *Lab) each(ctx context.Context, script string) error {
+	return l.both(func(n *Node) error { return n.Must(ctx, script) })
+}
+
+// Must runs a script in the node; anything but exit 0 is an error that tells
+// what the script printed.
+func (n *Node) Must(ctx context.Context, script string) error {
+	out, code, err := n.Run(ctx, script)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("%s: %s: exit %d: %s", n.Name, script, code, strings.TrimSpace(out))
+	}
+	return nil
+}

@@ -1,0 +1,400 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The tests share one lab: starting it is the expensive part. Each leaves it
+// healed, with both nodes up and DRBD UpToDate.
+var shared struct {
+	lab *Lab
+	err error
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runWithLab(m))
+}
+
+func runWithLab(m *testing.M) int {
+	if err := Ready(); err != nil || testing.Short() {
+		shared.err = err
+		return m.Run()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var log io.Writer
+	if testing.Verbose() {
+		log = os.Stdout
+	}
+	began := time.Now()
+	shared.lab, shared.err = Start(ctx, Config{Log: log, LogDir: os.Getenv("LAB_LOGS")})
+	if shared.err == nil {
+		fmt.Printf("lab started in %.1f s\n", time.Since(began).Seconds())
+		defer shared.lab.Close()
+	}
+	return m.Run()
+}
+
+// theLab returns the shared lab, or skips; in CI the lack of it is a failure.
+func theLab(t *testing.T) (*Lab, context.Context) {
+	t.Helper()
+	if shared.lab == nil {
+		if os.Getenv("CI") == "true" || (shared.err != nil && Ready() == nil) {
+			t.Fatalf("no lab: %v", shared.err)
+		}
+		t.Skipf("no lab: %v (-short: %v)", shared.err, testing.Short())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	t.Cleanup(func() { restore(t, shared.lab) })
+	return shared.lab, ctx
+}
+
+// restore brings the lab back to where each test begins.
+func restore(t *testing.T, l *Lab) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := l.HealAll(ctx); err != nil {
+		t.Errorf("heal: %v", err)
+	}
+	for _, n := range l.Nodes() {
+		must(t, n.PowerOn(ctx))
+		must(t, n.WaitUp(ctx))
+	}
+	must(t, l.WaitDRBD(ctx, "cs:Connected", "ds:UpToDate/UpToDate"))
+	l.Truth.Reset()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls until f is true; it fails the test after a limit and
+// returns how long it took.
+func eventually(t *testing.T, limit time.Duration, what string, f func() bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for !f() {
+		if time.Since(began) > limit {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("%s: %.2f s", what, time.Since(began).Seconds())
+	return time.Since(began)
+}
+
+func (n *Node) says(ctx context.Context, script string) bool {
+	_, code, err := n.Run(ctx, script)
+	return err == nil && code == 0
+}
+
+func pings(from *Node, ctx context.Context, addr string) bool {
+	return from.says(ctx, "busybox ping -c1 -W1 "+addr+" >/dev/null")
+}
+
+func TestBothNodesComeUpWithDRBDConnectedAndUpToDate(t *testing.T) {
+	l, ctx := theLab(t)
+	for _, n := range l.Nodes() {
+		out, code, err := n.Run(ctx, "hostname; cat /proc/drbd; systemctl is-system-running; ls /dev/watchdog1; findmnt -no FSTYPE /var/lib/sbarbiter; free -m")
+		if err != nil || code != 0 {
+			t.Fatalf("%s: exit %d, %v: %s", n.Name, code, err, out)
+		}
+		t.Log(out)
+		for _, want := range []string{string(n.Name), "Connected", "UpToDate/UpToDate", "running", "/dev/watchdog1", "ext4"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s does not say %q", n.Name, want)
+			}
+		}
+	}
+}
+
+func TestScriptsReportOutputAndExitStatus(t *testing.T) {
+	l, ctx := theLab(t)
+	began := time.Now()
+	out, code, err := l.A.Run(ctx, `echo "it's"; (sleep 60 &) ; echo two >&2; exit 3`)
+	t.Logf("one script: %v", time.Since(began))
+	if err != nil || code != 3 || out != "it's\ntwo\n" {
+		t.Fatalf("got %q, exit %d, %v", out, code, err)
+	}
+}
+
+func TestPowerCutReadsOffAtTheBMCAndOnBootsTheNode(t *testing.T) {
+	l, ctx := theLab(t)
+	bmc := l.BMCs[NodeB]
+	power := func() string {
+		out, err := bmc.IPMI(ctx, "chassis", "power", "status")
+		must(t, err)
+		return out
+	}
+	if got := power(); got != "Chassis Power is on" {
+		t.Fatalf("before: %q", got)
+	}
+	must(t, l.B.PowerCut(ctx))
+	if got := power(); got != "Chassis Power is off" {
+		t.Fatalf("after the cut: %q", got)
+	}
+	_, err := bmc.IPMI(ctx, "chassis", "power", "on")
+	must(t, err)
+	eventually(t, 20*time.Second, "BMC power on to node up", func() bool { return l.B.says(ctx, "systemctl is-active multi-user.target") })
+	eventually(t, 20*time.Second, "then to DRBD UpToDate", func() bool { return l.B.WaitDRBD(ctx, "ds:UpToDate/UpToDate") == nil })
+	_, err = bmc.IPMI(ctx, "chassis", "power", "off")
+	must(t, err)
+	eventually(t, 5*time.Second, "BMC power off to status off", func() bool { return power() == "Chassis Power is off" })
+	if l.B.Powered() {
+		t.Error("the BMC says off while processes are alive")
+	}
+	_, err = bmc.IPMI(ctx, "chassis", "power", "on")
+	must(t, err)
+	must(t, l.B.WaitUp(ctx))
+	boots := l.B.Boots()
+	for _, verb := range []string{"cycle", "reset"} {
+		_, err = bmc.IPMI(ctx, "chassis", "power", verb)
+		must(t, err)
+		boots++
+		eventually(t, 5*time.Second, "chassis power "+verb, func() bool { return l.B.Boots() == boots })
+	}
+	must(t, l.B.WaitUp(ctx))
+}
+
+func TestBMCRefusesAWrongPasswordAndAnswersNobodyWhenDead(t *testing.T) {
+	l, ctx := theLab(t)
+	bmc := l.BMCs[NodeA]
+	must(t, bmc.SetPassword("changed"))
+	defer func() { must(t, bmc.SetPassword(BMCPassword)) }()
+	if out, err := bmc.IPMI(ctx, "chassis", "power", "status"); err != nil {
+		t.Fatalf("with the new password: %v: %s", err, out)
+	}
+	bmc.password = BMCPassword
+	if out, err := bmc.IPMI(ctx, "chassis", "power", "status"); err == nil {
+		t.Fatalf("with the old password: %s", out)
+	}
+	bmc.Stop()
+	if out, err := bmc.IPMI(ctx, "chassis", "power", "status"); err == nil {
+		t.Fatalf("dead BMC answered: %s", out)
+	}
+}
+
+func TestReplicationCutIsNoticedByDRBDAndNothingElseIsLost(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.CutReplication(ctx))
+	eventually(t, 10*time.Second, "cut to DRBD noticing", func() bool { return l.A.says(ctx, "! grep -q cs:Connected /proc/drbd") })
+	if !pings(l.A, ctx, NodeB.Addr()) || pings(l.A, ctx, NodeB.ReplicationAddr()) {
+		t.Error("want the management link up and the replication link cut")
+	}
+	must(t, l.HealReplication(ctx))
+	began := time.Now()
+	must(t, l.WaitDRBD(ctx, "cs:Connected", "ds:UpToDate/UpToDate"))
+	t.Logf("mended to UpToDate: %v", time.Since(began))
+}
+
+func TestIsolatedNodeReachesNobodyUntilHealed(t *testing.T) {
+	l, ctx := theLab(t)
+	others := []string{GatewayAddr, WitnessAddr, NodeA.BMCAddr(), NodeB.BMCAddr(), NodeA.Addr(), NodeA.ReplicationAddr(), NodeA.ReplicationAddr6()}
+	for _, o := range others {
+		if !pings(l.B, ctx, o) {
+			t.Errorf("before: no answer from %s", o)
+		}
+	}
+	must(t, l.Isolate(ctx, NodeB))
+	for _, o := range others {
+		if pings(l.B, ctx, o) {
+			t.Errorf("isolated: %s answered", o)
+		}
+	}
+	if !pings(l.A, ctx, GatewayAddr) || pings(l.A, ctx, NodeB.Addr()) {
+		t.Error("node-a must reach the gateway, not node-b")
+	}
+	must(t, l.Heal(ctx, NodeB))
+	eventually(t, 5*time.Second, "healed to first answer", func() bool { return pings(l.B, ctx, NodeA.Addr()) })
+}
+
+func TestCutBetweenNodesLeavesWitnessGatewayAndBMCs(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.CutBetweenNodes(ctx))
+	for _, n := range l.Nodes() {
+		for _, o := range []string{GatewayAddr, WitnessAddr, NodeA.BMCAddr(), NodeB.BMCAddr()} {
+			if !pings(n, ctx, o) {
+				t.Errorf("%s lost %s", n.Name, o)
+			}
+		}
+		p := n.Name.Peer()
+		for _, o := range []string{p.Addr(), p.ReplicationAddr(), p.ReplicationAddr6()} {
+			if pings(n, ctx, o) {
+				t.Errorf("%s still reaches %s", n.Name, o)
+			}
+		}
+	}
+	must(t, l.HealBetweenNodes(ctx))
+	eventually(t, 5*time.Second, "mended", func() bool { return pings(l.A, ctx, NodeB.Addr()) && pings(l.A, ctx, NodeB.ReplicationAddr()) })
+}
+
+func TestGatewayGoesDownForAllOrForOne(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.Gateway.LoseFor(ctx, NodeB))
+	if !pings(l.A, ctx, GatewayAddr) || pings(l.B, ctx, GatewayAddr) {
+		t.Error("want the gateway lost by node-b only")
+	}
+	must(t, l.Gateway.FindFor(ctx, NodeB))
+	if !pings(l.B, ctx, GatewayAddr) {
+		t.Error("node-b does not find the gateway again")
+	}
+	must(t, l.Gateway.Down(ctx))
+	if pings(l.A, ctx, GatewayAddr) || pings(l.B, ctx, GatewayAddr) || !pings(l.A, ctx, WitnessAddr) {
+		t.Error("want the gateway lost by both, and the witness by nobody")
+	}
+	must(t, l.Gateway.Up(ctx))
+	eventually(t, 5*time.Second, "gateway back", func() bool { return pings(l.A, ctx, GatewayAddr) && pings(l.B, ctx, GatewayAddr) })
+}
+
+func TestGuestResetsComeBackWithNetwork(t *testing.T) {
+	l, ctx := theLab(t)
+	resets := map[string]string{
+		"sysrq b":            "echo b >/proc/sysrq-trigger",
+		"panic (sysrq c)":    "echo c >/proc/sysrq-trigger",
+		"systemctl reboot":   "systemctl reboot -ff",
+		"softdog, 2 s to go": `busybox watchdog -F -t 60 -T 2 /dev/watchdog1`,
+	}
+	for name, script := range resets {
+		t.Run(name, func(t *testing.T) {
+			boots := l.B.Boots()
+			must(t, l.B.Must(ctx, "setsid sh -c "+quote("sleep 0.2; "+script)+" >/dev/null 2>&1 </dev/null &"))
+			eventually(t, 15*time.Second, "to power on again", func() bool { return l.B.Boots() == boots+1 })
+			must(t, l.B.WaitUp(ctx))
+			if !pings(l.B, ctx, NodeA.ReplicationAddr()) {
+				t.Error("came back without network")
+			}
+		})
+	}
+}
+
+func TestFrozenNodeGoesOnWhereItWas(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.A.Must(ctx, "setsid sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &"))
+	boots := l.A.Boots()
+	for range 5 {
+		must(t, l.A.Freeze())
+		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		if l.A.says(short, "true") {
+			t.Error("a frozen node answered")
+		}
+		cancel()
+		must(t, l.A.Thaw())
+		eventually(t, 10*time.Second, "thawed to answer", func() bool { return l.A.says(ctx, "true") })
+	}
+	if l.A.Boots() != boots {
+		t.Error("the node did not survive being frozen")
+	}
+	must(t, l.A.PowerCut(ctx))
+}
+
+func TestFilesSurviveAPowerCutAsOnADisk(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.B.WriteFile(ctx, "/etc/sbarbiter/x.yaml", []byte("one"), 0o600))
+	must(t, l.B.Must(ctx, "grep -q one /etc/sbarbiter/x.yaml && echo kept >/var/lib/sbarbiter/k && sync"))
+	must(t, l.B.PowerCut(ctx))
+	must(t, l.B.PowerOn(ctx))
+	must(t, l.B.WaitUp(ctx))
+	must(t, l.B.Must(ctx, "grep -q one /etc/sbarbiter/x.yaml && grep -q kept /var/lib/sbarbiter/k && [ $(stat -c %a /etc/sbarbiter/x.yaml) = 600 ]"))
+	data, err := l.B.ReadFile(ctx, "/var/lib/sbarbiter/k")
+	if err != nil || string(data) != "kept\n" {
+		t.Fatalf("ReadFile = %q, %v", data, err)
+	}
+}
+
+func TestWriterGoesOnAtThePeerAndNothingAcknowledgedIsLost(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.A.StartWriter(ctx))
+	eventually(t, 10*time.Second, "first 50 records", func() bool { return len(l.Truth.Acks()) >= 50 })
+	must(t, l.A.PowerCut(ctx))
+	must(t, l.B.Must(ctx, "printf '#!/bin/sh\\nexit 7\\n' >/tmp/sbagent; chmod +x /tmp/sbagent; ln -sf /tmp/sbagent /usr/sbin/sbagent"))
+	eventually(t, 10*time.Second, "DRBD notices", func() bool { return l.B.says(ctx, "! grep -q cs:Connected /proc/drbd") })
+	must(t, l.B.StartWriter(ctx))
+	eventually(t, 10*time.Second, "the peer writes", func() bool { last, ok := l.Truth.LastAck(); return ok && last.Node == string(NodeB) })
+	audit, err := l.CheckRecords(ctx, l.B)
+	must(t, err)
+	if audit.Acked < 50 || len(audit.Lost) != 0 {
+		t.Errorf("audit: %d acked, lost %v", audit.Acked, audit.Lost)
+	}
+	if d := l.Truth.DualActive(); d != 0 {
+		t.Errorf("dual active for %v", d)
+	}
+	gaps := l.Truth.Gaps(500 * time.Millisecond)
+	if len(gaps) != 1 || gaps[0].Before != "node-a" || gaps[0].After != "node-b" {
+		t.Fatalf("gaps: %+v", gaps)
+	}
+	t.Logf("gap %.2f s, %d records acknowledged, %d in the file", gaps[0].Length().Seconds(), audit.Acked, audit.Found)
+	must(t, l.B.StopWriter(ctx))
+}
+
+func TestNothingLeavesTheLabsNamespaces(t *testing.T) {
+	l, ctx := theLab(t)
+	for _, n := range l.Nodes() {
+		if n.says(ctx, "ip route get 192.0.2.1") {
+			t.Errorf("%s has a way out", n.Name)
+		}
+	}
+	if c, err := net.DialTimeout("tcp", NodeA.Addr()+":2222", 300*time.Millisecond); err == nil {
+		c.Close()
+		t.Error("the host reaches into the lab")
+	}
+}
+
+// TestMain closes the shared lab after all tests, so what is left after a
+// lab's end is looked at here, on a lab of its own whose process is killed.
+func TestNothingIsLeftWhenTheLabsProcessIsKilled(t *testing.T) {
+	theLab(t)
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChildHoldsALab$", "-test.short")
+	cmd.Env = append(os.Environ(), "LAB_CHILD_DIR="+dir)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	prefix := make([]byte, 64)
+	k, err := out.Read(prefix)
+	must(t, err)
+	name := strings.TrimSpace(string(prefix[:k]))
+	left := func() bool {
+		list, err := exec.Command("ip", "netns", "list").Output()
+		must(t, err)
+		entries, err := os.ReadDir(dir)
+		must(t, err)
+		return bytes.Contains(list, []byte(name+"-")) || len(entries) > 0
+	}
+	if !strings.HasPrefix(name, "sblab") || !left() {
+		t.Fatalf("the child made no lab: %q", name)
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait() // killed, as ordered
+	eventually(t, 10*time.Second, "all gone", func() bool { return !left() })
+}
+
+// TestChildHoldsALab is the other process of the test above.
+func TestChildHoldsALab(t *testing.T) {
+	dir := os.Getenv("LAB_CHILD_DIR")
+	if dir == "" {
+		t.Skip("runs only as a child of TestNothingIsLeftWhenTheLabsProcessIsKilled")
+	}
+	sc, err := newScope(dir)
+	must(t, err)
+	top := newTopology(sc.prefix)
+	must(t, top.build(context.Background()))
+	_, err = startGroup(top.gw.command(context.Background(), "sleep", "1000"))
+	must(t, err)
+	fmt.Println(sc.prefix)
+	select {}
+}
