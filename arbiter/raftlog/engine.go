@@ -221,6 +221,9 @@ func (e *Engine) Fresh() bool { return e.blank && e.LastIndex() == 0 }
 // or the engine, lasts.
 func ask[T any](ctx context.Context, e *Engine, question func(*raft.Raft) (T, error)) (T, error) {
 	var none T
+	if ctx.Err() != nil {
+		return none, fmt.Errorf("%w: %w", engine.ErrUnknown, context.Cause(ctx))
+	}
 	r, err := e.enter()
 	if err != nil {
 		return none, err

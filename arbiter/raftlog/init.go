@@ -113,9 +113,9 @@ func clearUnfinished(dir string) error {
 		"lost+found": true, metaName + unfinished: true, boltName + unfinished: true,
 		boltName: names[metaName+unfinished],
 	}
-	for name := range names {
-		if !ours[name] {
-			return fmt.Errorf("make witness state: %s: %w: it holds %q; name an empty directory", dir, ErrForeign, name)
+	for _, entry := range entries {
+		if !ours[entry.Name()] {
+			return fmt.Errorf("make witness state: %s: %w: it holds %q; name an empty directory", dir, ErrForeign, entry.Name())
 		}
 	}
 	for _, name := range []string{boltName, boltName + unfinished, metaName + unfinished} {

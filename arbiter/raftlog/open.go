@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -123,8 +124,12 @@ func checkFile(dir, path string) error {
 func readPages(path string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error: // a fault, or a page full of zeros
+			err = errors.New("the file is cut short or a page in it is broken")
+		default:
+			err = fmt.Errorf("a page in it is broken: %v", p)
 		}
 	}()
 	options := boltOptions()
