@@ -192,6 +192,8 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 		return held(g.Lease, cmd.Group, "and was heard a moment ago")
 	case g.Lease != nil && !j.Expired && cmd.Evidence.HearsPeer:
 		return held(g.Lease, cmd.Group, "and the caller hears it, though this witness does not")
+	case g.Lease == nil && !j.Suspected:
+		return c.stuck(g, cmd, target)
 	case j.Delay:
 		return refuse(TakeoverDelayed, "%s is taken over only after its takeover delay", cmd.Group)
 	}

@@ -77,8 +77,12 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 			return again
 		}
 	}
+	if caller.Request != 0 && caller.Request < n.Newest {
+		return refuse(Overtaken, "a later request of %s has been answered already; ask again under a new number", caller.Node)
+	}
 	out := do(c, n)
 	if caller.Request != 0 {
+		n.Newest = caller.Request
 		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, out}), keptAnswers)
 	}
 	return out

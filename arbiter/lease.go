@@ -95,6 +95,10 @@ func (a *applying) release(c *Cluster, cmd Release) Verdict {
 		return unknownGroup(c, cmd.Group)
 	}
 	node := cmd.Caller.Node
+	if l := g.Last; g.Lease == nil && l.Holder == node && l.Epoch == cmd.Epoch && l.Grade < E5 {
+		c.end(g, Ending{Holder: node, Epoch: cmd.Epoch, Cause: ByReceipt, Grade: E5})
+		return done("%s has stopped %s, whose lease %d had ended on weaker grounds", node, cmd.Group, cmd.Epoch)
+	}
 	if !holds(g, cmd.Caller, cmd.Epoch) {
 		return refuse(NotHolder, "%s does not hold %s under epoch %d; there is nothing to give back", node, cmd.Group, cmd.Epoch)
 	}

@@ -39,6 +39,9 @@ type Node struct {
 	Twins    bool     `json:"twins,omitempty"`
 	Reported bool     `json:"reported,omitempty"` // to this incarnation of the witness
 	Answers  []Answer `json:"answers,omitempty"`  // to its latest requests, oldest first
+	// Newest is the highest request answered: an earlier one that arrives late
+	// (a give-back, say) must not undo what a later one has done.
+	Newest RequestID `json:"newest,omitempty"`
 }
 
 // Answer is a verdict kept for a repeated request.

@@ -30,7 +30,7 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 		c.newBoot(n, caller, cmd.Report)
 	}
 	if n.Incarnation != caller.Incarnation {
-		n.Incarnation, n.Answers = caller.Incarnation, nil
+		n.Incarnation, n.Answers, n.Newest = caller.Incarnation, nil, 0
 	}
 	if caller.Floor > c.Epoch && !c.Learning {
 		c.forget()

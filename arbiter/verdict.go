@@ -27,6 +27,7 @@ const (
 	StaleBoot       Reason = "stale_boot"
 	NotIntroduced   Reason = "not_introduced"
 	StaleAgent      Reason = "stale_agent"
+	Overtaken       Reason = "overtaken"
 	RolledBack      Reason = "rolled_back"
 	TwinIdentity    Reason = "twin_identity"
 	WitnessLearning Reason = "witness_learning"

@@ -1,0 +1,264 @@
+package leader
+
+import (
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// Sender is who sends a message, and the highest version of a witness it has
+// seen.
+type Sender struct {
+	Caller arbiter.Caller
+	Seen   arbiter.Version
+}
+
+// The messages of nodes. Each carries the command that it may become.
+type (
+	// Hello introduces one life of an agent.
+	Hello struct {
+		Sender
+		Report arbiter.Report
+	}
+	// Acquire asks for a group.
+	Acquire struct {
+		arbiter.Acquire
+		Seen arbiter.Version
+	}
+	// Release gives a group back.
+	Release struct {
+		arbiter.Release
+		Seen arbiter.Version
+	}
+	// Exclude excludes the peer's copy.
+	Exclude struct {
+		arbiter.Exclude
+		Seen arbiter.Version
+	}
+	// Readmit clears an exclusion.
+	Readmit struct {
+		arbiter.Readmit
+		Seen arbiter.Version
+	}
+	// Begin asks to shoot.
+	Begin struct {
+		arbiter.Begin
+		Seen arbiter.Version
+	}
+	// ReportFence says how a shot ended.
+	ReportFence struct {
+		arbiter.ReportFence
+		Seen  arbiter.Version
+		Clock boottime.Instant // the executor's, when it sent this
+	}
+)
+
+// Beat renews a node's leases and says what it sees.
+type Beat struct {
+	Sender
+	Number     uint64
+	Groups     []GroupBeat
+	Links      []Link
+	References int
+	Needed     int
+}
+
+// GroupBeat is the part of a beat about one group.
+type GroupBeat struct {
+	Group    arbiter.GroupID
+	Epoch    arbiter.Epoch // renewed; 0: not the holder
+	Phase    string
+	Running  bool // services run
+	Wants    bool
+	Evidence arbiter.Evidence
+	Services []Service
+}
+
+// Link is the state of one heartbeat link, as its receiver sees it.
+type Link struct {
+	Name      string
+	HearsPeer bool
+	LostIn    int // percent
+	LostOut   int
+}
+
+// Service is the state of one service of a group.
+type Service struct{ Name, State string }
+
+// BeatAnswer answers a beat.
+type BeatAnswer struct {
+	Number      uint64
+	Groups      []GroupAnswer
+	Definition  arbiter.Definition
+	Maintenance bool
+	Standby     bool
+	Peer        PeerView
+}
+
+// GroupAnswer is the part of an answer about one group.
+type GroupAnswer struct {
+	Group    arbiter.GroupID
+	Renewed  arbiter.Epoch // 0: not renewed
+	Reason   arbiter.Reason
+	Sentence string
+	Holder   arbiter.NodeID
+	Epoch    arbiter.Epoch
+	MoveTo   arbiter.NodeID // a planned switchover
+	Own      arbiter.Exclusion
+	Peer     arbiter.Exclusion
+}
+
+// PeerView is what the leader last heard of the other node.
+type PeerView struct {
+	Heard              bool
+	References, Needed int
+}
+
+func (b *Beat) group(id arbiter.GroupID) *GroupBeat {
+	for i := range b.Groups {
+		if b.Groups[i].Group == id {
+			return &b.Groups[i]
+		}
+	}
+	return nil
+}
+
+// addressee returns the cluster of a message, and its sender if it is a node.
+func addressee(m Message) (arbiter.ClusterID, *Sender) {
+	node := func(c arbiter.Caller, seen arbiter.Version) (arbiter.ClusterID, *Sender) {
+		return c.Cluster, &Sender{c, seen}
+	}
+	switch m := m.(type) {
+	case Hello:
+		return node(m.Caller, m.Seen)
+	case Beat:
+		return node(m.Caller, m.Seen)
+	case Acquire:
+		return node(m.Caller, m.Seen)
+	case Release:
+		return node(m.Caller, m.Seen)
+	case Exclude:
+		return node(m.Caller, m.Seen)
+	case Readmit:
+		return node(m.Caller, m.Seen)
+	case Begin:
+		return node(m.Caller, m.Seen)
+	case ReportFence:
+		return node(m.Caller, m.Seen)
+	case arbiter.Order:
+		return m.Cluster, nil
+	case arbiter.Standby:
+		return m.Cluster, nil
+	case arbiter.Maintenance:
+		return m.Cluster, nil
+	case arbiter.Confirm:
+		return m.Cluster, nil
+	case arbiter.Define:
+		return m.Definition.Cluster, nil
+	}
+	return "", nil
+}
+
+// beat handles a beat: what must be durable first, then, behind a verification
+// that began after it arrived, the renewals.
+func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
+	node := b.Caller.Node
+	h := d.heard[node]
+	if h.beat.Caller.Incarnation == b.Caller.Incarnation && b.Number < h.beat.Number {
+		l.reply(r, Answer{}) // overtaken by a later one on another stream
+		return
+	}
+	h.beat = b
+	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open {
+		d.queue = append([]*request{r}, d.queue...)
+		l.propose(now, d, nil, arbiter.EndMandate{
+			Cluster: b.Caller.Cluster, Mandate: m.ID, Phase: arbiter.Open, Reason: string(node) + " has been heard again",
+		})
+		return
+	}
+	if cmd := d.note(b); cmd != nil {
+		d.queue = append([]*request{r}, d.queue...)
+		l.propose(now, d, nil, cmd)
+		return
+	}
+	if !r.verified {
+		l.batch = append(l.batch, r)
+		l.verify()
+		return
+	}
+	l.reply(r, Answer{Beat: d.answer(now, r.at, b)})
+}
+
+// note returns the command that makes something a beat says durable: a node's
+// own word about its copy, or that services have been started.
+func (d *desk) note(b Beat) arbiter.Command {
+	if d.c.Learning {
+		return nil
+	}
+	for _, gb := range b.Groups {
+		g := d.c.Groups[gb.Group]
+		if g == nil {
+			continue
+		}
+		if w := gb.Evidence.OwnWord; w > g.Excluded[b.Caller.Node].OwnWord {
+			return arbiter.OwnWord{Caller: b.Caller, Group: gb.Group, Number: w}
+		}
+		if l := g.Lease; l != nil && !l.Started && gb.Running && l.Holder == b.Caller.Node && l.Boot == b.Caller.Boot && l.Epoch == gb.Epoch {
+			return arbiter.Started{Caller: b.Caller, Group: gb.Group, Epoch: gb.Epoch}
+		}
+	}
+	return nil
+}
+
+// answer renews what may be renewed and says what the witness knows.
+func (d *desk) answer(now, received boottime.Instant, b Beat) *BeatAnswer {
+	node := b.Caller.Node
+	peer := d.c.Definition.Peer(node)
+	out := &BeatAnswer{
+		Number: b.Number, Definition: d.c.Definition, Maintenance: d.c.Maintenance, Standby: d.c.Nodes[node].Standby,
+	}
+	if h := d.heard[peer]; h != nil && !d.suspected(now, peer) {
+		out.Peer = PeerView{Heard: true, References: h.beat.References, Needed: h.beat.Needed}
+	}
+	for _, gb := range b.Groups {
+		if d.c.Groups[gb.Group] != nil {
+			out.Groups = append(out.Groups, d.answerGroup(received, b.Caller, gb))
+		}
+	}
+	return out
+}
+
+func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb GroupBeat) GroupAnswer {
+	g := d.c.Groups[gb.Group]
+	peer := d.c.Definition.Peer(caller.Node)
+	a := GroupAnswer{Group: gb.Group, Own: g.Excluded[caller.Node], Peer: g.Excluded[peer]}
+	if g.Lease != nil {
+		a.Holder, a.Epoch = g.Lease.Holder, g.Lease.Epoch
+	}
+	if g.Order != nil {
+		a.MoveTo = g.Order.To
+	}
+	if gb.Epoch == 0 {
+		return a
+	}
+	a.Reason, a.Sentence = d.mayRenew(g, caller, gb)
+	if a.Reason == "" {
+		d.renew(received, gb.Group, gb.Epoch)
+		a.Renewed = gb.Epoch
+	}
+	return a
+}
+
+func (d *desk) mayRenew(g *arbiter.Group, caller arbiter.Caller, gb GroupBeat) (arbiter.Reason, string) {
+	l, m := g.Lease, d.c.Mandate
+	switch {
+	case d.c.Learning:
+		return arbiter.WitnessLearning, "this witness is learning what the nodes know"
+	case l != nil && l.Holder != caller.Node:
+		return arbiter.GrantedToPeer, string(gb.Group) + " was granted to " + string(l.Holder)
+	case l == nil || l.Epoch != gb.Epoch || l.Boot != caller.Boot:
+		return arbiter.NotHolder, string(caller.Node) + " does not hold " + string(gb.Group) + " any more"
+	case m != nil && m.Target == caller.Node && m.Phase != arbiter.Open:
+		return arbiter.MandateBegun, "a shot at " + string(caller.Node) + " has begun"
+	}
+	return "", ""
+}

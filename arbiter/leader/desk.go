@@ -1,0 +1,189 @@
+package leader
+
+import (
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+const (
+	shotBackoff  = 5 * time.Second  // between a failed shot and the next mandate
+	orderTimeout = 60 * time.Second // of a planned switchover
+)
+
+// desk is what this leader knows of one cluster beyond the replicated state.
+type desk struct {
+	c         *arbiter.Cluster
+	heard     map[arbiter.NodeID]*hearing
+	deadlines map[arbiter.GroupID]deadline
+	gates     map[arbiter.GroupID]boottime.Instant // first asked for alone at
+	orders    map[arbiter.GroupID]boottime.Instant
+	refusals  map[asker]arbiter.Reason
+	asked     map[arbiter.NodeID]boottime.Instant
+	mandate   deadline // Epoch is the mandate's number here
+	phase     arbiter.Phase
+	failedAt  boottime.Instant
+	since     boottime.Instant
+	busy      *proposal
+	queue     []*request
+}
+
+type asker struct {
+	node  arbiter.NodeID
+	group arbiter.GroupID
+}
+
+type hearing struct {
+	at   boottime.Instant
+	beat Beat
+}
+
+type deadline struct {
+	of uint64 // the epoch, or the mandate's number
+	at boottime.Instant
+}
+
+func newDesk(now boottime.Instant) *desk {
+	d := &desk{}
+	d.restart(now)
+	return d
+}
+
+// restart forgets everything heard: all leases count as just renewed.
+func (d *desk) restart(now boottime.Instant) {
+	d.since = now
+	d.heard = map[arbiter.NodeID]*hearing{}
+	d.deadlines = map[arbiter.GroupID]deadline{}
+	d.gates = map[arbiter.GroupID]boottime.Instant{}
+	d.orders = map[arbiter.GroupID]boottime.Instant{}
+	d.refusals = map[asker]arbiter.Reason{}
+	d.asked = map[arbiter.NodeID]boottime.Instant{}
+	d.mandate, d.phase = deadline{}, ""
+	if d.c != nil {
+		d.take(now, d.c)
+	}
+}
+
+// take looks at the cluster as a command has left it, and starts the deadlines
+// of what is new.
+func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
+	d.c = c
+	t := c.Definition.Timing
+	for id, g := range c.Groups {
+		switch {
+		case g.Lease == nil:
+			delete(d.deadlines, id)
+		case d.deadlines[id].of != uint64(g.Lease.Epoch):
+			d.deadlines[id] = deadline{of: uint64(g.Lease.Epoch), at: now.Add(arbiter.Guard(t.TTL))}
+		}
+		if g.Order == nil {
+			delete(d.orders, id)
+		} else if d.orders[id].IsZero() {
+			d.orders[id] = now
+		}
+	}
+	m := c.Mandate
+	switch {
+	case m == nil:
+		d.mandate, d.phase = deadline{}, ""
+	case d.mandate.of != uint64(m.ID) || d.phase == arbiter.Open && m.Phase != arbiter.Open:
+		// A begun shot is waited out from here: whoever began it counts less.
+		d.mandate = deadline{of: uint64(m.ID), at: now.Add(arbiter.Guard(t.FenceTimeout))}
+	}
+	if m != nil {
+		d.phase = m.Phase
+	}
+}
+
+// suspected reports whether node was silent for suspect_after, all of which
+// this leader has listened.
+func (d *desk) suspected(now boottime.Instant, node arbiter.NodeID) bool {
+	var heard boottime.Instant
+	if h := d.heard[node]; h != nil {
+		heard = h.at
+	}
+	return silence(now, heard, d.since) >= d.c.Definition.Timing.SuspectAfter
+}
+
+func (d *desk) expired(now boottime.Instant, id arbiter.GroupID) bool {
+	at, ok := d.deadlines[id]
+	return ok && now > at.at
+}
+
+// judge says what the clock says about the group's holder, for a request of
+// node.
+func (d *desk) judge(now boottime.Instant, node arbiter.NodeID, id arbiter.GroupID) arbiter.Judgement {
+	g := d.c.Groups[id]
+	if g == nil {
+		return arbiter.Judgement{}
+	}
+	peer := d.c.Definition.Peer(node)
+	j := arbiter.Judgement{PeerHeard: !d.suspected(now, peer) && d.heard[peer] != nil}
+	if j.PeerHeard {
+		if b := d.heard[peer].beat.group(id); b != nil && b.Wants {
+			ev := b.Evidence
+			j.Peer = &ev
+		}
+	}
+	holder := g.Last.Holder
+	if g.Lease != nil {
+		holder = g.Lease.Holder
+		j.Epoch = g.Lease.Epoch
+		j.Expired = d.expired(now, id)
+		j.InTime = !j.Expired
+	}
+	if holder != "" {
+		j.Suspected = d.suspected(now, holder)
+		j.Delay = d.delayed(now, id, holder)
+	}
+	j.Backoff = !d.failedAt.IsZero() && now.Sub(d.failedAt) < shotBackoff
+	j.Gate = d.gate(now, id, g, j.PeerHeard)
+	return j
+}
+
+// gate reports whether a group that is free because machines have started waits
+// for the other node.
+func (d *desk) gate(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group, peerHeard bool) bool {
+	cold := g.Lease == nil && (g.Last.Cause == arbiter.ByBoot || g.Last.Cause == arbiter.ByNothing)
+	if !cold || peerHeard {
+		delete(d.gates, id)
+		return false
+	}
+	if d.gates[id].IsZero() {
+		d.gates[id] = now
+	}
+	return now.Sub(d.gates[id]) < d.c.Definition.Timing.StartGate
+}
+
+func (d *desk) delayed(now boottime.Instant, id arbiter.GroupID, holder arbiter.NodeID) bool {
+	wait := d.c.Definition.Groups[id].TakeoverDelay
+	if wait == 0 {
+		return false
+	}
+	var heard boottime.Instant
+	if h := d.heard[holder]; h != nil {
+		heard = h.at
+	}
+	return silence(now, heard, d.since) < wait+d.c.Definition.Timing.SuspectAfter
+}
+
+// hear notes a sign of life of a node.
+func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
+	h := d.heard[node]
+	if h == nil {
+		h = &hearing{}
+		d.heard[node] = h
+	}
+	h.at = max(h.at, now)
+	return h
+}
+
+// renew moves the deadline of a group's lease.
+func (d *desk) renew(received boottime.Instant, id arbiter.GroupID, e arbiter.Epoch) {
+	at := received.Add(arbiter.Guard(d.c.Definition.Timing.TTL))
+	if was := d.deadlines[id]; was.of == uint64(e) && was.at > at {
+		return
+	}
+	d.deadlines[id] = deadline{of: uint64(e), at: at}
+}

@@ -1,0 +1,274 @@
+package leader
+
+import (
+	"fmt"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// handle decides what becomes of a message now, or keeps it until the command
+// that its cluster waits for is through.
+func (l *Leader) handle(now boottime.Instant, r *request) {
+	if define, ok := r.message.(arbiter.Define); ok && l.desks[define.Definition.Cluster] == nil {
+		l.propose(now, nil, r, define)
+		return
+	}
+	id, caller := addressee(r.message)
+	d := l.desks[id]
+	if d == nil {
+		l.refuse(r, arbiter.UnknownCluster, fmt.Sprintf("this witness does not know cluster %s; declare it with sbctl cluster add", id))
+		return
+	}
+	if d.busy != nil {
+		d.queue = append(d.queue, r)
+		return
+	}
+	if caller != nil && !l.accept(now, d, r, *caller) {
+		return
+	}
+	l.dispatch(now, d, r)
+}
+
+// accept looks at who speaks before what is said: a node with a version of this
+// witness that is not in its memory stops everything.
+func (l *Leader) accept(now boottime.Instant, d *desk, r *request, who Sender) bool {
+	if who.Seen.Ahead(l.version) {
+		if !l.renouncing() {
+			l.propose(now, nil, nil, arbiter.Renounce{Shown: who.Seen})
+		}
+		l.refuse(r, arbiter.WitnessBehind, "this witness's memory is older than its own earlier answers; it begins anew and learns from the nodes")
+		return false
+	}
+	if _, hello := r.message.(Hello); hello {
+		return true
+	}
+	n := d.c.Nodes[who.Caller.Node]
+	if n == nil || n.Boot != who.Caller.Boot || n.Incarnation != who.Caller.Incarnation {
+		l.refuse(r, arbiter.NotIntroduced, fmt.Sprintf("%s has not reported under boot %s, agent start %d", who.Caller.Node, who.Caller.Boot, who.Caller.Incarnation))
+		return false
+	}
+	d.hear(r.at, who.Caller.Node)
+	return true
+}
+
+func (l *Leader) renouncing() bool {
+	for _, p := range l.underWay {
+		if _, ok := p.command.(arbiter.Renounce); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
+	switch m := r.message.(type) {
+	case Hello:
+		l.propose(now, d, r, arbiter.NodeUp{Caller: m.Caller, Report: m.Report})
+	case Beat:
+		l.beat(now, d, r, m)
+	case Acquire:
+		l.acquire(now, d, r, m)
+	case Begin:
+		l.begin(now, d, r, m)
+	case Exclude:
+		cmd := m.Exclude
+		cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
+		l.propose(now, d, r, cmd)
+	case ReportFence:
+		l.reportFence(now, d, r, m)
+	case Release:
+		l.propose(now, d, r, m.Release)
+	case Readmit:
+		l.propose(now, d, r, m.Readmit)
+	case arbiter.Order:
+		m.Target = d.latest(now, m.To, m.Group)
+		l.propose(now, d, r, m)
+	case arbiter.Confirm:
+		m.Alive = !d.suspected(now, m.Node)
+		l.propose(now, d, r, m)
+	case arbiter.Define:
+		l.propose(now, d, r, m)
+	case arbiter.Standby:
+		l.propose(now, d, r, m)
+	case arbiter.Maintenance:
+		l.propose(now, d, r, m)
+	default:
+		panic(fmt.Sprintf("leader: unknown message %T", r.message))
+	}
+}
+
+// latest returns what was last heard of a node about a group, if it was heard.
+func (d *desk) latest(now boottime.Instant, node arbiter.NodeID, id arbiter.GroupID) *arbiter.Evidence {
+	h := d.heard[node]
+	if h == nil || d.suspected(now, node) {
+		return nil
+	}
+	b := h.beat.group(id)
+	if b == nil {
+		return nil
+	}
+	ev := b.Evidence
+	return &ev
+}
+
+// acquire tries the request on a copy first: a refusal that repeats the one
+// before it changes nothing and needs no place in the log.
+func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
+	cmd := m.Acquire
+	d.asked[cmd.Caller.Node] = now
+	cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
+	v := d.preview(l.version, cmd)
+	key := asker{cmd.Caller.Node, cmd.Group}
+	open := d.c.Mandate != nil && v.Kind == arbiter.FenceFirst
+	if open || v.Kind == arbiter.Refused && d.refusals[key] == v.Reason {
+		l.reply(r, Answer{Verdict: &v})
+		return
+	}
+	if v.Kind == arbiter.Refused {
+		d.refusals[key] = v.Reason
+	} else {
+		delete(d.refusals, key)
+	}
+	l.propose(now, d, r, cmd)
+}
+
+func (d *desk) preview(version arbiter.Version, cmd arbiter.Command) arbiter.Verdict {
+	c := d.c.Clone()
+	s := &arbiter.State{Version: version, Clusters: map[arbiter.ClusterID]*arbiter.Cluster{c.Definition.Cluster: c}}
+	return s.Apply(version.Index+1, arbiter.Entry{Command: cmd}).Verdict
+}
+
+// begin lets nobody shoot before this leader has listened long enough to know
+// that the target is silent.
+func (l *Leader) begin(now boottime.Instant, d *desk, r *request, m Begin) {
+	cmd := m.Begin
+	mandate := d.c.Mandate
+	if mandate == nil {
+		l.refuse(r, arbiter.MandateOver, fmt.Sprintf("mandate %d is over", cmd.Mandate))
+		return
+	}
+	d.asked[cmd.Caller.Node] = now
+	if now.Sub(d.since) < d.c.Definition.Timing.SuspectAfter {
+		l.refuse(r, arbiter.MandateUnderWay, "this leader has not listened long enough to know who is silent; ask again")
+		return
+	}
+	cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
+	l.propose(now, d, r, cmd)
+}
+
+// reportFence dates the last reading on this leader's clock, as late as it can
+// have been, and notes whether the target was heard after it.
+func (l *Leader) reportFence(now boottime.Instant, d *desk, r *request, m ReportFence) {
+	cmd := m.ReportFence
+	if mandate := d.c.Mandate; mandate != nil {
+		cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
+		if h := d.heard[mandate.Target]; h != nil && len(cmd.Readings) > 0 {
+			read := r.at.Add(-m.Clock.Sub(cmd.Readings[len(cmd.Readings)-1].At))
+			cmd.Alive = h.at > read
+		}
+	}
+	l.propose(now, d, r, cmd)
+}
+
+// concluded looks at an outcome for what it means to this leader's clock and
+// whom it concerns.
+func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict) {
+	d := p.desk
+	if d == nil {
+		return
+	}
+	switch cmd := p.command.(type) {
+	case arbiter.Acquire:
+		if v.Kind == arbiter.Granted && !v.Repeated {
+			d.renew(p.at, cmd.Group, v.Epoch)
+		}
+	case arbiter.Exclude:
+		if v.OK() && !v.Repeated {
+			d.renew(p.at, cmd.Group, cmd.Epoch)
+		}
+	case arbiter.ReportFence:
+		if v.Reason == arbiter.NotProven || v.Reason == arbiter.TargetAlive {
+			d.failedAt = now
+		}
+	case arbiter.EndMandate:
+		if v.OK() && cmd.Phase == arbiter.Begun {
+			d.failedAt = now
+		}
+	case arbiter.Standby:
+		l.empty(now, d, cmd)
+	case arbiter.NodeUp:
+		if v.OK() {
+			d.hear(now, cmd.Caller.Node)
+		}
+	}
+	if v.OK() && !quiet(p.command) {
+		l.notify(d, v.Sentence)
+	}
+}
+
+func quiet(c arbiter.Command) bool {
+	switch c.(type) {
+	case arbiter.Exclude, arbiter.Started, arbiter.OwnWord:
+		return true
+	}
+	return false
+}
+
+func (l *Leader) notify(d *desk, why string) {
+	for _, n := range d.c.Definition.Nodes {
+		l.do(Notify{Cluster: d.c.Definition.Cluster, Node: n, Why: why})
+	}
+}
+
+// empty moves the groups of a node in standby to the other one.
+func (l *Leader) empty(now boottime.Instant, d *desk, cmd arbiter.Standby) {
+	if !cmd.On {
+		return
+	}
+	for id, g := range d.c.Groups {
+		if g.Lease == nil || g.Lease.Holder != cmd.Node {
+			continue
+		}
+		d.queue = append(d.queue, &request{at: now, message: arbiter.Order{
+			Cluster: cmd.Cluster, Group: id, To: d.c.Definition.Peer(cmd.Node), By: cmd.By, Reason: "standby",
+		}})
+	}
+}
+
+// due does what the clock alone makes due.
+func (l *Leader) due(now boottime.Instant, d *desk) {
+	if m := d.c.Mandate; m != nil {
+		if why := d.mandateOver(now, m); why != "" {
+			l.propose(now, d, nil, arbiter.EndMandate{
+				Cluster: d.c.Definition.Cluster, Mandate: m.ID, Phase: m.Phase, Reason: why,
+			})
+			return
+		}
+	}
+	for id, at := range d.orders {
+		if now.Sub(at) > orderTimeout {
+			d.orders[id] = now
+			l.propose(now, d, nil, arbiter.Order{
+				Cluster: d.c.Definition.Cluster, Group: id, By: "sbwitness",
+				Reason: fmt.Sprintf("not done within %v", orderTimeout),
+			})
+			return
+		}
+	}
+	if d.c.Maintenance && d.c.Until != 0 && l.wall >= d.c.Until {
+		l.propose(now, d, nil, arbiter.Maintenance{Cluster: d.c.Definition.Cluster, By: "sbwitness: its time has passed"})
+	}
+}
+
+// mandateOver says why a mandate has to be closed, or nothing.
+func (d *desk) mandateOver(now boottime.Instant, m *arbiter.Mandate) string {
+	t := d.c.Definition.Timing
+	switch {
+	case m.Phase != arbiter.Open && now > d.mandate.at:
+		return fmt.Sprintf("its executor %s has not reported in time", m.Executor)
+	case m.Phase == arbiter.Open && silence(now, d.asked[m.Executor], d.since) > t.SuspectAfter:
+		return fmt.Sprintf("%s does not ask any more", m.Executor)
+	}
+	return ""
+}

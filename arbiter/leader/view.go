@@ -1,0 +1,60 @@
+package leader
+
+import (
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// View is what a leader knows of a cluster, for people.
+type View struct {
+	Cluster *arbiter.Cluster
+	Nodes   map[arbiter.NodeID]NodeView
+	Leases  map[arbiter.GroupID]time.Duration // what remains of them; negative once expired
+}
+
+// NodeView is what a leader has heard of a node.
+type NodeView struct {
+	Heard  bool
+	Silent time.Duration
+	Beat   Beat
+}
+
+// Views returns a copy of what this leader knows of the clusters named, or of
+// all.
+func (l *Leader) Views(now boottime.Instant, ids ...arbiter.ClusterID) []View {
+	if len(ids) == 0 {
+		for id := range l.desks {
+			ids = append(ids, id)
+		}
+	}
+	var out []View
+	for _, id := range ids {
+		if d := l.desks[id]; d != nil {
+			out = append(out, d.view(now))
+		}
+	}
+	return out
+}
+
+// Version returns the place of this leader's answers in history.
+func (l *Leader) Version() arbiter.Version { return l.version }
+
+// Listening returns how long this leader has listened without a gap.
+func (l *Leader) Listening(now boottime.Instant) time.Duration { return now.Sub(l.since) }
+
+func (d *desk) view(now boottime.Instant) View {
+	v := View{Cluster: d.c.Clone(), Nodes: map[arbiter.NodeID]NodeView{}, Leases: map[arbiter.GroupID]time.Duration{}}
+	for _, id := range d.c.Definition.Nodes {
+		if h := d.heard[id]; h != nil {
+			v.Nodes[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat}
+		} else {
+			v.Nodes[id] = NodeView{Silent: now.Sub(d.since)}
+		}
+	}
+	for id, at := range d.deadlines {
+		v.Leases[id] = at.at.Sub(now)
+	}
+	return v
+}
