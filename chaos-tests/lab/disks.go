@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,6 +53,7 @@ func (l *Lab) layNode(ctx context.Context, n *Node) error {
 	}
 	files := []File{
 		{Path: "/etc/hostname", Data: []byte(n.Name + "\n")},
+		{Path: "/etc/fstab"},
 		{Path: "/etc/hosts", Data: []byte(hosts())},
 		{Path: "/etc/machine-id", Data: fmt.Appendf(nil, "5b1ab000000000000000000000000%03d\n", n.Name.number())},
 		{Path: "/etc/lab-node.env", Data: []byte(l.nodeEnv(n))},
@@ -68,11 +70,43 @@ func (l *Lab) layNode(ctx context.Context, n *Node) error {
 			return err
 		}
 	}
+	if err := layUnits(filepath.Join(n.share, "units")); err != nil {
+		return err
+	}
 	if err := l.enable(n); err != nil {
 		return err
 	}
 	// Linked where possible: a copy per node would cost 100 MB for nothing.
 	return run(ctx, "cp", "-al", filepath.Join(l.dir, "bin"), filepath.Join(n.share, "bin"))
+}
+
+// debianUnits are the units that a bare node needs of Debian's own.
+const debianUnits = "basic.target emergency.target exit.target final.target halt.target local-fs-pre.target " +
+	"local-fs.target multi-user.target network-online.target network-pre.target network.target nss-lookup.target " +
+	"paths.target poweroff.target reboot.target remote-fs.target rescue.target shutdown.target slices.target " +
+	"sockets.target sysinit.target time-sync.target timers.target umount.target " +
+	"systemd-halt.service systemd-journald-dev-log.socket systemd-journald.service systemd-journald.socket " +
+	"systemd-poweroff.service systemd-reboot.service"
+
+// layUnits copies Debian's units into the directory that a node sees in place
+// of /usr/lib/systemd/system.
+func layUnits(dir string) error {
+	wants := filepath.Join(dir, "sysinit.target.wants")
+	if err := os.MkdirAll(wants, 0o755); err != nil {
+		return fmt.Errorf("lay units: %w", err)
+	}
+	for u := range strings.FieldsSeq(debianUnits) {
+		data, err := os.ReadFile("/usr/lib/systemd/system/" + u)
+		if err != nil {
+			return fmt.Errorf("lay units: %w", err)
+		}
+		if err := (File{Path: u, Data: data}).put(dir); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		os.Symlink("../systemd-journald.service", filepath.Join(wants, "systemd-journald.service")),
+		os.Symlink("multi-user.target", filepath.Join(dir, "default.target")))
 }
 
 func hosts() string {

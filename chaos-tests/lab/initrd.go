@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 //go:embed guest/init
@@ -14,17 +15,18 @@ var guestInit []byte
 
 var (
 	initrdDirs   = []string{"bin", "dev", "mod", "new", "proc", "ro", "rw", "share", "sys"}
-	initrdApplet = []string{"sh", "cp", "echo", "insmod", "ln", "mkdir", "mount", "poweroff", "rm", "switch_root", "uname"}
+	initrdApplet = []string{"sh", "cp", "echo", "insmod", "mkdir", "mount", "poweroff", "rm", "switch_root", "uname"}
+	initrdModule = []string{
+		"fs/overlayfs/overlay.ko", "fs/autofs/autofs4.ko", "lib/crc-ccitt.ko", "net/ipv6/ipv6.ko",
+		"lib/lru_cache.ko", "drivers/block/drbd/drbd.ko", "drivers/watchdog/softdog.ko",
+	}
 )
 
-// buildInitrd writes the compressed first root of a node: busybox, the overlay
-// module and the init script.
+// buildInitrd writes the compressed first root of a node: busybox, the modules
+// that every node needs and the init script. (modprobe takes longer than all
+// of the node's other preparations.)
 func buildInitrd(path string) error {
 	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		return fmt.Errorf("build initrd: %w", err)
-	}
-	overlay, err := os.ReadFile(filepath.Join(modulesDir(), "kernel/fs/overlayfs/overlay.ko"))
 	if err != nil {
 		return fmt.Errorf("build initrd: %w", err)
 	}
@@ -36,7 +38,13 @@ func buildInitrd(path string) error {
 	for _, a := range initrdApplet {
 		c.add("bin/"+a, 0o120777, []byte("busybox"))
 	}
-	c.add("mod/overlay.ko", 0o100644, overlay)
+	for _, m := range initrdModule {
+		ko, err := os.ReadFile(filepath.Join(modulesDir(), "kernel", m))
+		if err != nil {
+			return fmt.Errorf("build initrd: %w", err)
+		}
+		c.add("mod/"+strings.ReplaceAll(filepath.Base(m), "-", "_"), 0o100644, ko)
+	}
 	c.add("init", 0o100755, guestInit)
 	c.add("TRAILER!!!", 0, nil)
 	return writeGzip(path, c.Bytes())

@@ -46,6 +46,7 @@ func newMachine(name string, boot func() (*group, error), note func(string, ...a
 type rails struct {
 	on      bool
 	cut     bool      // killed, and not gone yet
+	fresh   bool      // the next start follows a cut
 	since   time.Time // last start, or the moment power was cut
 	fails   int
 	waiting []chan struct{}
@@ -97,8 +98,8 @@ func (m *machine) obey(r *rails, o powerOrder) {
 // itself, which a firmware answers with a new boot.
 func (m *machine) afterEnd(r *rails) {
 	m.current.Store(nil)
-	if r.cut {
-		r.cut = false
+	r.fresh, r.cut = r.cut, false
+	if r.fresh {
 		m.note("power is off, %d ms after the cut", time.Since(r.since).Milliseconds())
 	} else if time.Since(r.since) < time.Second {
 		r.fails++
@@ -112,7 +113,11 @@ func (m *machine) afterEnd(r *rails) {
 		m.note("ended %d times within a second of its start: left off", r.fails)
 		return
 	}
-	m.start(r, "firmware boots the node: the kernel had ended or reset itself")
+	if r.fresh {
+		m.start(r, "power on again")
+		return
+	}
+	m.start(r, "firmware boots the node: its kernel had ended or reset itself")
 }
 
 func (m *machine) start(r *rails, why string) {
