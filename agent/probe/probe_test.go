@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
@@ -218,6 +221,39 @@ func TestWithoutTheRightToARawSocket(t *testing.T) {
 			e.close()
 		}
 	})
+}
+
+func TestOnlyTheAnswerToThisEchoCounts(t *testing.T) {
+	from := func(addr string) net.Addr { return &net.IPAddr{IP: net.ParseIP(addr)} }
+	want := icmp.Echo{ID: 7, Seq: 3, Data: []byte("0123456789abcdef")}
+	e := &echoer{target: targets("192.0.2.1")[0], raw: true}
+	reply := func(kind icmp.Type, id, seq int, data string) []byte {
+		b, err := (&icmp.Message{Type: kind, Body: &icmp.Echo{ID: id, Seq: seq, Data: []byte(data)}}).Marshal(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	right := reply(ipv4.ICMPTypeEchoReply, 7, 3, string(want.Data))
+	if !e.isReply(right, from("192.0.2.1"), &want) {
+		t.Fatal("the answer is not taken")
+	}
+	wrong := map[string][]byte{
+		"an earlier echo's": reply(ipv4.ICMPTypeEchoReply, 7, 2, string(want.Data)),
+		"another program's": reply(ipv4.ICMPTypeEchoReply, 8, 3, string(want.Data)),
+		"a guess":           reply(ipv4.ICMPTypeEchoReply, 7, 3, "0123456789abcdeX"),
+		"a request":         reply(ipv4.ICMPTypeEcho, 7, 3, string(want.Data)),
+		"a stump":           right[:6],
+		"nothing":           nil,
+	}
+	for name, b := range wrong {
+		if e.isReply(b, from("192.0.2.1"), &want) {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	if e.isReply(right, from("192.0.2.2"), &want) {
+		t.Error("another host's is taken")
+	}
 }
 
 func TestProberSaysWhatIsWrong(t *testing.T) {

@@ -73,6 +73,13 @@ func Open(dir string, id Identity) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
+	// What an earlier process renamed or made, and did not live to make durable,
+	// must not be built upon and then vanish.
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := syncDir(d); err != nil {
+			return nil, fmt.Errorf("open state directory: %w", err)
+		}
+	}
 	lock, err := takeLock(dir)
 	if err != nil {
 		return nil, err
