@@ -1,0 +1,63 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+tool := go tool -modfile=internal/tools/go.mod
+daemons := sbwitness sbagent sbctl
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## static binaries into bin/
+	@mkdir -p bin
+	@for d in $(addprefix cmd/,$(daemons)) chaos-tests/lab/writer; do \
+		[ -d $$d ] || continue; \
+		name=$$(basename $$d); [ $$name != writer ] || name=lab-writer; \
+		CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/$$name ./$$d; \
+		echo "bin/$$name"; \
+	done
+
+.PHONY: test
+test: ## everything that CI checks; prints what was skipped and why
+	@.ci/test.sh
+
+.PHONY: test-fast
+test-fast: ## the tests without lab and race detector
+	@go test -short -json $$(go list ./... | grep -v /chaos-tests) 2>&1 | go run ./internal/testreport
+
+.PHONY: lint
+lint: ## form, vet, golangci-lint, generated code
+	@.ci/test.sh lint
+
+.PHONY: fmt
+fmt: ## format the code
+	@git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs -r $$($(tool) -n gofumpt) -w
+
+# Where the generated code goes, relative to proto/ or absolute.
+GENERATE_TO := .
+
+.PHONY: generate
+generate: ## Go code from proto/, with buf
+	@cd proto && go tool -modfile=../internal/tools/go.mod buf lint
+	@cd proto && go tool -modfile=../internal/tools/go.mod buf generate -o $(GENERATE_TO)
+
+.PHONY: demo
+demo: ## a power cut and a takeover, watched; DEMO_INSTALL=0 installs nothing
+	@[ "$${DEMO_INSTALL:-1}" = 0 ] || sh .ci/packages.sh
+	@$(MAKE) --no-print-directory build
+	@go run ./chaos-tests/demo
+
+.PHONY: lab
+lab: build ## two real DRBD nodes to play with; Ctrl-C ends them
+	@go run ./chaos-tests/lab/cmd/lab
+
+.PHONY: bench
+bench: ## benchmarks of the parts
+	@go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /chaos-tests) | grep -E '^(Benchmark|pkg:|FAIL|panic)'
+
+.PHONY: bench-lab
+bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
+	@go test -run '^$$' -bench . -benchtime 5x -timeout 60m ./chaos-tests/...
