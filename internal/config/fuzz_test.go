@@ -42,7 +42,7 @@ func pointsInto(t *testing.T, data []byte, err error) {
 	if !errors.As(err, &all) {
 		return
 	}
-	lines := strings.Count(string(data), "\n") + 1
+	lines := strings.Count(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n") + strings.Count(string(data), "\r") + 1
 	for _, e := range all {
 		if e.Line < 0 || e.Line > lines || e.Column < 0 || e.Message == "" {
 			t.Fatalf("points at line %d, column %d of %d lines: %q", e.Line, e.Column, lines, e.Message)

@@ -110,8 +110,9 @@ func parse(file string, data []byte) (*source, value, error) {
 	if len(data) > maxFileSize {
 		return nil, value{}, fmt.Errorf("read configuration %s: larger than %d KiB; is it the right file", file, maxFileSize>>10)
 	}
-	text := strings.TrimPrefix(string(data), "\uFEFF")
-	src.lines = strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	// One kind of line end, so that the library's line numbers and ours agree.
+	text := strings.NewReplacer("\uFEFF", "", "\r\n", "\n", "\r", "\n").Replace(string(data))
+	src.lines = strings.Split(text, "\n")
 	root, err := parseYAML([]byte(text))
 	if err != nil {
 		src.syntax(err)
