@@ -139,7 +139,7 @@ func (p *replayer) Restore(r io.ReadCloser) error {
 }
 
 func (p *replayer) restore(r io.ReadCloser) error {
-	defer r.Close() //nolint:errcheck // nothing was written
+	defer r.Close()
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return err
