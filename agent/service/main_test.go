@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideVar tells the test binary that it runs in name spaces of its own.
-const insideVar = "SERVICE_TEST_INSIDE"
+// stageVar tells the test binary which part it plays: "init" is the first
+// process of name spaces of its own, "tests" its child.
+const stageVar = "SERVICE_TEST_STAGE"
 
-// TestMain runs the tests in a mount and a network name space that nobody else
-// sees, by starting itself again. Without root the tests that need them skip.
+// TestMain runs the tests in mount, network and process name spaces that nobody
+// else sees, by starting itself again: these tests end processes, and a mistake
+// must not reach those of the host. Without root the tests that need that skip.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVar); role != "" {
 		playRole(role)
 	}
-	if os.Geteuid() != 0 || os.Getenv(insideVar) != "" {
-		if os.Getenv(insideVar) != "" {
-			if err := settleIn(); err != nil {
-				fmt.Fprintln(os.Stderr, "prepare name spaces:", err)
-				os.Exit(1)
-			}
-		}
+	switch {
+	case os.Getenv(stageVar) == "init":
+		os.Exit(playInit())
+	case os.Getenv(stageVar) == "tests" || os.Geteuid() != 0:
 		os.Exit(m.Run())
 	}
 	runtime.LockOSThread() // the child dies with the thread that started it
-	cmd := exec.Command(os.Args[0], os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideVar+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	cmd := again("init")
+	cmd.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
+		Pdeathsig:  unix.SIGKILL,
+	}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -50,18 +50,48 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func settleIn() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return err
+func again(stage string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], os.Args[1:]...)
+	cmd.Env = append(os.Environ(), stageVar+"="+stage)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd
+}
+
+// playInit prepares the name spaces, runs the tests and collects the orphans, as
+// the first process of a machine does. Whatever is left ends with it.
+func playInit() int {
+	cmd := again("tests")
+	err := errors.Join(
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("proc", "/proc", "proc", 0, ""),
+		exec.Command("ip", "link", "set", "lo", "up").Run(),
+		cmd.Start())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "prepare name spaces:", err)
+		return 1
 	}
-	return exec.Command("ip", "link", "set", "lo", "up").Run()
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			fmt.Fprintln(os.Stderr, "wait for the tests:", err)
+			return 1
+		}
+		if pid == cmd.Process.Pid && status.Exited() {
+			return status.ExitStatus()
+		}
+		if pid == cmd.Process.Pid && status.Signaled() {
+			fmt.Fprintln(os.Stderr, "the tests were ended by", status.Signal())
+			return 1
+		}
+	}
 }
 
 // needRoot skips a test that needs name spaces of its own; in CI that is a
 // failure.
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Getenv(insideVar) != "" {
+	if os.Getenv(stageVar) == "tests" {
 		return
 	}
 	if os.Getenv("CI") == "true" {

@@ -101,8 +101,12 @@ func allProcesses() ([]process, error) {
 }
 
 // signalProcess signals exactly this process, never a later one that has been
-// given its number. One that is gone already is no error.
+// given its number. One that is gone already is no error. Whatever the caller
+// believes, it spares the first process, this one and the kernel's threads.
 func signalProcess(p process, sig unix.Signal) error {
+	if p.pid <= 1 || p.pid == os.Getpid() || p.kernel() {
+		return fmt.Errorf("signal %s: it is not ours to end", p)
+	}
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil

@@ -71,6 +71,11 @@ func (s *supervised) find() (leader bool, members []process, err error) {
 	if err != nil || !known {
 		return false, nil, err
 	}
+	// Session 0 is the kernel's and 1 is init's: to take one of them for ours
+	// would end half of this machine.
+	if id.PID <= 1 {
+		return false, nil, fmt.Errorf("record %s names session %d: stop %s by hand and remove the file", s.record.path, id.PID, s.Name())
+	}
 	s.reap(all, id)
 	for _, p := range all {
 		if p.pid == id.PID && p.started != id.Started {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -136,7 +135,7 @@ func (f *filesystem) unmountAll(ctx context.Context) error {
 }
 
 // evict signals the processes that hold the mounts, and says which they were.
-// This process, the first one and the kernel's are never touched.
+// Those that signalProcess spares are named with the others.
 func (f *filesystem) evict(sig unix.Signal) ([]process, error) {
 	mounts, err := f.mounts()
 	if err != nil {
@@ -145,9 +144,7 @@ func (f *filesystem) evict(sig unix.Signal) ([]process, error) {
 	held, err := f.pinned(mounts).holders()
 	errs := []error{err}
 	for _, p := range held {
-		if p.pid != 1 && p.pid != os.Getpid() {
-			errs = append(errs, signalProcess(p, sig))
-		}
+		errs = append(errs, signalProcess(p, sig))
 	}
 	return held, errors.Join(errs...)
 }
