@@ -27,7 +27,7 @@ const (
 )
 
 const (
-	maxFileSize = 256 << 10
+	maxFileSize = 64 << 10
 	// maxDuration keeps sums of durations far from overflow; no setting of ours
 	// makes sense beyond a day.
 	maxDuration = 24 * time.Hour

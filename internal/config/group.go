@@ -71,6 +71,7 @@ func (v value) claim(owner map[string]string, group, what string) {
 }
 
 func (v value) group(name string, t Timing) Group {
+	before := len(v.src.errs)
 	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout", "promote_isolated")
 	g := Group{
 		Name:         name,
@@ -82,7 +83,7 @@ func (v value) group(name string, t Timing) Group {
 		return PromoteIsolated(v.oneOf(string(PromoteIsolatedNever), string(PromoteIsolatedWhenPeerGone)))
 	})
 	g.Services = list(m.get("services"), value.service)
-	if m.isMapping() && len(m.meant) == 0 && m.get("drbd").absent() && m.get("services").absent() {
+	if m.isMapping() && len(v.src.errs) == before && len(g.DRBD) == 0 && len(g.Services) == 0 {
 		m.fail("add drbd: [r0], services: [...], or both", "the group holds nothing")
 	}
 	if at := m.get("stop_timeout"); g.StopTimeout > t.Stop && t.Stop > 0 {
@@ -117,7 +118,7 @@ func (m mapping) shareStop(g *Group) {
 	if len(g.DRBD) > 0 {
 		shares += quickShare
 	}
-	if left < 0 || left == 0 && shares > 0 {
+	if left < time.Duration(shares)*time.Millisecond {
 		m.tooLongStops(g.StopTimeout, g.StopTimeout-left)
 		return
 	}

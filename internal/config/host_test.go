@@ -154,7 +154,7 @@ func TestLoadReadsTheFileAndNamesTheNodeAfterTheHost(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 	write(t, dir, "disk.img", strings.Repeat("#", maxFileSize+1), 0o644)
-	if _, err := LoadWitness(filepath.Join(dir, "disk.img")); err == nil || !strings.Contains(err.Error(), "larger than 256 KiB") {
+	if _, err := LoadWitness(filepath.Join(dir, "disk.img")); err == nil || !strings.Contains(err.Error(), "larger than 64 KiB") {
 		t.Errorf("an enormous file: %v", err)
 	}
 }

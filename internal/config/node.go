@@ -92,6 +92,9 @@ func (v value) readNode(hostname string) Node {
 	n.Links = m.need("links", "[{local: 10.0.0.1:7694, peer: 10.0.0.2:7694}]").links(linkRule(n.AllowSingleLink))
 	n.Timing, n.Watchdog = m.clock()
 	n.Groups = m.need("groups", "{nfs: {...}}").groups(n.Timing)
+	if m.get("node").absent() && m.isMapping() && !hostName.MatchString(n.Name) {
+		m.fail("add node: with the name that DRBD's configuration has for it", "this machine's own name %q cannot be used", n.Name)
+	}
 	if n.Name == n.Peer && n.Peer != "" {
 		m.get("peer").fail("name the other node here; node: names this one", "%s is this node itself", n.Peer)
 	}

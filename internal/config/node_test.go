@@ -206,3 +206,33 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 		t.Errorf("grade three reads %s", got)
 	}
 }
+
+func TestATinyGroupStopLeavesNoServiceWithoutTime(t *testing.T) {
+	text, err := os.ReadFile("testdata/nfs-pair.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tiny := strings.Replace(string(text), "    drbd: [r0]", "    drbd: [r0]\n    stop_timeout: 9ms", 1)
+	if _, err := ParseNode("node.yaml", []byte(tiny), "node-a"); err == nil || !strings.Contains(err.Error(), "leave") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAMachineWithoutAUsableNameMustBeNamed(t *testing.T) {
+	text, err := os.ReadFile("testdata/nfs-pair.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseNode("node.yaml", text, "(none)"); err == nil || !strings.Contains(err.Error(), "add node:") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file made to hurt must cost an error, not the daemon.
+func TestDeepNestingIsSurvived(t *testing.T) {
+	for _, text := range []string{strings.Repeat("[", 5000), strings.Repeat("{a: ", 5000), strings.Repeat("- ", 5000)} {
+		if _, err := ParseNode("node.yaml", []byte(text), "node-a"); err == nil {
+			t.Errorf("accepted %.10q...", text)
+		}
+	}
+}

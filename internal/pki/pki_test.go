@@ -273,8 +273,12 @@ func TestIdentityIsReadOnlyInTheFormWeIssue(t *testing.T) {
 func TestNobodyGetsACertificateForANameOutsideTheRules(t *testing.T) {
 	ca, _ := newCA(t)
 	for _, id := range []Identity{
-		{RoleNode, "", "node-a"}, {RoleNode, "nfs1", "a/b"}, {RoleNode, "nfs1/node", "a"},
-		{RoleWitness, "nfs1", "w"}, {"king", "", "a"}, {RoleOperator, "", ""},
+		{RoleNode, "", "node-a"},
+		{RoleNode, "nfs1", "a/b"},
+		{RoleNode, "nfs1/node", "a"},
+		{RoleWitness, "nfs1", "w"},
+		{"king", "", "a"},
+		{RoleOperator, "", ""},
 	} {
 		dir := filepath.Join(t.TempDir(), "out")
 		if _, err := ca.Issue(dir, Request{Identity: id}); err == nil {
