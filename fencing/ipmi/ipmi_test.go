@@ -1,0 +1,184 @@
+package ipmi
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sbarbiter/fencing"
+	"sbarbiter/fencing/fencetest"
+)
+
+func TestDriverPassesTheSuiteAgainstARealBMC(t *testing.T) {
+	fencetest.Run(t, func(t *testing.T, s fencetest.Setup) fencetest.Rig {
+		b := startSim(t, s)
+		address, password := b.address, simPassword
+		switch s.Fault {
+		case fencetest.Slow:
+			address = startWire(t, &wire{bmc: b.address, delay: s.Delay})
+		case fencetest.Hanging:
+			address = silence(t)
+		case fencetest.DropsLine:
+			address = startWire(t, &wire{bmc: b.address, cut: func() bool { return b.power() == fencing.PowerOff }})
+		case fencetest.WrongPassword:
+			password = "not-the-password"
+		case fencetest.Unreachable:
+			address = net127(freePort(t))
+		}
+		return fencetest.Rig{Fencer: b.driver(t, address, password), Power: b.power, Secret: password}
+	})
+}
+
+func TestNewPasswordNeedsNoRestart(t *testing.T) {
+	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
+	d := b.driver(t, b.address, "stale")
+	if _, err := d.Status(t.Context()); !errors.Is(err, fencing.ErrAuth) {
+		t.Fatalf("with a stale password: %v", err)
+	}
+	b.write(t, "password-stale", simPassword+"\n", 0o600)
+	if p, err := d.Status(t.Context()); err != nil || p != fencing.PowerOn {
+		t.Errorf("after the file was corrected: %s, %v", p, err)
+	}
+}
+
+func TestAnswersThatAreNotSignedAreNotBelieved(t *testing.T) {
+	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
+	for _, c := range []struct {
+		name  string
+		forge func([]byte) []byte
+	}{
+		{"a bit of the ciphertext flipped", func(p []byte) []byte {
+			if p[offType] == sealed {
+				p[offPayload+20] ^= 1
+			}
+			return p
+		}},
+		{"in plain text", func(p []byte) []byte {
+			if p[offType] != sealed {
+				return p
+			}
+			// "chassis status: off", neither encrypted nor signed.
+			answer := []byte{0x81, 0x04, 0x7b, 0x20, 0x08, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00}
+			forged := append([]byte{0x06, 0x00, 0xff, 0x07, 0x06, 0x00}, p[offSession:offSession+8]...)
+			forged = append(forged, byte(len(answer)), 0)
+			return append(forged, answer...)
+		}},
+		{"cut short", func(p []byte) []byte {
+			if p[offType] == sealed {
+				return p[:offPayload+5]
+			}
+			return p
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := b.driver(t, startWire(t, &wire{bmc: b.address, onway: c.forge}), simPassword)
+			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+			defer cancel()
+			if p, err := d.Status(ctx); err == nil || p != fencing.PowerUnknown {
+				t.Errorf("believed: %s, %v", p, err)
+			}
+		})
+	}
+}
+
+func TestRepeatedAnswersDoNoHarm(t *testing.T) {
+	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
+	w := &wire{bmc: b.address}
+	var first []byte
+	w.onway = func(p []byte) []byte {
+		if first == nil {
+			first = append(first, p...)
+		}
+		return p
+	}
+	d := b.driver(t, startWire(t, w), simPassword)
+	if _, err := d.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l := &line{want: 0x13}
+	if l.admits(first) {
+		t.Error("a copy of the first answer is taken for the second")
+	}
+}
+
+func TestOffIsFast(t *testing.T) {
+	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
+	d := b.driver(t, b.address, simPassword)
+	start := time.Now()
+	if err := d.Off(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("off took %v: a cipher suite was waited for", took)
+	} else {
+		t.Logf("off took %v", took)
+	}
+}
+
+func TestPasswordFileMustBeTheOwnersAlone(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name, text string
+		mode       os.FileMode
+		want       string
+	}{
+		{"group", "x", 0o640, "chmod 600"},
+		{"world", "x", 0o604, "chmod 600"},
+		{"empty", "\n", 0o600, "first line is empty"},
+		{"long", strings.Repeat("x", 21), 0o600, "longer than the 20 bytes"},
+	} {
+		path := filepath.Join(dir, c.name)
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readPassword(path); !errors.Is(err, fencing.ErrConfig) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	for _, path := range []string{filepath.Join(dir, "none"), dir} {
+		if _, err := readPassword(path); !errors.Is(err, fencing.ErrConfig) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestConfigNamesTheField(t *testing.T) {
+	good := Config{Address: "10.90.0.254", User: "stonith", PasswordFile: "/etc/sbarbiter/bmc"}
+	if err := good.Validate(); err != nil {
+		t.Fatalf("a good one: %v", err)
+	}
+	for _, c := range []struct {
+		field  string
+		change func(*Config)
+	}{
+		{"address", func(c *Config) { c.Address = "" }},
+		{"address", func(c *Config) { c.Address = "bmc:notaport" }},
+		{"address", func(c *Config) { c.Address = "bmc:70000" }},
+		{"user", func(c *Config) { c.User = "" }},
+		{"user", func(c *Config) { c.User = strings.Repeat("u", 17) }},
+		{"password file", func(c *Config) { c.PasswordFile = "bmc.password" }},
+		{"cipher suite", func(c *Config) { c.CipherSuite = 1 }},
+		{"timeout", func(c *Config) { c.Timeout = -1 }},
+	} {
+		bad := good
+		c.change(&bad)
+		if err := bad.Validate(); err == nil || !strings.HasPrefix(err.Error(), c.field+": ") {
+			t.Errorf("%+v: %v, want %s", bad, err, c.field)
+		}
+	}
+	for address, want := range map[string]string{
+		"bmc": "bmc:623", "10.0.0.1:9621": "10.0.0.1:9621", "fd00::1": "[fd00::1]:623", "[fd00::1]:700": "[fd00::1]:700",
+	} {
+		good.Address = address
+		if got, err := good.hostPort(); err != nil || got != want {
+			t.Errorf("%s: %s, %v", address, got, err)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package ipmi
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sbarbiter/fencing"
+	"sbarbiter/fencing/fencetest"
+)
+
+const (
+	simUser     = "stonith"
+	simPassword = "s3cret-of-bmc"
+)
+
+// simulator is a real ipmi_sim (package openipmi) on loopback. Its chassis control
+// script keeps the machine's power in a directory.
+type simulator struct {
+	dir     string
+	address string
+}
+
+// chassisScript stands for the machine: DIR/power is its power, DIR/lying makes
+// it deaf, DIR/late holds the nanoseconds by which an order takes effect late.
+const chassisScript = `#!/bin/sh
+# bmc.sh get power | set power 0|1
+cd %q || exit 1
+now=$(date +%%s%%N)
+if [ -s pending ]; then
+	read -r at value < pending
+	if [ "$now" -ge "$at" ]; then echo "$value" > power; : > pending; fi
+fi
+case "$1 $2" in
+"get power") echo "power:$(cat power)" ;;
+"set power")
+	[ -e lying ] && exit 0
+	if [ -e late ]; then echo "$((now + $(cat late))) $3" > pending; else echo "$3" > power; fi ;;
+esac
+exit 0
+`
+
+func startSim(t *testing.T, s fencetest.Setup) *simulator {
+	t.Helper()
+	program, err := exec.LookPath("ipmi_sim")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("ipmi_sim is missing, and CI needs it: apt-get install openipmi")
+		}
+		t.Skip("ipmi_sim is missing: apt-get install openipmi")
+	}
+	b := &simulator{dir: t.TempDir()}
+	b.write(t, "bmc.sh", fmt.Sprintf(chassisScript, b.dir), 0o700)
+	b.write(t, "power", map[fencing.Power]string{fencing.PowerOn: "1\n", fencing.PowerOff: "0\n"}[s.Power], 0o600)
+	switch s.Fault {
+	case fencetest.Lying:
+		b.write(t, "lying", "", 0o600)
+	case fencetest.Late:
+		b.write(t, "late", fmt.Sprint(s.Delay.Nanoseconds()), 0o600)
+	}
+	port := freePort(t)
+	b.address = fmt.Sprintf("127.0.0.1:%d", port)
+	b.write(t, "lan.conf", lanConf(port, b.dir), 0o600)
+	b.write(t, "sim.emu", "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n", 0o600)
+	b.run(t, program)
+	return b
+}
+
+func lanConf(port int, dir string) string {
+	const auths = "none md2 md5 straight"
+	return fmt.Sprintf(`name "sbarbiter-test"
+set_working_mc 0x20
+  startlan 1
+    addr 127.0.0.1 %d
+    priv_limit admin
+    allowed_auths_callback %[2]s
+    allowed_auths_user %[2]s
+    allowed_auths_operator %[2]s
+    allowed_auths_admin %[2]s
+    guid a123456789abcdefa123456789abcde1
+  endlan
+  chassis_control "%[3]s/bmc.sh"
+  user 2 true "%[4]s" "%[5]s" admin 10 %[2]s
+`, port, auths, dir, simUser, simPassword)
+}
+
+func (b *simulator) run(t *testing.T, program string) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(b.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-n", "-p", "-c", filepath.Join(b.dir, "lan.conf"), "-f", filepath.Join(b.dir, "sim.emu"), "-s", filepath.Join(b.dir, "state"))
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		_ = log.Close()
+		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+			t.Logf("ipmi_sim: %s", text)
+		}
+	})
+	d := b.driver(t, b.address, simPassword)
+	for end := time.Now().Add(10 * time.Second); ; {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		_, err := d.Status(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("ipmi_sim does not come up: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// power asks the machine itself, past the BMC.
+func (b *simulator) power() fencing.Power {
+	out, err := exec.Command(filepath.Join(b.dir, "bmc.sh"), "get", "power").Output()
+	switch strings.TrimSpace(string(out)) {
+	case "power:1":
+		return fencing.PowerOn
+	case "power:0":
+		return fencing.PowerOff
+	}
+	panic(fmt.Sprintf("chassis script says %q (%v)", out, err))
+}
+
+func (b *simulator) driver(t *testing.T, address, password string) *Driver {
+	t.Helper()
+	b.write(t, "password-"+password, password+"\n", 0o600)
+	d, err := New(Config{Address: address, User: simUser, PasswordFile: filepath.Join(b.dir, "password-"+password), Timeout: 8 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (b *simulator) write(t *testing.T, name, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).Port
+}
+
+// wire is a UDP relay before a BMC: the network, with what it may do.
+type wire struct {
+	conn   net.PacketConn
+	bmc    string
+	onway  func(packet []byte) []byte // of the answers; nil: as they are
+	delay  time.Duration              // of the answers
+	cut    func() bool                // true: the answer to this client is lost, and all later ones to it
+	mu     sync.Mutex
+	byPeer map[string]net.Conn
+	lost   map[string]bool
+	done   sync.WaitGroup
+}
+
+func startWire(t *testing.T, w *wire) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.conn, w.byPeer, w.lost = conn, map[string]net.Conn{}, map[string]bool{}
+	w.done.Go(w.forward)
+	t.Cleanup(func() {
+		_ = conn.Close()
+		w.mu.Lock()
+		for _, c := range w.byPeer {
+			_ = c.Close()
+		}
+		w.mu.Unlock()
+		w.done.Wait()
+	})
+	return conn.LocalAddr().String()
+}
+
+func (w *wire) forward() {
+	buf := make([]byte, 4096)
+	for {
+		n, peer, err := w.conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		up := w.byPeer[peer.String()]
+		if up == nil {
+			if up, err = net.Dial("udp", w.bmc); err != nil {
+				w.mu.Unlock()
+				return
+			}
+			w.byPeer[peer.String()] = up
+			w.done.Go(func() { w.back(up, peer) })
+		}
+		w.mu.Unlock()
+		_, _ = up.Write(buf[:n])
+	}
+}
+
+func (w *wire) back(up net.Conn, peer net.Addr) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := up.Read(buf)
+		if err != nil {
+			return
+		}
+		if w.dropped(peer) {
+			continue
+		}
+		time.Sleep(w.delay)
+		packet := buf[:n]
+		if w.onway != nil {
+			packet = w.onway(packet)
+		}
+		_, _ = w.conn.WriteTo(packet, peer)
+	}
+}
+
+func (w *wire) dropped(peer net.Addr) bool {
+	if w.cut == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lost) == 0 && w.cut() {
+		w.lost[peer.String()] = true
+	}
+	return w.lost[peer.String()]
+}
+
+func net127(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// silence returns the address of somebody who listens and never answers.
+func silence(t *testing.T) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
+}
