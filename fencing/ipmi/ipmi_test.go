@@ -11,6 +11,8 @@ import (
 
 	"sbarbiter/fencing"
 	"sbarbiter/fencing/fencetest"
+	"sbarbiter/fencing/shooter"
+	"sbarbiter/internal/boottime"
 )
 
 func TestDriverPassesTheSuiteAgainstARealBMC(t *testing.T) {
@@ -180,5 +182,27 @@ func TestConfigNamesTheField(t *testing.T) {
 		if got, err := good.hostPort(); err != nil || got != want {
 			t.Errorf("%s: %s, %v", address, got, err)
 		}
+	}
+}
+
+func TestAShotThroughARealBMCIsProven(t *testing.T) {
+	for _, fault := range []fencetest.Fault{fencetest.Honest, fencetest.Late} {
+		t.Run(fault.String(), func(t *testing.T) {
+			b := startSim(t, fencetest.Setup{Power: fencing.PowerOn, Fault: fault, Delay: 800 * time.Millisecond})
+			s := &shooter.Shooter{
+				Fencers:  map[fencing.DeviceName]fencing.Fencer{"bmc-a": b.driver(t, b.address, simPassword)},
+				Executor: "node-b", Now: boottime.Now,
+			}
+			before := shooter.Readings(s.Read(t.Context()))
+			now := boottime.Now()
+			res, err := s.Shoot(t.Context(), fencing.Spec{
+				Target: "node-a", Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{"bmc-a"}}}, Before: before,
+				Start: now, StartBy: now.Add(2 * time.Second), Deadline: now.Add(15 * time.Second), MaxGap: fencing.DefaultMaxGap,
+			}, nil)
+			if err != nil || !res.Proven || res.Grade != fencing.E3 || b.power() != fencing.PowerOff {
+				t.Errorf("%v: %s, the machine is %s", err, res, b.power())
+			}
+			t.Log(strings.Join(res.Explain(), "\n"))
+		})
 	}
 }
