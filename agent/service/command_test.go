@@ -232,8 +232,7 @@ func playAgent(dir string) {
 func TestRestartedAgentFindsItsProgramAgain(t *testing.T) {
 	dir := t.TempDir()
 	u := daemonUnit(t, dir, "exec sleep 1000")
-	agent := exec.Command(os.Args[0])
-	agent.Env = append(os.Environ(), roleVar+"=agent:"+dir)
+	agent := play("agent:" + dir)
 	holder(t, agent)
 	if err := agent.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -168,9 +168,9 @@ func holder(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-func holdFile(path string) *exec.Cmd {
+func play(role string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleVar+"=hold:"+path)
+	cmd.Env = append(os.Environ(), roleVar+"="+role)
 	return cmd
 }
 
@@ -182,7 +182,8 @@ func shellIn(dir, script string) *exec.Cmd {
 
 func TestUsersOfABusyFilesystemAreEnded(t *testing.T) {
 	for name, start := range map[string]func(Filesystem) *exec.Cmd{
-		"open file":         func(c Filesystem) *exec.Cmd { return holdFile(filepath.Join(c.Mount, "data")) },
+		"open file":         func(c Filesystem) *exec.Cmd { return play("hold:" + filepath.Join(c.Mount, "data")) },
+		"mapped file":       func(c Filesystem) *exec.Cmd { return play("map:" + filepath.Join(c.Mount, "data")) },
 		"working directory": func(c Filesystem) *exec.Cmd { return shellIn(c.Mount, "echo holding; exec sleep 1000") },
 		"deaf to SIGTERM": func(c Filesystem) *exec.Cmd {
 			return shellIn(c.Mount, "trap '' TERM; echo holding; while :; do sleep 1; done")
@@ -207,7 +208,7 @@ func TestUsersOfABusyFilesystemAreEnded(t *testing.T) {
 	}
 }
 
-func TestMappedProgramOnTheFilesystemIsEnded(t *testing.T) {
+func TestProgramOnTheFilesystemIsEnded(t *testing.T) {
 	c := loopExt4(t)
 	u := c.Unit(Env{})
 	mustStart(t, u)

@@ -150,8 +150,33 @@ func playRole(role string) {
 		time.Sleep(time.Hour)
 		f.Close()
 	}
+	if strings.HasPrefix(role, "map:") {
+		if err := holdMapping(strings.TrimPrefix(role, "map:")); err != nil {
+			fmt.Println(err)
+		}
+	}
 	if strings.HasPrefix(role, "agent:") {
 		playAgent(strings.TrimPrefix(role, "agent:"))
 	}
 	os.Exit(0)
+}
+
+// holdMapping keeps a deleted file mapped without having it open.
+func holdMapping(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(4096); err != nil {
+		return err
+	}
+	if _, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Close(), os.Remove(path)); err != nil {
+		return err
+	}
+	fmt.Println("holding")
+	time.Sleep(time.Hour)
+	return nil
 }
