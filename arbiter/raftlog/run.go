@@ -14,9 +14,9 @@ import (
 // Sizes that keep a witness small: its whole state is some tens of kilobytes,
 // so snapshots are cheap and a long log buys nothing but memory.
 const (
-	snapshotAfter  = 2048 // entries
-	keepTrailing   = 512  // entries kept behind a snapshot for a slow voter
-	lookToSnapshot = 30 * time.Second
+	snapshotAfter  = 512 // entries
+	keepTrailing   = 128 // entries kept behind a snapshot for a slow voter
+	lookToSnapshot = 20 * time.Second
 	sendAtOnce     = 32 // entries in one message or one fsync
 )
 
