@@ -118,17 +118,68 @@ func (d *ProcDevice) counters(words []string) (err error) {
 }
 
 // WithProc returns r with what only 8.4's /proc/drbd knows filled in: each
-// volume's own role and its out-of-sync count, which is there even while
-// StandAlone. Volumes whose minor it does not list stay as they are.
+// volume's own role and its out-of-sync count and, while StandAlone, what is
+// recorded about the peer's disks. Volumes whose minor it does not list stay as
+// they are.
 func (r Resource) WithProc(p Proc) Resource {
 	r = r.Clone()
+	alone := r.Peer == nil && len(r.Volumes) > 0
+	peer := Connection{NodeID: NoNodeID, State: ConnStandAlone, PeerRole: RoleUnknown}
 	for i := range r.Volumes {
-		for _, d := range p.Devices {
-			if d.Minor == r.Volumes[i].Minor {
-				r.Volumes[i].Role = d.Role
-				r.Volumes[i].OutOfSyncKiB = d.OutOfSyncKiB
-			}
+		v := &r.Volumes[i]
+		d, ok := p.device(v.Minor)
+		if !ok || d.Conn != ConnStandAlone {
+			alone = false
 		}
+		if ok {
+			v.Role, v.OutOfSyncKiB = d.Role, d.OutOfSyncKiB
+		}
+		peer.Volumes = append(peer.Volumes, d.peerVolume(v.Number))
+	}
+	if alone {
+		r.Peer = &peer
 	}
 	return r
+}
+
+func (d ProcDevice) peerVolume(number int) PeerVolume {
+	return PeerVolume{Number: number, Replication: d.Replication, PeerDisk: d.PeerDisk, OutOfSyncKiB: d.OutOfSyncKiB}
+}
+
+// AtProc returns r as 8.4's /proc/drbd shows it now: roles, disks and the
+// connection are p's, while names, sizes and the reasons of a suspension stay
+// those of r. Ok is false if p does not have every volume of r configured;
+// then p says nothing about this resource.
+func (r Resource) AtProc(p Proc) (now Resource, ok bool) {
+	now = r.WithProc(p)
+	peer := Connection{Name: "peer", NodeID: 0}
+	if now.Peer != nil {
+		peer = *now.Peer
+	}
+	peer.Volumes = nil
+	now.Role = RoleUnknown
+	for i := range now.Volumes {
+		v := &now.Volumes[i]
+		d, found := p.device(v.Minor)
+		if !found || d.Unconfigured {
+			return Resource{}, false
+		}
+		v.Disk = d.Disk
+		if now.Role != RolePrimary {
+			now.Role = d.Role // the highest, as the tools show it
+		}
+		peer.State, peer.PeerRole = d.Conn, d.PeerRole
+		peer.Volumes = append(peer.Volumes, d.peerVolume(v.Number))
+	}
+	now.Peer = &peer
+	return now, len(now.Volumes) > 0
+}
+
+func (p Proc) device(m Minor) (ProcDevice, bool) {
+	for _, d := range p.Devices {
+		if d.Minor == m {
+			return d, true
+		}
+	}
+	return ProcDevice{}, false
 }

@@ -106,6 +106,15 @@ func TestWhatIsInForceIsCheckedToo(t *testing.T) {
 	if !strings.Contains(got, "fencing is dont-care") || !strings.Contains(got, "now in force") || strings.Contains(got, "handler") {
 		t.Errorf("got\n%s", got)
 	}
+	text := one(t, "k84/90-show-defaults.txt", "node1", "drbdsetup show r0 --show-defaults")
+	if got := requirements(Family84).CheckKernel(parseConfig(t, text)); len(got) != 0 {
+		t.Errorf("a good resource of 8.4: got\n%s", lines(got))
+	}
+	second := strings.LastIndex(text, "resource-and-stonith")
+	got = lines(requirements(Family84).CheckKernel(parseConfig(t, text[:second]+"resource-only"+text[second+20:])))
+	if !strings.Contains(got, "volume 1, now in force: fencing is resource-only") {
+		t.Errorf("one volume differs: got\n%s", got)
+	}
 }
 
 func TestBrokenConfigurationIsAnError(t *testing.T) {

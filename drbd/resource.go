@@ -26,7 +26,8 @@ type Resource struct {
 	Role      Role
 	Suspended Suspended
 	Volumes   []Volume
-	// Peer is nil where DRBD shows no connection at all: 8.4's StandAlone.
+	// Peer is nil where DRBD shows no connection at all, as 8.4's status does
+	// while StandAlone.
 	Peer *Connection
 }
 

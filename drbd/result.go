@@ -29,8 +29,10 @@ const (
 	OutcomeWhilePrimary    Outcome = "not allowed while primary"
 	OutcomeUnconfigured    Outcome = "is not configured in the kernel"
 	OutcomeUsage           Outcome = "command or configuration is wrong"
-	OutcomeNoDriver        Outcome = "driver or its tools do not answer"
-	OutcomeOther           Outcome = "refused"
+	// OutcomeNoDriver also stands for a tool that gave up because an earlier
+	// one still holds its lock on the minor.
+	OutcomeNoDriver Outcome = "driver or its tools do not answer"
+	OutcomeOther    Outcome = "refused"
 )
 
 // Result is what is known from a command's exit code and the number in its

@@ -40,10 +40,10 @@ type statusParser struct {
 func (p *statusParser) line(line string) error {
 	line = strings.TrimRight(line, " \t\r")
 	body := strings.TrimLeft(line, " ")
-	if body == "" || strings.HasPrefix(body, "#") {
+	tokens := strings.Fields(body)
+	if len(tokens) == 0 || strings.HasPrefix(body, "#") {
 		return nil
 	}
-	tokens := strings.Fields(body)
 	first, keyed := splitField(tokens[0])
 	switch indent := len(line) - len(body); {
 	case indent == 0:

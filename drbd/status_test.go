@@ -129,8 +129,47 @@ func TestStandAloneIn84IsNoConnectionAtAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.WithProc(proc).Volumes[0]; got.OutOfSyncKiB == 0 || got.Role != RolePrimary {
+	r = r.WithProc(proc)
+	if got := r.Volumes[0]; got.OutOfSyncKiB == 0 || got.Role != RolePrimary {
 		t.Errorf("/proc/drbd adds role and out-of-sync even now, got %+v", got)
+	}
+	if r.ConnState() != ConnStandAlone || r.PeerWorstDisk() != DiskUnknown {
+		t.Errorf("/proc/drbd adds what is recorded about the peer, got %+v", r.Peer)
+	}
+	proc.Devices[0].PeerDisk = DiskOutdated
+	r.Peer = nil
+	if r = r.WithProc(proc); !r.PeerRecordedOutdated() || r.PeerConnectedUpToDate() {
+		t.Errorf("a peer recorded as outdated is so while StandAlone too, got %+v", r.Peer)
+	}
+}
+
+func TestProcIsAFreshLookAtAKnownResource(t *testing.T) {
+	list, err := ParseStatus(one(t, "k84/06-uptodate.txt", "node1", verbose))
+	before := only(t, list, err)
+	proc, err := ParseProcDRBD(one(t, "k84/10-disconnected-both-primary.txt", "node1", "cat /proc/drbd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, ok := before.AtProc(proc)
+	if !ok || now.ConnState() != ConnConnecting || now.PeerWorstDisk() != DiskUnknown || !now.AllVolumes(RolePrimary) {
+		t.Errorf("got %+v, %v", now, ok)
+	}
+	if !before.PeerConnectedUpToDate() {
+		t.Error("the older look was changed")
+	}
+	before.Volumes[0].Minor = 7
+	if _, ok := before.AtProc(proc); ok {
+		t.Error("/proc/drbd does not list minor 7")
+	}
+	if _, ok := (Resource{}).AtProc(proc); ok {
+		t.Error("a resource without volumes is not in /proc/drbd")
+	}
+}
+
+func TestOneVolumeNotPromotedIsSeen(t *testing.T) {
+	r := Resource{Role: RolePrimary, Volumes: []Volume{{Role: RolePrimary}, {Number: 1, Role: RoleSecondary}}}
+	if r.AllVolumes(RolePrimary) || r.AllVolumes(RoleSecondary) {
+		t.Error("half a promotion is neither")
 	}
 }
 

@@ -1,0 +1,313 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sbarbiter/drbd"
+)
+
+const (
+	// settleFor is how long a state may take to show after the tool said done.
+	settleFor = 2 * time.Second
+	// settleStep is the time between two looks at it.
+	settleStep = 50 * time.Millisecond
+)
+
+// action is one change of a resource: what to run, and when it is done.
+type action struct {
+	verb     string
+	commands func(drbd.Commands, drbd.Target) []drbd.Command
+	done     func(drbd.Resource) bool
+	// absent says whether a resource that the kernel does not have is the end
+	// that was wanted.
+	absent bool
+	// always runs the commands even where done holds already.
+	always bool
+	// refuse, if set, says no before anything is run.
+	refuse func(drbd.Resource) error
+	// explain, if set, gives a refusal its meaning for this action.
+	explain func(drbd.Resource, error) error
+}
+
+// Promote makes this node Primary on every volume of the resource. It kills
+// nobody and forces nothing. It may take as long as the fence-peer handler
+// does. If one volume of several is refused, those before it are demoted again.
+func (d *Driver) Promote(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "promote",
+		commands: drbd.Commands.Primary,
+		done:     func(r drbd.Resource) bool { return r.AllVolumes(drbd.RolePrimary) },
+	})
+}
+
+// Demote makes this node Secondary on every volume of the resource.
+// ErrHeldOpen while anything still uses one of them. It asks the kernel even
+// where every volume is Secondary already: a promotion that an earlier process
+// left waiting in the kernel would else be overlooked, and win later.
+func (d *Driver) Demote(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "demote",
+		commands: drbd.Commands.Secondary,
+		done:     func(r drbd.Resource) bool { return r.AllVolumes(drbd.RoleSecondary) },
+		absent:   true,
+		always:   true,
+	})
+}
+
+// Outdate records on this node's own disks that they are not to be used, and
+// returns nil only after every one was read back as Outdated (or Inconsistent,
+// which is worse). ErrConnected while the peer is connected: the kernel then
+// says done and changes nothing. ErrIsPrimary on a Primary.
+func (d *Driver) Outdate(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "outdate",
+		commands: drbd.Commands.Outdate,
+		done:     outdated,
+		explain: func(r drbd.Resource, err error) error {
+			switch {
+			case r.Role == drbd.RolePrimary && errors.Is(err, ErrNeedUpToDate):
+				return ErrIsPrimary
+			case r.Connected() && errors.Is(err, ErrNotDone):
+				return ErrConnected
+			}
+			return err
+		},
+	})
+}
+
+func outdated(r drbd.Resource) bool {
+	for _, v := range r.Volumes {
+		if v.Disk != drbd.DiskOutdated && v.Disk != drbd.DiskInconsistent {
+			return false
+		}
+	}
+	return len(r.Volumes) > 0
+}
+
+// Disconnect ends the connection to the peer and every attempt at it. On a
+// connected Primary with fencing, DRBD records the peer as outdated in the same
+// step, and calls no handler.
+func (d *Driver) Disconnect(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "disconnect",
+		commands: drbd.Commands.Disconnect,
+		done:     func(r drbd.Resource) bool { return r.ConnState() == drbd.ConnStandAlone },
+		absent:   true,
+	})
+}
+
+// Connect lets the resource look for its peer. It is done when the connection
+// is not StandAlone any more, not when the peer was found. With
+// drbd.DiscardMyData it is ErrAlready unless the connection was StandAlone,
+// since the flag cannot be added to one that exists.
+func (d *Driver) Connect(ctx context.Context, resource string, option drbd.ConnectOption) error {
+	looking := func(r drbd.Resource) bool {
+		return r.ConnState() != drbd.ConnStandAlone && r.ConnState() != drbd.ConnDisconnecting
+	}
+	return d.act(ctx, resource, action{
+		verb:     "connect",
+		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command { return c.Connect(t, option) },
+		done:     looking,
+		refuse: func(r drbd.Resource) error {
+			if option == drbd.DiscardMyData && looking(r) {
+				return ErrAlready
+			}
+			return nil
+		},
+	})
+}
+
+// Invalidate declares this node's whole copy bad, so that the next connection
+// copies everything from the peer. There is no way back.
+func (d *Driver) Invalidate(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "invalidate",
+		commands: drbd.Commands.Invalidate,
+		done:     func(r drbd.Resource) bool { return r.WorstDisk() == drbd.DiskInconsistent && outdated(r) },
+	})
+}
+
+// Up configures the resource in the kernel, attaches its disks and lets it
+// look for the peer. A resource that is there already, with its disks, is left
+// as it is, whatever its connection does.
+func (d *Driver) Up(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "bring up",
+		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command { return c.Up(t.Resource) },
+		done:     func(r drbd.Resource) bool { return r.WorstDisk().AtLeast(drbd.DiskNegotiating) },
+	})
+}
+
+// Down takes the resource out of the kernel. A Primary that nobody uses is
+// demoted by it; ErrHeldOpen if somebody does.
+func (d *Driver) Down(ctx context.Context, resource string) error {
+	return d.act(ctx, resource, action{
+		verb:     "take down",
+		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command { return c.Down(t.Resource) },
+		done:     func(drbd.Resource) bool { return false },
+		absent:   true,
+	})
+}
+
+// act holds the resource's slot while it asks, acts and verifies.
+func (d *Driver) act(ctx context.Context, resource string, a action) error {
+	s := d.slots[resource]
+	if s == nil {
+		return fmt.Errorf("%s %s: this driver is not configured for it", a.verb, resource)
+	}
+	select {
+	case s.busy <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%s %s: %w: %w", a.verb, resource, ErrBusy, context.Cause(ctx))
+	}
+	err := d.perform(ctx, resource, a)
+	select {
+	case d.poke <- struct{}{}: // let a running stream show what came of it
+	default:
+	}
+	var stuck *stuckError
+	if !errors.As(err, &stuck) {
+		<-s.busy
+	} else {
+		// Until that command has left the kernel nobody may start another one.
+		go func() {
+			<-stuck.gone
+			<-s.busy
+		}()
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", a.verb, resource, err)
+	}
+	return nil
+}
+
+func (d *Driver) perform(ctx context.Context, resource string, a action) error {
+	f, err := d.Family(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := d.current(ctx, resource)
+	if errors.Is(err, ErrUnconfigured) {
+		if a.absent {
+			return nil
+		}
+		before, err = drbd.Resource{Name: resource}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if a.refuse != nil {
+		if err := a.refuse(before); err != nil {
+			return err
+		}
+	}
+	if a.done(before) && !a.always {
+		return nil
+	}
+	if err := d.runAll(ctx, f, before, a); err != nil {
+		return err
+	}
+	return d.verify(ctx, resource, a)
+}
+
+// runAll runs an action's commands in order until one is refused.
+func (d *Driver) runAll(ctx context.Context, f drbd.Family, before drbd.Resource, a action) error {
+	target := drbd.TargetOf(f, before)
+	cmds := a.commands(drbd.For(f), target)
+	if len(cmds) == 0 {
+		return fmt.Errorf("no volume's minor is known: %w", ErrUnconfigured)
+	}
+	for i, cmd := range cmds {
+		ans, err := d.run(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		res := ans.result(f)
+		d.log.Info("told DRBD", "resource", before.Name, "command", cmd.String(), "outcome", res.Outcome)
+		if res.Outcome == drbd.OutcomeDone {
+			continue
+		}
+		err = errorOf(cmd, res)
+		if a.explain != nil {
+			err = explained(a.explain(before, err), err)
+		}
+		if cmd.Args[0] == "primary" && i > 0 {
+			return d.rollBack(ctx, f, target, i, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// explained gives err the meaning that the action found in it.
+func explained(meaning, err error) error {
+	if errors.Is(err, meaning) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", meaning, err)
+}
+
+// rollBack demotes the first n volumes again after the next was refused.
+func (d *Driver) rollBack(ctx context.Context, f drbd.Family, t drbd.Target, n int, cause error) error {
+	// Also when the caller's time is over: a half-promoted resource is worse.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.ExecTimeout)
+	defer cancel()
+	t.Minors = t.Minors[:n]
+	for _, cmd := range drbd.For(f).Secondary(t) {
+		ans, err := d.run(ctx, cmd)
+		if err != nil {
+			return fmt.Errorf("%w after %w; taking it back: %w", ErrPartlyPromoted, cause, err)
+		}
+		if res := ans.result(f); res.Outcome != drbd.OutcomeDone {
+			return fmt.Errorf("%w after %w; taking it back: %w", ErrPartlyPromoted, cause, errorOf(cmd, res))
+		}
+	}
+	return cause
+}
+
+// verify reads the state until it shows what was wanted.
+func (d *Driver) verify(ctx context.Context, resource string, a action) error {
+	ctx, cancel := context.WithTimeout(ctx, settleFor)
+	defer cancel()
+	for {
+		r, err := d.current(ctx, resource)
+		switch {
+		case errors.Is(err, ErrUnconfigured) && a.absent, err == nil && a.done(r):
+			return nil
+		case err == nil:
+			err = fmt.Errorf("%w: %s", ErrNotDone, describe(r))
+		}
+		if a.explain != nil && r.Name != "" && errors.Is(err, ErrNotDone) {
+			if meaning := a.explain(r, err); !errors.Is(err, meaning) {
+				return explained(meaning, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(settleStep):
+		}
+	}
+}
+
+func describe(r drbd.Resource) string {
+	return fmt.Sprintf("it is %s, %s, disk %s", r.Role, r.ConnState(), r.WorstDisk())
+}
+
+// current reads the state afresh in the cheapest way: 8.4's /proc/drbd where
+// the running stream has shown which minors are the resource's, else status.
+func (d *Driver) current(ctx context.Context, resource string) (drbd.Resource, error) {
+	if live, ok := d.liveResource(resource); ok {
+		p, err := d.proc(ctx)
+		if err != nil {
+			return drbd.Resource{}, err
+		}
+		if now, ok := live.AtProc(p); ok && p.Family == drbd.Family84 {
+			return now, nil
+		}
+	}
+	return d.Read(ctx, resource)
+}

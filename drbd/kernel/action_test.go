@@ -1,0 +1,238 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sbarbiter/drbd"
+)
+
+func TestPromoteActsOnceAndReadsBack(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", `if [ "$2" = 0 ]; then `+f.to("Primary", "Secondary", "UpToDate", "Connected")+`; else `+
+		f.to("Primary", "Primary", "UpToDate", "Connected")+`; fi`)
+	for range 2 {
+		if err := f.driver.Promote(t.Context(), "r0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := f.calls(); got != "drbdsetup primary 0; drbdsetup primary 1" {
+		t.Errorf("ran %q", got)
+	}
+}
+
+func TestHalfAPromotionIsTakenBack(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", `if [ "$2" = 1 ]; then echo "1: State change failed: (-2) x" >&2; exit 17; fi; `+
+		f.to("Primary", "Secondary", "UpToDate", "Connected"))
+	f.on("secondary", f.to("Secondary", "Secondary", "UpToDate", "Connected"))
+	err := f.driver.Promote(t.Context(), "r0")
+	if !errors.Is(err, ErrNeedUpToDate) || errors.Is(err, ErrPartlyPromoted) {
+		t.Errorf("got %v", err)
+	}
+	if got := f.calls(); got != "drbdsetup primary 0; drbdsetup primary 1; drbdsetup secondary 0" {
+		t.Errorf("ran %q", got)
+	}
+	f.on("secondary", `echo "0: State change failed: (-12) x" >&2; exit 11`)
+	f.state("Secondary", "Secondary", "UpToDate", "Connected")
+	err = f.driver.Promote(t.Context(), "r0")
+	if !errors.Is(err, ErrPartlyPromoted) || !errors.Is(err, ErrHeldOpen) || !errors.Is(err, ErrNeedUpToDate) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefusalsAreTyped(t *testing.T) {
+	for _, tc := range []struct {
+		exit int
+		rv   string
+		want error
+	}{
+		{11, "-1", ErrPeerPrimary},
+		{11, "-20", ErrPeerPrimary},
+		{17, "-2", ErrNeedUpToDate},
+		{11, "-7", ErrPeerNotOutdated},
+		{11, "-10", ErrPeerRefused},
+		{11, "-12", ErrHeldOpen},
+		{11, "-18", ErrTransient},
+		{11, "-99", ErrRefused},
+	} {
+		f := newFakeTools(t)
+		f.on("primary", `echo "0: State change failed: (`+tc.rv+`) words" >&2; exit `+strconv.Itoa(tc.exit))
+		err := f.driver.Promote(t.Context(), "r0")
+		if !errors.Is(err, tc.want) || !errors.Is(err, ErrRefused) || errors.Is(err, ErrTimeout) {
+			t.Errorf("rv %s: got %v", tc.rv, err)
+		}
+	}
+}
+
+func TestSuccessThatDoesNotShowIsNoSuccess(t *testing.T) {
+	f := newFakeTools(t)
+	err := f.driver.Promote(t.Context(), "r0")
+	if !errors.Is(err, ErrNotDone) || errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDemoteAsksTheKernelEvenOfASecondary(t *testing.T) {
+	f := newFakeTools(t)
+	if err := f.driver.Demote(t.Context(), "r0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.calls(); got != "drbdsetup secondary 0; drbdsetup secondary 1" {
+		t.Errorf("ran %q", got)
+	}
+	f.state("Primary", "Primary", "UpToDate", "Connected")
+	f.on("secondary", `echo "1: State change failed: (-12) Device is held open by someone" >&2; exit 11`)
+	if err := f.driver.Demote(t.Context(), "r0"); !errors.Is(err, ErrHeldOpen) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOutdateCountsOnlyWhenReadBack(t *testing.T) {
+	f := newFakeTools(t)
+	if err := f.driver.Outdate(t.Context(), "r0"); !errors.Is(err, ErrConnected) {
+		t.Errorf("exit 0 while connected: got %v", err)
+	}
+	f.state("Secondary", "Secondary", "UpToDate", "Connecting")
+	f.on("outdate", f.to("Secondary", "Secondary", "Outdated", "Connecting"))
+	if err := f.driver.Outdate(t.Context(), "r0"); err != nil {
+		t.Error(err)
+	}
+	f.state("Secondary", "Secondary", "Diskless", "Connecting")
+	f.on("outdate", "exit 0")
+	if err := f.driver.Outdate(t.Context(), "r0"); !errors.Is(err, ErrNotDone) {
+		t.Errorf("a lost disk keeps its old metadata, so it is not outdated: got %v", err)
+	}
+	f.state("Primary", "Primary", "UpToDate", "Connecting")
+	f.on("outdate", `echo "0: State change failed: (-2) x" >&2; exit 17`)
+	if err := f.driver.Outdate(t.Context(), "r0"); !errors.Is(err, ErrIsPrimary) {
+		t.Errorf("a Primary: got %v", err)
+	}
+}
+
+func TestConnectWithTheFlagOnlyFromStandAlone(t *testing.T) {
+	f := newFakeTools(t)
+	if err := f.driver.Connect(t.Context(), "r0", drbd.KeepMyData); err != nil || f.calls() != "" {
+		t.Errorf("connected already: got %v, ran %q", err, f.calls())
+	}
+	if err := f.driver.Connect(t.Context(), "r0", drbd.DiscardMyData); !errors.Is(err, ErrAlready) || f.calls() != "" {
+		t.Errorf("the flag came too late: got %v, ran %q", err, f.calls())
+	}
+	f.on("disconnect", f.to("Secondary", "Secondary", "UpToDate", "StandAlone"))
+	f.on("connect", f.to("Secondary", "Secondary", "UpToDate", "Connecting"))
+	for range 2 {
+		if err := f.driver.Disconnect(t.Context(), "r0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.driver.Connect(t.Context(), "r0", drbd.DiscardMyData); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.calls(); got != "drbdadm disconnect r0; drbdadm connect --discard-my-data r0" {
+		t.Errorf("ran %q", got)
+	}
+}
+
+func TestUpAndDown(t *testing.T) {
+	f := newFakeTools(t)
+	if err := f.driver.Up(t.Context(), "r0"); err != nil || f.calls() != "" {
+		t.Errorf("up already: got %v, ran %q", err, f.calls())
+	}
+	f.on("down", `touch "$D/unconfigured"`)
+	for range 2 {
+		if err := f.driver.Down(t.Context(), "r0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.driver.Promote(t.Context(), "r0"); !errors.Is(err, ErrUnconfigured) {
+		t.Errorf("promote of nothing: got %v", err)
+	}
+	if err := f.driver.Demote(t.Context(), "r0"); err != nil {
+		t.Errorf("what is not there is not Primary: got %v", err)
+	}
+	f.on("up", `rm "$D/unconfigured"`)
+	if err := f.driver.Up(t.Context(), "r0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.calls(); got != "drbdsetup down r0; drbdadm up r0" {
+		t.Errorf("ran %q", got)
+	}
+}
+
+func TestTimeoutKillsTheWholeGroup(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", `sleep 300 & echo $! > "$D/child"; mv "$D/child" "$D/child.pid"; wait`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f.driver.Promote(ctx, "r0") }()
+	var pid int
+	eventually(t, "the tool's child starts", func() bool {
+		text, err := os.ReadFile(f.path("child.pid"))
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return err == nil && pid > 0
+	})
+	if err := within(t, 50*time.Millisecond, func(ctx context.Context) error { return f.driver.Demote(ctx, "r0") }); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second action at the same time: got %v", err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, ErrTimeout) || errors.Is(err, ErrRefused) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	eventually(t, "the tool's child ends", func() bool { return gone(pid) })
+	f.on("primary", f.to("Primary", "Primary", "UpToDate", "Connected"))
+	if err := f.driver.Promote(t.Context(), "r0"); err != nil {
+		t.Errorf("the next action: %v", err)
+	}
+}
+
+func within(t *testing.T, d time.Duration, do func(context.Context) error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return do(ctx)
+}
+
+// gone reports whether a process has ended; one that only waits to be reaped
+// by a lazy init has.
+func gone(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
+
+func TestToolThatIsNotThere(t *testing.T) {
+	f := newFakeTools(t)
+	if err := os.Remove(f.path("drbdsetup")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.driver.Read(t.Context(), "r0"); !errors.Is(err, ErrNoDriver) || errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Remove(f.path("proc")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.driver.Family(t.Context()); !errors.Is(err, ErrNoDriver) {
+		t.Errorf("got %v", err)
+	}
+	if err := f.driver.Promote(t.Context(), "other"); err == nil {
+		t.Error("a resource that is not ours was promoted")
+	}
+}
+
+func TestGenerationsOfEachVolume(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("get-gi", `echo "0000000000000$2$2$2:0000000000000000:0000000000000000:0000000000000000:1:1:0:1:0:0:0"`)
+	g, err := f.driver.Generations(t.Context(), "r0")
+	if err != nil || len(g) != 2 || g[1].Current != 0x111 || !g[0].Flags.WasUpToDate {
+		t.Errorf("got %+v, %v", g, err)
+	}
+}
