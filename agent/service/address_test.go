@@ -190,7 +190,7 @@ func TestForeignMessagesAreNoClaim(t *testing.T) {
 		"another one's advertisement":     {neighbourAnnouncement(other, b6).payload, a6, false},
 		"a short IPv6 packet":             {neighbourProbe(a6).payload[:50], a6, false},
 	} {
-		got := false
+		var got bool
 		if c.addr.Is4() {
 			_, got = arpClaim(c.b, own, c.addr)
 		} else {

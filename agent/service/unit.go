@@ -31,8 +31,10 @@ func (s State) String() string {
 		return "running"
 	case Stopped:
 		return "stopped"
+	case Unknown:
+		return "unknown"
 	}
-	return "unknown"
+	return fmt.Sprintf("state %d", int(s))
 }
 
 // Unit is one thing that a group runs. Its methods are called by one goroutine
