@@ -44,11 +44,14 @@ func (g *group) reap(cmd *exec.Cmd) {
 }
 
 // kill ends every process of the group at once; gone says when they are dead.
-func (g *group) kill() { g.signal(syscall.SIGKILL) }
-
-func (g *group) signal(s syscall.Signal) {
-	// The only error that can occur is that nobody is left.
-	_ = syscall.Kill(-g.id, s)
+func (g *group) kill() {
+	select {
+	case <-g.gone:
+		// The number may be somebody else's by now.
+	default:
+		// The only error that can occur is that nobody is left.
+		_ = syscall.Kill(-g.id, syscall.SIGKILL)
+	}
 }
 
 // process is a line of /proc/PID/stat (proc_pid_stat(5)).

@@ -8,6 +8,9 @@
 // runs on nodes and witness, and what ought to have happened, is the caller's
 // business.
 //
+// A power cut here is kinder than a real one: what a node has handed to its
+// disk survives, flushed or not.
+//
 // Nothing leaves the lab's own network namespaces; a second process removes
 // them, with everything that runs in them, however this one ends.
 package lab
@@ -68,6 +71,32 @@ func (f File) put(root string) error {
 		return fmt.Errorf("put %s: %w", f.Path, err)
 	}
 	return os.Chmod(path, mode)
+}
+
+// FilesUnder makes Files of all regular files of a directory; their paths are
+// relative to it.
+func FilesUnder(dir string) ([]File, error) {
+	var files []File
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		files = append(files, File{Path: rel, Data: data, Mode: info.Mode().Perm()})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("collect files: %w", err)
+	}
+	return files, nil
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -50,7 +50,7 @@ func runWithLab(m *testing.M) int {
 func theLab(t *testing.T) (*Lab, context.Context) {
 	t.Helper()
 	if shared.lab == nil {
-		if os.Getenv("CI") == "true" || (shared.err != nil && Ready() == nil) {
+		if (os.Getenv("CI") == "true" && !testing.Short()) || (shared.err != nil && Ready() == nil) {
 			t.Fatalf("no lab: %v", shared.err)
 		}
 		t.Skipf("no lab: %v (-short: %v)", shared.err, testing.Short())
@@ -103,8 +103,21 @@ func (n *Node) says(ctx context.Context, script string) bool {
 	return err == nil && code == 0
 }
 
-func pings(from *Node, ctx context.Context, addr string) bool {
-	return from.says(ctx, "busybox ping -c1 -W1 "+addr+" >/dev/null")
+// reach lists which of these addresses answer the node's pings.
+func (n *Node) reach(ctx context.Context, addrs ...string) []string {
+	var script strings.Builder
+	for _, a := range addrs {
+		fmt.Fprintf(&script, "{ busybox ping -c1 -W1 %s >/dev/null 2>&1 && echo %s; } & ", a, a)
+	}
+	out, _, err := n.Run(ctx, script.String()+"wait")
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(out)
+}
+
+func (n *Node) pings(ctx context.Context, addr string) bool {
+	return len(n.reach(ctx, addr)) == 1
 }
 
 func TestBothNodesComeUpWithDRBDConnectedAndUpToDate(t *testing.T) {
@@ -150,7 +163,7 @@ func TestPowerCutReadsOffAtTheBMCAndOnBootsTheNode(t *testing.T) {
 	}
 	_, err := bmc.IPMI(ctx, "chassis", "power", "on")
 	must(t, err)
-	eventually(t, 20*time.Second, "BMC power on to node up", func() bool { return l.B.says(ctx, "systemctl is-active multi-user.target") })
+	eventually(t, 20*time.Second, "BMC power on to node up", func() bool { return l.B.says(ctx, "systemctl is-active drbd.service") })
 	eventually(t, 20*time.Second, "then to DRBD UpToDate", func() bool { return l.B.WaitDRBD(ctx, "ds:UpToDate/UpToDate") == nil })
 	_, err = bmc.IPMI(ctx, "chassis", "power", "off")
 	must(t, err)
@@ -193,7 +206,7 @@ func TestReplicationCutIsNoticedByDRBDAndNothingElseIsLost(t *testing.T) {
 	l, ctx := theLab(t)
 	must(t, l.CutReplication(ctx))
 	eventually(t, 10*time.Second, "cut to DRBD noticing", func() bool { return l.A.says(ctx, "! grep -q cs:Connected /proc/drbd") })
-	if !pings(l.A, ctx, NodeB.Addr()) || pings(l.A, ctx, NodeB.ReplicationAddr()) {
+	if !l.A.pings(ctx, NodeB.Addr()) || l.A.pings(ctx, NodeB.ReplicationAddr()) {
 		t.Error("want the management link up and the replication link cut")
 	}
 	must(t, l.HealReplication(ctx))
@@ -205,60 +218,52 @@ func TestReplicationCutIsNoticedByDRBDAndNothingElseIsLost(t *testing.T) {
 func TestIsolatedNodeReachesNobodyUntilHealed(t *testing.T) {
 	l, ctx := theLab(t)
 	others := []string{GatewayAddr, WitnessAddr, NodeA.BMCAddr(), NodeB.BMCAddr(), NodeA.Addr(), NodeA.ReplicationAddr(), NodeA.ReplicationAddr6()}
-	for _, o := range others {
-		if !pings(l.B, ctx, o) {
-			t.Errorf("before: no answer from %s", o)
-		}
+	if got := l.B.reach(ctx, others...); len(got) != len(others) {
+		t.Errorf("before: only %v answered", got)
 	}
 	must(t, l.Isolate(ctx, NodeB))
-	for _, o := range others {
-		if pings(l.B, ctx, o) {
-			t.Errorf("isolated: %s answered", o)
-		}
+	if got := l.B.reach(ctx, others...); len(got) != 0 {
+		t.Errorf("isolated: %v answered", got)
 	}
-	if !pings(l.A, ctx, GatewayAddr) || pings(l.A, ctx, NodeB.Addr()) {
+	if !l.A.pings(ctx, GatewayAddr) || l.A.pings(ctx, NodeB.Addr()) {
 		t.Error("node-a must reach the gateway, not node-b")
 	}
 	must(t, l.Heal(ctx, NodeB))
-	eventually(t, 5*time.Second, "healed to first answer", func() bool { return pings(l.B, ctx, NodeA.Addr()) })
+	eventually(t, 5*time.Second, "healed to first answer", func() bool { return l.B.pings(ctx, NodeA.Addr()) })
 }
 
 func TestCutBetweenNodesLeavesWitnessGatewayAndBMCs(t *testing.T) {
 	l, ctx := theLab(t)
 	must(t, l.CutBetweenNodes(ctx))
 	for _, n := range l.Nodes() {
-		for _, o := range []string{GatewayAddr, WitnessAddr, NodeA.BMCAddr(), NodeB.BMCAddr()} {
-			if !pings(n, ctx, o) {
-				t.Errorf("%s lost %s", n.Name, o)
-			}
+		if got := n.reach(ctx, GatewayAddr, WitnessAddr, NodeA.BMCAddr(), NodeB.BMCAddr()); len(got) != 4 {
+			t.Errorf("%s reaches only %v", n.Name, got)
 		}
 		p := n.Name.Peer()
-		for _, o := range []string{p.Addr(), p.ReplicationAddr(), p.ReplicationAddr6()} {
-			if pings(n, ctx, o) {
-				t.Errorf("%s still reaches %s", n.Name, o)
-			}
+		if got := n.reach(ctx, p.Addr(), p.ReplicationAddr(), p.ReplicationAddr6()); len(got) != 0 {
+			t.Errorf("%s still reaches %v", n.Name, got)
 		}
 	}
 	must(t, l.HealBetweenNodes(ctx))
-	eventually(t, 5*time.Second, "mended", func() bool { return pings(l.A, ctx, NodeB.Addr()) && pings(l.A, ctx, NodeB.ReplicationAddr()) })
+	eventually(t, 5*time.Second, "mended", func() bool { return l.A.pings(ctx, NodeB.Addr()) && l.A.pings(ctx, NodeB.ReplicationAddr()) })
 }
 
 func TestGatewayGoesDownForAllOrForOne(t *testing.T) {
 	l, ctx := theLab(t)
 	must(t, l.Gateway.LoseFor(ctx, NodeB))
-	if !pings(l.A, ctx, GatewayAddr) || pings(l.B, ctx, GatewayAddr) {
+	if !l.A.pings(ctx, GatewayAddr) || l.B.pings(ctx, GatewayAddr) {
 		t.Error("want the gateway lost by node-b only")
 	}
 	must(t, l.Gateway.FindFor(ctx, NodeB))
-	if !pings(l.B, ctx, GatewayAddr) {
+	if !l.B.pings(ctx, GatewayAddr) {
 		t.Error("node-b does not find the gateway again")
 	}
 	must(t, l.Gateway.Down(ctx))
-	if pings(l.A, ctx, GatewayAddr) || pings(l.B, ctx, GatewayAddr) || !pings(l.A, ctx, WitnessAddr) {
+	if l.A.pings(ctx, GatewayAddr) || l.B.pings(ctx, GatewayAddr) || !l.A.pings(ctx, WitnessAddr) {
 		t.Error("want the gateway lost by both, and the witness by nobody")
 	}
 	must(t, l.Gateway.Up(ctx))
-	eventually(t, 5*time.Second, "gateway back", func() bool { return pings(l.A, ctx, GatewayAddr) && pings(l.B, ctx, GatewayAddr) })
+	eventually(t, 5*time.Second, "gateway back", func() bool { return l.A.pings(ctx, GatewayAddr) && l.B.pings(ctx, GatewayAddr) })
 }
 
 func TestGuestResetsComeBackWithNetwork(t *testing.T) {
@@ -275,7 +280,7 @@ func TestGuestResetsComeBackWithNetwork(t *testing.T) {
 			must(t, l.B.Must(ctx, "setsid sh -c "+quote("sleep 0.2; "+script)+" >/dev/null 2>&1 </dev/null &"))
 			eventually(t, 15*time.Second, "to power on again", func() bool { return l.B.Boots() == boots+1 })
 			must(t, l.B.WaitUp(ctx))
-			if !pings(l.B, ctx, NodeA.ReplicationAddr()) {
+			if !l.B.pings(ctx, NodeA.ReplicationAddr()) {
 				t.Error("came back without network")
 			}
 		})
@@ -304,12 +309,14 @@ func TestFrozenNodeGoesOnWhereItWas(t *testing.T) {
 
 func TestFilesSurviveAPowerCutAsOnADisk(t *testing.T) {
 	l, ctx := theLab(t)
+	must(t, l.B.WriteFile(ctx, "/etc/sbarbiter/x.yaml", []byte("zero, and longer"), 0o600))
+	must(t, l.B.Must(ctx, "grep -q zero /etc/sbarbiter/x.yaml"))
 	must(t, l.B.WriteFile(ctx, "/etc/sbarbiter/x.yaml", []byte("one"), 0o600))
-	must(t, l.B.Must(ctx, "grep -q one /etc/sbarbiter/x.yaml && echo kept >/var/lib/sbarbiter/k && sync"))
+	must(t, l.B.Must(ctx, "grep -qx one /etc/sbarbiter/x.yaml && echo kept >/var/lib/sbarbiter/k && sync"))
 	must(t, l.B.PowerCut(ctx))
 	must(t, l.B.PowerOn(ctx))
 	must(t, l.B.WaitUp(ctx))
-	must(t, l.B.Must(ctx, "grep -q one /etc/sbarbiter/x.yaml && grep -q kept /var/lib/sbarbiter/k && [ $(stat -c %a /etc/sbarbiter/x.yaml) = 600 ]"))
+	must(t, l.B.Must(ctx, "grep -qx one /etc/sbarbiter/x.yaml && grep -q kept /var/lib/sbarbiter/k && [ $(stat -c %a /etc/sbarbiter/x.yaml) = 600 ]"))
 	data, err := l.B.ReadFile(ctx, "/var/lib/sbarbiter/k")
 	if err != nil || string(data) != "kept\n" {
 		t.Fatalf("ReadFile = %q, %v", data, err)
@@ -406,4 +413,25 @@ func TestChildHoldsALab(t *testing.T) {
 	must(t, err)
 	fmt.Println(sc.prefix)
 	select {}
+}
+
+func TestFrozenWriterLeavesAGapAndNoFalseActivity(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.A.StartWriter(ctx))
+	eventually(t, 10*time.Second, "first 50 records", func() bool { return len(l.Truth.Acks()) >= 50 })
+	must(t, l.CutReplication(ctx))
+	must(t, l.A.Freeze())
+	time.Sleep(2 * time.Second)
+	must(t, l.A.Thaw())
+	must(t, l.HealReplication(ctx))
+	written := len(l.Truth.Acks())
+	eventually(t, 20*time.Second, "it goes on writing", func() bool { return len(l.Truth.Acks()) > written+20 })
+	gaps := l.Truth.Gaps(time.Second)
+	if len(gaps) != 1 || gaps[0].Length() < 2*time.Second {
+		t.Errorf("gaps: %+v", gaps)
+	}
+	must(t, l.A.StopWriter(ctx))
+	if d := l.Truth.DualActive(); d != 0 {
+		t.Errorf("dual active for %v", d)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Node is one of the two machines.
@@ -75,6 +77,7 @@ func (n *Node) boot() (*group, error) {
 	}
 	cmd := n.lab.net.sw.command(context.Background(), "linux.uml", n.bootArgs()...)
 	cmd.Stdout, cmd.Stderr = in, in
+	cmd.Env = append(os.Environ(), "TMPDIR="+n.lab.ramDir())
 	g, err := startGroup(cmd)
 	in.Close()
 	if err != nil {
@@ -83,6 +86,18 @@ func (n *Node) boot() (*group, error) {
 	}
 	go n.watchConsole(out, g)
 	return g, nil
+}
+
+// ramDir is where UML keeps the nodes' RAM: a RAM disk if it is big enough
+// (in many containers it is not), else the lab's own directory.
+func (l *Lab) ramDir() string {
+	const shm = "/dev/shm"
+	var fs unix.Statfs_t
+	err := unix.Statfs(shm, &fs)
+	if err == nil && int64(fs.Bavail)*fs.Bsize > 2*l.cfg.Memory+64<<20 {
+		return shm
+	}
+	return l.dir
 }
 
 func (n *Node) bootArgs() []string {
@@ -137,11 +152,12 @@ func (n *Node) watchConsole(out io.ReadCloser, g *group) {
 	}
 }
 
-// WaitUp returns when the node's shell answers and its boot is complete.
+// WaitUp returns when the node's shell answers and DRBD's start was tried.
+// Services of Config.Units may still be starting.
 func (n *Node) WaitUp(ctx context.Context) error {
 	for {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, code, err := n.Run(try, "systemctl is-active -q multi-user.target")
+		_, code, err := n.Run(try, "case $(systemctl show -P ActiveState drbd.service) in active|failed) ;; *) exit 1;; esac")
 		cancel()
 		if err == nil && code == 0 {
 			return nil
@@ -191,4 +207,10 @@ func (n *Node) ReadFile(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s on %s: %w", path, n.Name, err)
 	}
 	return os.ReadFile(host)
+}
+
+// ShellCommand is what a person types to get a shell in the node. No network
+// fault touches it.
+func (n *Node) ShellCommand() string {
+	return fmt.Sprintf("ip netns exec %s socat FILE:$(tty),raw,echo=0 TCP:%s:2223", n.lab.net.sw, n.Name.controlAddr())
 }

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,9 +50,14 @@ func run(ctx context.Context, node, path, to string, every time.Duration) error 
 	defer r.conn.Close()
 	r.acked.Store(last)
 	r.say(record.Started, last)
-	go r.beat(ctx, every)
-	defer func() { r.say(record.Stopped, r.acked.Load()) }()
-	return r.write(ctx, f, last, every)
+	ctx, cancel := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { r.beat(ctx, every) })
+	err = r.write(ctx, f, last, every)
+	cancel()
+	beats.Wait()
+	r.say(record.Stopped, r.acked.Load())
+	return err
 }
 
 // open finds the last whole record of the file, cuts off what follows it and
