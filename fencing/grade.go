@@ -93,7 +93,7 @@ func Judge(e Evidence) (Grade, string) {
 	}
 	switch {
 	case len(fromOn) > 0 && len(witnesses) > 1:
-		return E4, fmt.Sprintf("%s read off, %s of them going from on to off", strings.Join(witnesses, " and "), strings.Join(fromOn, " and "))
+		return E4, fmt.Sprintf("%s read off; of these, %s went from on to off", strings.Join(witnesses, " and "), strings.Join(fromOn, " and "))
 	case len(fromOn) > 0:
 		return E3, fromOn[0] + " went from on to off"
 	}

@@ -16,7 +16,7 @@ import (
 // and calls Step at the latest when a Wait says so.
 type Shot struct {
 	spec    Spec
-	last    boottime.Instant // of the previous step
+	last    boottime.Instant // of the previous step; zero before the first
 	calls   Call
 	level   int
 	sent    bool // an off has been ordered
@@ -27,13 +27,13 @@ type Shot struct {
 	result   *Result
 }
 
-// NewShot returns a Shot that has done nothing yet; its first Step must follow
-// spec.Start within spec.MaxGap. The error names every fault of spec.
+// NewShot returns a Shot that has done nothing yet. The error names every fault
+// of spec.
 func NewShot(spec Spec) (*Shot, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Shot{spec: spec, last: spec.Start, void: slices.Clone(spec.Contradicted)}
+	s := &Shot{spec: spec, void: slices.Clone(spec.Contradicted)}
 	for i, level := range spec.Topology.Levels {
 		for _, name := range level {
 			s.devices = append(s.devices, newDevice(name, i, spec))
@@ -71,6 +71,9 @@ func (s *Shot) Step(now boottime.Instant, ev Event) []Action {
 	// deadline or after a pause is worth nothing, however good it is.
 	if now >= s.spec.Deadline {
 		return s.fail(now, fmt.Sprintf("the deadline passed at %s", s.offset(s.spec.Deadline)))
+	}
+	if s.last.IsZero() {
+		s.last = now // how long the permission took to arrive is StartBy's business
 	}
 	if gap := now.Sub(s.last); gap > s.spec.MaxGap || gap < 0 {
 		return s.fail(now, fmt.Sprintf("the executor did not run from %s to %s, longer than %v: it must not act on an old permission",

@@ -66,7 +66,8 @@ func drawSpec(t *rapid.T) Spec {
 	}
 	s := Spec{
 		Target: "node-a", Executor: "node-b", Topology: rapid.SampledFrom(topologies).Draw(t, "topology"),
-		Start: origin, StartBy: origin.Add(2 * time.Second), Deadline: origin.Add(15 * time.Second), MaxGap: time.Second,
+		Start: origin, StartBy: origin.Add(2 * time.Second),
+		Deadline: origin.Add(rapid.SampledFrom([]time.Duration{time.Second, 3 * time.Second, 15 * time.Second}).Draw(t, "deadline")), MaxGap: time.Second,
 		Limits: map[DeviceName]Limits{},
 	}
 	for _, d := range s.Topology.Devices() {
@@ -129,7 +130,7 @@ func sortedCalls(m map[Call]DeviceName) []Call {
 }
 
 func (r *referee) step(ev Event) {
-	paused := r.now.Sub(r.last) > r.spec.MaxGap
+	paused := r.last != r.spec.Start && r.now.Sub(r.last) > r.spec.MaxGap
 	actions := r.shot.Step(r.now, ev)
 	r.last = r.now
 	for _, a := range actions {

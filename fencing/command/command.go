@@ -154,8 +154,10 @@ func (d *Driver) run(ctx context.Context, action string) (outcome, error) {
 	}
 	said := &tail{}
 	cmd := exec.Command(d.cfg.Program, append(d.cfg.Args[:len(d.cfg.Args):len(d.cfg.Args)], action)...)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C",
-		"FENCE_ACTION=" + action, "FENCE_TARGET=" + string(d.cfg.Target)}
+	cmd.Env = []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C",
+		"FENCE_ACTION=" + action, "FENCE_TARGET=" + string(d.cfg.Target),
+	}
 	cmd.Dir = "/"
 	cmd.Stderr = said
 	cmd.WaitDelay = drain
