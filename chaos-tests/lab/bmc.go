@@ -92,7 +92,19 @@ func (b *BMC) Start() error {
 	}
 	b.proc = g
 	l.log.note(b.host(), "started")
-	return nil
+	return b.listening()
+}
+
+// listening waits until ipmi_sim has opened its port, as the kernel lists it.
+func (b *BMC) listening() error {
+	want := fmt.Sprintf(" %02X005A0A:026F ", 240+b.node.number())
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		ports, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", b.proc.id))
+		if err == nil && strings.Contains(string(ports), want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("start %s: ipmi_sim does not listen on %s:623", b.host(), b.node.BMCAddr())
 }
 
 // Stop kills the BMC: it answers nobody until Start.

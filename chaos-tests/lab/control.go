@@ -32,6 +32,24 @@ func (n *Node) Run(ctx context.Context, script string) (out string, exit int, er
 	return out, code, nil
 }
 
+// each runs a script on both nodes at once; a non-zero exit is an error.
+func (l *Lab) each(ctx context.Context, script string) error {
+	return l.both(func(n *Node) error { return n.Must(ctx, script) })
+}
+
+// Must runs a script in the node; anything but exit 0 is an error that tells
+// what the script printed.
+func (n *Node) Must(ctx context.Context, script string) error {
+	out, code, err := n.Run(ctx, script)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("%s: %s: exit %d: %s", n.Name, script, code, strings.TrimSpace(out))
+	}
+	return nil
+}
+
 // frame wraps a script so that its end is told from its output: a zero byte,
 // the exit status, a newline.
 func frame(script string) string {

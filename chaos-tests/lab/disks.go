@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -179,113 +178,6 @@ func buildWriter(ctx context.Context, path string) error {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build lab-writer (or put it into Config.Binaries): %w: %s", err, out)
-	}
-	return nil
-}
-
-// prepareDisks gives each node its two disks: baked ones if there are.
-func (l *Lab) prepareDisks(ctx context.Context) error {
-	return l.both(func(n *Node) error {
-		if err := makeStateDisk(ctx, n.stateDisk()); err != nil {
-			return err
-		}
-		baked, err := l.bakedDisk(n.Name)
-		if err != nil {
-			return err
-		}
-		if l.isBaked() {
-			return run(ctx, "cp", "--sparse=always", baked, n.disk())
-		}
-		if err := os.WriteFile(n.disk(), nil, 0o644); err != nil {
-			return fmt.Errorf("make disk: %w", err)
-		}
-		return os.Truncate(n.disk(), l.cfg.DiskSize)
-	})
-}
-
-func makeStateDisk(ctx context.Context, path string) error {
-	if err := os.WriteFile(path, nil, 0o644); err != nil {
-		return fmt.Errorf("make state disk: %w", err)
-	}
-	if err := os.Truncate(path, 32<<20); err != nil {
-		return fmt.Errorf("make state disk: %w", err)
-	}
-	return run(ctx, "mke2fs", "-q", "-t", "ext4", "-F", path)
-}
-
-// bakedDisk is where the disk of a node with DRBD's metadata and an empty
-// ext4 is kept; its name changes with everything that goes into it.
-func (l *Lab) bakedDisk(n NodeName) (string, error) {
-	res, err := guest.ReadFile("guest/r0.res")
-	if err != nil {
-		return "", err
-	}
-	key := sha256.Sum256(fmt.Appendf(res, "%d %s", l.cfg.DiskSize, modulesDir()))
-	return filepath.Join(l.cfg.CacheDir, fmt.Sprintf("disk-%x-%s", key[:6], n)), nil
-}
-
-func (l *Lab) isBaked() bool {
-	for _, n := range []NodeName{NodeA, NodeB} {
-		path, err := l.bakedDisk(n)
-		if err != nil {
-			return false
-		}
-		if _, err := os.Stat(path); err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// bakeDisks makes DRBD's metadata and the file system if the disks are blank,
-// and keeps copies for the next lab.
-func (l *Lab) bakeDisks(ctx context.Context) error {
-	if l.isBaked() {
-		return nil
-	}
-	if err := l.InitDRBD(ctx); err != nil {
-		return err
-	}
-	if err := l.each(ctx, "drbdadm down r0 && sync && blockdev --flushbufs /dev/ubda"); err != nil {
-		return fmt.Errorf("bake disks: %w", err)
-	}
-	if err := os.MkdirAll(l.cfg.CacheDir, 0o755); err != nil {
-		return fmt.Errorf("bake disks: %w", err)
-	}
-	for _, n := range l.Nodes() {
-		if err := l.keepDisk(ctx, n); err != nil {
-			return err
-		}
-	}
-	return l.each(ctx, "systemctl restart drbd.service")
-}
-
-func (l *Lab) keepDisk(ctx context.Context, n *Node) error {
-	baked, err := l.bakedDisk(n.Name)
-	if err != nil {
-		return err
-	}
-	tmp := fmt.Sprintf("%s.%s", baked, filepath.Base(l.dir))
-	if err := run(ctx, "cp", "--sparse=always", n.disk(), tmp); err != nil {
-		return fmt.Errorf("bake disks: %w", err)
-	}
-	return os.Rename(tmp, baked)
-}
-
-// each runs a script on both nodes at once; a non-zero exit is an error.
-func (l *Lab) each(ctx context.Context, script string) error {
-	return l.both(func(n *Node) error { return n.Must(ctx, script) })
-}
-
-// Must runs a script in the node; anything but exit 0 is an error that tells
-// what the script printed.
-func (n *Node) Must(ctx context.Context, script string) error {
-	out, code, err := n.Run(ctx, script)
-	if err != nil {
-		return err
-	}
-	if code != 0 {
-		return fmt.Errorf("%s: %s: exit %d: %s", n.Name, script, code, strings.TrimSpace(out))
 	}
 	return nil
 }

@@ -156,6 +156,24 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 		return nil, err
 	}
 	sweep(cfg.Dir)
+	if !isBaked(cfg) {
+		if err := bake(ctx, cfg); err != nil {
+			return nil, fmt.Errorf("bake disks: %w", err)
+		}
+	}
+	l, err := open(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start lab: %w", err)
+	}
+	if err := l.WaitDRBD(ctx, "cs:Connected", "ds:UpToDate/UpToDate"); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("start lab: %w", err)
+	}
+	return l, nil
+}
+
+// open starts a lab; its nodes are up then, whatever DRBD says.
+func open(ctx context.Context, cfg Config) (*Lab, error) {
 	sc, err := newScope(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -166,7 +184,7 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	}
 	if err := l.start(ctx); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("start lab: %w", err)
+		return nil, err
 	}
 	return l, nil
 }
@@ -216,7 +234,7 @@ func (l *Lab) startHosts(ctx context.Context) error {
 
 func (l *Lab) bootNodes(ctx context.Context) error {
 	began := time.Now()
-	err := l.both(func(n *Node) error {
+	return l.both(func(n *Node) error {
 		if err := n.PowerOn(ctx); err != nil {
 			return err
 		}
@@ -226,13 +244,6 @@ func (l *Lab) bootNodes(ctx context.Context) error {
 		l.log.note(string(n.Name), "up %.1f s after power on", time.Since(began).Seconds())
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := l.bakeDisks(ctx); err != nil {
-		return err
-	}
-	return l.WaitDRBD(ctx, "cs:Connected", "ds:UpToDate/UpToDate")
 }
 
 // Nodes returns both nodes, node-a first.

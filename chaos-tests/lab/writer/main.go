@@ -24,14 +24,15 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	node := flag.String("node", "", "name of this node")
 	file := flag.String("file", "", "file to append to")
 	to := flag.String("to", "", "UDP address of the lab")
 	every := flag.Duration("every", 20*time.Millisecond, "time from one record to the next")
 	flag.Parse()
-	if err := run(ctx, *node, *file, *to, *every); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *node, *file, *to, *every)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab-writer:", err)
 		os.Exit(1)
 	}
