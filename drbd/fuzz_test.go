@@ -64,7 +64,11 @@ func FuzzParseProcDRBD(f *testing.F) {
 		if err == nil && p.Family == FamilyNone {
 			t.Error("no family and no error")
 		}
-		ask(t, Resource{Volumes: []Volume{{}}}.WithProc(p))
+		r := Resource{Volumes: []Volume{{}}}
+		ask(t, r.WithProc(p))
+		if now, ok := r.AtProc(p); ok {
+			ask(t, now)
+		}
 	})
 }
 

@@ -270,8 +270,8 @@ func (d *Driver) rollBack(ctx context.Context, f drbd.Family, t drbd.Target, n i
 
 // verify reads the state until it shows what was wanted.
 func (d *Driver) verify(ctx context.Context, resource string, a action) error {
-	ctx, cancel := context.WithTimeout(ctx, settleFor)
-	defer cancel()
+	settled := time.NewTimer(settleFor)
+	defer settled.Stop()
 	for {
 		r, err := d.current(ctx, resource)
 		switch {
@@ -287,6 +287,8 @@ func (d *Driver) verify(ctx context.Context, resource string, a action) error {
 		}
 		select {
 		case <-ctx.Done():
+			return err
+		case <-settled.C:
 			return err
 		case <-time.After(settleStep):
 		}

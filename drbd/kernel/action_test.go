@@ -236,3 +236,43 @@ func TestGenerationsOfEachVolume(t *testing.T) {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
+
+// A command that waits inside the kernel for fence-peer survives SIGKILL; what
+// it asked for may still happen.
+func TestCommandStuckInTheKernelKeepsItsResourceBusy(t *testing.T) {
+	f := newFakeTools(t)
+	left := make(chan struct{})
+	err := f.driver.act(t.Context(), "r0", action{
+		verb:   "promote",
+		refuse: func(drbd.Resource) error { return &stuckError{gone: left} },
+	})
+	if !errors.Is(err, ErrTimeout) || errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	demote := func(ctx context.Context) error { return f.driver.Demote(ctx, "r0") }
+	if err := within(t, 50*time.Millisecond, demote); !errors.Is(err, ErrBusy) || f.calls() != "" {
+		t.Errorf("while it is stuck: got %v, ran %q", err, f.calls())
+	}
+	close(left)
+	if err := within(t, 10*time.Second, demote); err != nil {
+		t.Errorf("after it has left the kernel: %v", err)
+	}
+}
+
+func TestKilledCommandThatDoesNotEndIsStuck(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", "exec sleep 300")
+	cmd := drbd.For(drbd.Family84).Primary(drbd.Target{Minors: []drbd.Minor{0}})[0]
+	c := f.driver.command(cmd)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	err := f.driver.killed(cmd, c, make(chan struct{}), context.DeadlineExceeded)
+	var stuck *stuckError
+	if !errors.As(err, &stuck) || !errors.Is(err, ErrTimeout) {
+		t.Errorf("got %v", err)
+	}
+	if c.Wait() == nil {
+		t.Error("it was not killed")
+	}
+}
