@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// Action is something the runner has to do. Actions are carried out in order;
+// after a [Save] that failed, the runner drops what follows it in the same step,
+// except the ones that make the node safer (see [Safer]).
+type Action interface{ action() }
+
+// Save stores the memory, fsynced, before the actions behind it.
+type Save struct{ Memory []byte }
+
+// SaveBoot stores what a restarted agent goes by.
+type SaveBoot struct{ Memory []byte }
+
+// Hello introduces this agent on a new session.
+type Hello struct{ Hello leader.Hello }
+
+// Beat goes to the witness on the session.
+type Beat struct {
+	Beat  leader.Beat
+	Clock boottime.Instant
+}
+
+// Call sends a request to the witness. The runner answers with [CallDone] once,
+// within RPCTimeout.
+type Call struct {
+	Request arbiter.RequestID
+	Message leader.Message
+	Timeout time.Duration
+}
+
+// Tell sends a beat to the peer on every link.
+type Tell struct{ Beat PeerBeat }
+
+// Adopt goes on under a later agent incarnation, stored first.
+type Adopt struct{ Incarnation arbiter.Incarnation }
+
+// Start promotes the group's resources and starts its services.
+type Start struct {
+	Group arbiter.GroupID
+	Epoch arbiter.Epoch
+	// Alone: the peer is proven dead; a DRBD connection to it that still looks
+	// established is cut first, instead of waiting for DRBD to notice.
+	Alone bool
+	// Before is when a start that is not through must be given up.
+	Before boottime.Instant
+}
+
+// Stop stops the group's services and demotes its resources, in reverse order.
+// Steps go by Before, not by the success of the step before.
+type Stop struct {
+	Group  arbiter.GroupID
+	Reason string
+	Before boottime.Instant
+}
+
+// Barrier blocks the group's addresses at once; Lift restores them.
+type Barrier struct{ Group arbiter.GroupID }
+
+// Lift restores what a Barrier blocked.
+type Lift struct{ Group arbiter.GroupID }
+
+// Demote makes a resource Secondary that nobody had a right to promote.
+type Demote struct{ Resource string }
+
+// Outdate makes DRBD record that this node's copy of a group is stale, and reads
+// it back.
+type Outdate struct{ Group arbiter.GroupID }
+
+// ReadPower reads the peer's power devices.
+type ReadPower struct{ Mandate arbiter.MandateID }
+
+// Shoot powers the peer off. The whole of it ends at Before.
+type Shoot struct {
+	Mandate  arbiter.MandateID
+	Readings []arbiter.Reading // taken before
+	Before   boottime.Instant
+}
+
+// Hold gives a shot up: no device is told anything more.
+type Hold struct {
+	Mandate arbiter.MandateID
+	Why     string
+}
+
+// Exit answers a fence-peer call with an exit code.
+type Exit struct {
+	Call CallID
+	Code int
+	Why  string
+}
+
+// Feed feeds the watchdog, if it is before Before; a feeder that finds itself
+// later resets.
+type Feed struct{ Before boottime.Instant }
+
+// Reset resets the machine at once.
+type Reset struct{ Reason string }
+
+// Note is a line of the timeline: what this node saw or decided, and why.
+type Note struct {
+	Group arbiter.GroupID
+	What  string
+	Why   string
+	Alarm bool
+}
+
+// The exit codes of a fence-peer handler that this agent uses (drbd.conf(5),
+// handlers): 4 the peer was outdated, 6 the peer is active, 1 anything else.
+const (
+	exitExcluded = 4
+	exitRefused  = 6
+	exitUnknown  = 1
+)
+
+func (Save) action()      {}
+func (SaveBoot) action()  {}
+func (Hello) action()     {}
+func (Beat) action()      {}
+func (Call) action()      {}
+func (Tell) action()      {}
+func (Adopt) action()     {}
+func (Start) action()     {}
+func (Stop) action()      {}
+func (Barrier) action()   {}
+func (Lift) action()      {}
+func (Demote) action()    {}
+func (Outdate) action()   {}
+func (ReadPower) action() {}
+func (Shoot) action()     {}
+func (Exit) action()      {}
+func (Hold) action()      {}
+func (Feed) action()      {}
+func (Reset) action()     {}
+func (*Note) action()     {}
+
+// Safer reports whether a makes the node safer whatever could not be stored
+// before it.
+func Safer(a Action) bool {
+	switch a := a.(type) {
+	case Stop, Hold, Barrier, Demote, Reset, *Note, SaveBoot:
+		return true
+	case Exit:
+		return a.Code != exitExcluded
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// slowAsk is the pace of asking where only an operator or a resynchronisation
+// can change the answer.
+const slowAsk = time.Second
+
+// bid is an open ask for a group: stored before it is sent, and until it is
+// finally answered. While it is open this node promises nothing.
+type bid struct {
+	call *call
+	next boottime.Instant
+	last arbiter.Reason
+}
+
+// wants reports whether this node would take g, whoever has it now.
+func (m *Machine) wants(now boottime.Instant, g *group) bool {
+	return m.spoken && g.phase == Stopped && g.release == nil && g.outdate == nil &&
+		!m.standby && now >= g.backoff && m.knowsDisks(g)
+}
+
+// shouldAsk reports whether there is a reason to ask now: nobody holds g, this
+// node does, or its holder is silent to this node and to the witness.
+func (m *Machine) shouldAsk(now boottime.Instant, g *group) bool {
+	if !m.wants(now, g) || !m.witnessNear(now) || g.answerAt != m.answered {
+		return false
+	}
+	switch a := g.answer; a.Holder {
+	case "":
+		return a.MoveTo == "" || a.MoveTo == m.cfg.Node
+	case m.cfg.Node:
+		return true
+	default:
+		return !m.hearsBeats(now) && !m.witnessed.Heard
+	}
+}
+
+// ask opens, repeats or closes the bid for g.
+func (m *Machine) ask(now boottime.Instant, g *group) {
+	if g.bid != nil && (g.bid.call != nil || m.shot != nil && m.shot.group == g && m.shot.step != reading) {
+		return
+	}
+	switch {
+	case !m.shouldAsk(now, g):
+		m.closeBid(g)
+	case g.bid == nil:
+		g.bid = &bid{}
+		m.mem.Asking[g.id], m.dirty = true, true
+		m.acquire(now, g)
+	case now >= g.bid.next:
+		m.acquire(now, g)
+	}
+}
+
+func (m *Machine) closeBid(g *group) {
+	if g.bid == nil {
+		return
+	}
+	g.bid = nil
+	delete(m.mem.Asking, g.id)
+	m.dirty = true
+}
+
+func (m *Machine) acquire(now boottime.Instant, g *group) {
+	g.bid.call = m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.Acquire{Seen: m.mem.Seen, Acquire: arbiter.Acquire{
+				Caller: m.caller(id), Group: g.id, Evidence: m.evidence(now, g),
+			}}
+		},
+		done: func(now boottime.Instant, c *call, v arbiter.Verdict) { m.onBid(now, g, c, v) },
+	})
+}
+
+func (m *Machine) onBid(now boottime.Instant, g *group, c *call, v arbiter.Verdict) {
+	if g.bid == nil {
+		g.bid = &bid{}
+	}
+	b := g.bid
+	b.call, b.next = nil, now.Add(m.timing.Renew)
+	switch v.Kind {
+	case arbiter.Granted:
+		m.onGrant(now, g, c, v)
+	case arbiter.FenceFirst:
+		m.fenceFirst(g, v)
+	default:
+		if v.Reason != b.last {
+			m.note(g, "not granted", v.Sentence)
+		}
+		b.last = v.Reason
+		if !transient(v.Reason) {
+			b.next = now.Add(slowAsk)
+		}
+	}
+}
+
+func transient(r arbiter.Reason) bool {
+	switch r {
+	case arbiter.HeldByPeer, arbiter.MandateUnderWay, arbiter.GateClosed, arbiter.PeerPreferred, arbiter.SwitchUnderWay,
+		arbiter.Overtaken, arbiter.NotIntroduced, arbiter.WitnessLearning, arbiter.IsIsolated:
+		return true
+	}
+	return false
+}
+
+// onGrant takes a grant, if nothing this node has said speaks against it.
+func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Verdict) {
+	if v.Repeated || g.phase != Stopped {
+		return // it says nothing about now: the next ask does
+	}
+	m.remember(g, func(gm *GroupMemory) {
+		if v.Epoch >= gm.Epoch {
+			gm.Holder, gm.Epoch, gm.GivenBack = m.cfg.Node, v.Epoch, false
+		}
+	})
+	g.right = right{epoch: v.Epoch, lease: c.sentAt.Add(m.timing.TTL)}
+	g.granted = v.Basis
+	m.closeBid(g)
+	why := m.objection(now, g, v.Basis)
+	if why == "" && now >= m.softStop(g) {
+		why = "the answer came too late to be used"
+	}
+	if why != "" {
+		m.note(g, "grant given back", why)
+		m.giveBack(now, g, why)
+		return
+	}
+	m.note(g, "granted", v.Sentence)
+	m.prepare(now, g)
+}
+
+// objection says why a grant with this basis must not be accepted: a promise
+// binds against everything that rests on a clock.
+func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) string {
+	gm := m.mem.Groups[g.id]
+	if gm.OwnWord != 0 {
+		return "this node has recorded that its copy is stale"
+	}
+	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
+		return ""
+	}
+	proven := b.Cause == arbiter.ByReceipt || b.Cause == arbiter.ByBoot || b.Cause == arbiter.ByFence
+	if proven && b.Epoch >= g.promised.epoch {
+		return ""
+	}
+	g.backoff = m.boundUntil(g)
+	return fmt.Sprintf("it rests on %q, and this node's promise to %s still runs", b.Cause, m.cfg.Peer)
+}
+
+// prepare starts an accepted group. Where DRBD would promote without asking the
+// handler, the exclusion of the peer is obtained first.
+func (m *Machine) prepare(now boottime.Instant, g *group) {
+	g.excl = exclusion{}
+	if m.needsExclusion(g) {
+		g.phase, g.wasUp, g.soft, g.failed = Starting, false, false, ""
+		g.excl.starts = true
+		m.saveBoot()
+		m.askExclusion(now, g)
+		return
+	}
+	m.start(now, g)
+}

@@ -1,0 +1,303 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// askAgain is the pace of asking for an exclusion that nobody waits for.
+const askAgain = time.Second
+
+// exclusion is the state of excluding the peer's copy of a group.
+type exclusion struct {
+	held     bool             // obtained under this epoch, and never in step since
+	at       boottime.Instant // obtained
+	waiting  []CallID         // fence-peer calls
+	since    boottime.Instant // the first of them
+	call     *call
+	next     boottime.Instant
+	renewing bool   // the witness wants to hear a renewal first
+	starts   bool   // the group is started once it is obtained
+	ask      uint64 // number of the question to the peer's agent; 0: none
+}
+
+// outdating is the peer's question whether this node's copy may be given up.
+type outdating struct {
+	ask  uint64
+	word PeerWord
+	done bool
+}
+
+// inStep reports whether both copies of every volume are connected and UpToDate.
+func (m *Machine) inStep(g *group) bool {
+	ev := arbiter.Evidence{}
+	for _, r := range g.cfg.Resources {
+		ev.Disks = append(ev.Disks, m.disks[r].Disks...)
+	}
+	return m.knowsDisks(g) && ev.InStep()
+}
+
+// needsExclusion reports whether DRBD goes on alone, or would, without asking
+// the handler.
+func (m *Machine) needsExclusion(g *group) bool {
+	if !g.drbd() || !m.knowsDisks(g) || g.excl.held {
+		return false
+	}
+	for _, r := range g.cfg.Resources {
+		if m.disks[r].Recorded {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
+	was := m.disks[ev.Resource]
+	m.disks[ev.Resource] = ev
+	g := m.groupOf(ev.Resource)
+	if g == nil {
+		return
+	}
+	if lostDisk(was, ev) {
+		m.onDiskFailed(DiskFailed{ev.Resource})
+	}
+	if was.Frozen != ev.Frozen && ev.Known {
+		what := "writes go on"
+		if ev.Frozen {
+			what = "writes frozen"
+		}
+		m.note(g, what, "resource "+ev.Resource)
+	}
+	if m.inStep(g) {
+		g.excl.held = false
+	}
+}
+
+// lostDisk reports whether a disk that was attached is gone.
+func lostDisk(was, is Storage) bool {
+	if !was.Known || !is.Known {
+		return false
+	}
+	for i, d := range was.Disks {
+		if i >= len(is.Disks) || is.Disks[i].Volume != d.Volume {
+			return false
+		}
+		attached := d.Own == arbiter.UpToDate || d.Own == arbiter.Consistent
+		if now := is.Disks[i].Own; attached && (now == "Failed" || now == "Diskless" || now == "Detaching") {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) groupOf(resource string) *group {
+	for _, g := range m.groups {
+		for _, r := range g.cfg.Resources {
+			if r == resource {
+				return g
+			}
+		}
+	}
+	return nil
+}
+
+// onDiskFailed records that this node's own copy is stale from now on.
+func (m *Machine) onDiskFailed(ev DiskFailed) {
+	g := m.groupOf(ev.Resource)
+	if g == nil || m.mem.Groups[g.id].OwnWord != 0 {
+		return
+	}
+	m.giveWord(g)
+	m.note(g, "disk failed", fmt.Sprintf("%s; this node's copy counts as stale until it has resynchronised", ev.Resource)).Alarm = true
+}
+
+func (m *Machine) giveWord(g *group) {
+	m.mem.Words++
+	g.wordSeen = false
+	m.remember(g, func(gm *GroupMemory) { gm.OwnWord = m.mem.Words })
+}
+
+// onFencePeer takes DRBD's question whether to go on without the peer. The
+// kernel has frozen the writes; they stay frozen until the answer is durable.
+func (m *Machine) onFencePeer(now boottime.Instant, ev FencePeer) {
+	g := m.groupOf(ev.Resource)
+	switch {
+	case g == nil:
+		m.do(Exit{ev.Call, exitUnknown, fmt.Sprintf("resource %s belongs to no group of this node", ev.Resource)})
+	case g.phase != Starting && g.phase != Running && g.phase != Stopping:
+		m.do(Exit{ev.Call, exitUnknown, fmt.Sprintf("this node has no right to group %s", g.id)})
+	default:
+		if len(g.excl.waiting) == 0 {
+			g.excl.since = now
+		}
+		g.excl.waiting = append(g.excl.waiting, ev.Call)
+		m.note(g, "peer lost by DRBD", "resource "+ev.Resource+" asks whether to go on alone")
+		if g.excl.call == nil {
+			m.askExclusion(now, g)
+		}
+	}
+}
+
+func (m *Machine) dropHandlers(g *group, why string) { m.exit(g, exitUnknown, why) }
+
+func (m *Machine) exit(g *group, code int, why string) {
+	for _, id := range g.excl.waiting {
+		m.do(Exit{id, code, why})
+	}
+	g.excl.waiting, g.excl.ask = nil, 0
+}
+
+// exclusions does what is due about the copies of g.
+func (m *Machine) exclusions(now boottime.Instant, g *group) {
+	if !g.drbd() {
+		return
+	}
+	m.readmission(now, g)
+	if g.phase != Starting && g.phase != Running && len(g.excl.waiting) == 0 {
+		return
+	}
+	e := &g.excl
+	wanted := len(e.waiting) > 0 || m.needsExclusion(g) || e.starts || m.mem.Groups[g.id].Pending && m.witnessNear(now)
+	if !wanted {
+		return
+	}
+	if e.call == nil && !e.renewing && now >= e.next {
+		m.askExclusion(now, g)
+	}
+	if len(e.waiting) > 0 && e.ask == 0 && now.Sub(e.since) > 2*m.timing.RPCTimeout && m.hearsBeats(now) {
+		m.requests++
+		e.ask = uint64(m.requests)
+		m.note(g, "asking the peer", "no witness answers; "+string(m.cfg.Peer)+" is asked to give its copy up")
+	}
+}
+
+func (m *Machine) askExclusion(now boottime.Instant, g *group) {
+	epoch, promoting := g.right.epoch, g.phase == Starting
+	g.excl.next = now.Add(askAgain)
+	g.excl.call = m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.Exclude{Seen: m.mem.Seen, Exclude: arbiter.Exclude{
+				Caller: m.caller(id), Group: g.id, Epoch: epoch, Promoting: promoting, Evidence: m.evidence(m.last, g),
+			}}
+		},
+		done: func(now boottime.Instant, _ *call, v arbiter.Verdict) {
+			g.excl.call = nil
+			if g.right.epoch == epoch {
+				m.onExclusion(now, g, v)
+			}
+		},
+		unknown: func(boottime.Instant) bool {
+			if g.right.epoch == epoch && g.hot() {
+				return true
+			}
+			g.excl.call = nil
+			return false
+		},
+	})
+}
+
+func (m *Machine) onExclusion(now boottime.Instant, g *group, v arbiter.Verdict) {
+	switch {
+	case v.OK():
+		m.remember(g, func(gm *GroupMemory) { gm.Obtained, gm.Pending = v.Number, false })
+		m.excluded(now, g, v.Sentence)
+	case v.Reason == arbiter.RenewFirst:
+		g.excl.renewing, m.beatAt = true, 0
+	case v.Reason == arbiter.GrantedToPeer || v.Reason == arbiter.MandateBegun:
+		m.refusedExclusion(g, exitRefused, v.Sentence)
+	case v.Reason == arbiter.WitnessLearning || v.Reason == arbiter.UnknownGroup || v.Reason == arbiter.UnknownCluster ||
+		v.Reason == arbiter.NotIntroduced || v.Reason == arbiter.Overtaken || v.Reason == arbiter.WitnessBehind:
+		g.excl.next = now.Add(m.timing.Renew)
+	default:
+		m.refusedExclusion(g, exitUnknown, v.Sentence)
+	}
+}
+
+// excluded lets frozen writes go on, or the start.
+func (m *Machine) excluded(now boottime.Instant, g *group, why string) {
+	e := &g.excl
+	e.held, e.at = true, now
+	m.note(g, "peer excluded", why)
+	m.exit(g, exitExcluded, why)
+	if e.starts {
+		e.starts = false
+		if g.phase == Starting {
+			m.start(now, g)
+		}
+	}
+}
+
+// refusedExclusion gives up a node that may not go on alone. What is frozen in
+// the kernel must never be completed, so only a reset helps.
+func (m *Machine) refusedExclusion(g *group, code int, why string) {
+	frozen := len(g.excl.waiting) > 0 && g.phase != Starting
+	m.note(g, "exclusion refused", why).Alarm = true
+	m.exit(g, code, why)
+	if frozen {
+		m.do(Reset{fmt.Sprintf("group %s must not go on: %s", g.id, why)})
+		return
+	}
+	if g.excl.starts {
+		g.excl.starts = false
+		g.failed = why
+		m.stop(g, why)
+	}
+}
+
+// readmission asks the witness to readmit the peer by the numbers that both
+// sides know while they are in step.
+func (m *Machine) readmission(now boottime.Instant, g *group) {
+	ex := g.answer.Peer
+	if g.readmit != nil || g.excl.call != nil || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
+		return
+	}
+	p := m.peer.group(g.id)
+	if p == nil || !p.InStep || p.Excluded != ex.Number || p.OwnWord != ex.OwnWord {
+		return
+	}
+	g.excl.held = false
+	g.readmit = m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.Readmit{Seen: m.mem.Seen, Readmit: arbiter.Readmit{
+				Caller: m.caller(id), Group: g.id, Node: m.cfg.Peer, Number: ex.Number, OwnWord: ex.OwnWord, Evidence: m.evidence(m.last, g),
+			}}
+		},
+		done: func(_ boottime.Instant, _ *call, v arbiter.Verdict) {
+			g.readmit, g.answer.Peer = nil, arbiter.Exclusion{}
+			if v.OK() {
+				m.remember(g, func(gm *GroupMemory) { gm.Obtained, gm.PeerWord, gm.Pending = 0, 0, false })
+				m.note(g, "peer readmitted", v.Sentence)
+			}
+		},
+		unknown: func(boottime.Instant) bool { g.readmit = nil; return false },
+	})
+}
+
+// learnExclusions takes what the witness has recorded about both copies.
+func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
+	if a.Reason == arbiter.WitnessLearning {
+		return
+	}
+	gm := m.mem.Groups[g.id]
+	if gm.OwnWord != 0 && a.Own.OwnWord == gm.OwnWord {
+		g.wordSeen = true
+	}
+	readmitted := a.Own == arbiter.Exclusion{} && g.wordSeen
+	m.remember(g, func(gm *GroupMemory) {
+		gm.Excluded = a.Own.Number
+		if readmitted {
+			gm.OwnWord = 0
+		}
+		if a.Peer.Number == 0 && m.inStep(g) && g.answerAt > g.excl.at {
+			gm.Obtained = 0
+		}
+	})
+	if readmitted {
+		g.wordSeen = false
+		m.note(g, "readmitted", "the witness has cleared this node's exclusion")
+	}
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// shootWithin is how soon after the question a shot must have begun.
+const shootWithin = 2 * time.Second
+
+type shotStep int
+
+const (
+	reading   shotStep = iota // the power, before the question
+	asking                    // whether to begin
+	shooting                  // until the power is seen off
+	reporting                 // the result
+)
+
+// shot is a mandate being carried out.
+type shot struct {
+	group   *group
+	mandate arbiter.MandateID
+	step    shotStep
+	before  boottime.Instant
+	aborted string
+}
+
+// fenceFirst begins to carry a mandate out.
+func (m *Machine) fenceFirst(g *group, v arbiter.Verdict) {
+	if m.shot != nil {
+		return
+	}
+	if !m.cfg.CanFence {
+		if g.bid.last != arbiter.GradeTooLow {
+			m.note(g, "cannot shoot", "the witness asks for "+string(v.Holder)+" to be shot, but no fence device is configured here").Alarm = true
+		}
+		g.bid.last = arbiter.GradeTooLow
+		return
+	}
+	m.shot = &shot{group: g, mandate: v.Mandate}
+	m.note(g, "mandate", v.Sentence)
+	m.do(ReadPower{v.Mandate})
+}
+
+// onPower asks for the permission to begin, with the power as it was before.
+func (m *Machine) onPower(now boottime.Instant, ev PowerRead) {
+	s := m.shot
+	if s == nil || s.mandate != ev.Mandate || s.step != reading {
+		return
+	}
+	if m.hearsBeats(now) {
+		m.note(s.group, "shot withdrawn", string(m.cfg.Peer)+" is heard again")
+		m.shot = nil
+		return
+	}
+	s.step = asking
+	m.mem.Mandates, m.dirty = append(m.mem.Mandates, s.mandate), true
+	m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.Begin{Seen: m.mem.Seen, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: s.mandate, Readings: ev.Readings}}
+		},
+		done: func(now boottime.Instant, c *call, v arbiter.Verdict) { m.onPermission(now, s, c, v, ev.Readings) },
+	})
+}
+
+// onPermission shoots, unless too much time has passed or the peer is heard.
+func (m *Machine) onPermission(now boottime.Instant, s *shot, c *call, v arbiter.Verdict, before []arbiter.Reading) {
+	if v.Kind != arbiter.Permitted {
+		m.note(s.group, "shot refused", v.Sentence)
+		m.endShot(now, s)
+		return
+	}
+	why := s.aborted
+	switch {
+	case v.Repeated || now.Sub(c.sentAt) > shootWithin:
+		why = "the permission came too late"
+	case m.hearsBeats(now):
+		why = string(m.cfg.Peer) + " is heard again"
+	}
+	if why != "" {
+		m.report(now, s, ShotDone{Mandate: s.mandate, Failure: why, Readings: before})
+		return
+	}
+	s.step, s.before = shooting, c.sentAt.Add(m.timing.FenceTimeout)
+	m.note(s.group, "shooting", v.Sentence)
+	m.do(Shoot{Mandate: s.mandate, Readings: before, Before: s.before})
+}
+
+func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {
+	s := m.shot
+	if s == nil || s.mandate != ev.Mandate || s.step != shooting {
+		return
+	}
+	if ev.Failure == "" {
+		m.note(s.group, "seen off", string(m.cfg.Peer)+": "+ev.Grade.String()+", "+ev.Grade.Meaning())
+	} else {
+		m.note(s.group, "shot failed", ev.Failure+"; once you have seen that "+string(m.cfg.Peer)+" is off, type: sbctl fence confirm "+string(m.cfg.Peer)).Alarm = true
+	}
+	m.report(now, s, ev)
+}
+
+// report tells the witness how the shot ended, until it has taken it.
+func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
+	s.step = reporting
+	m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{
+				Caller: m.caller(id), Mandate: s.mandate, Grade: ev.Grade, Readings: ev.Readings,
+				Failure: ev.Failure, InFlight: ev.InFlight, Evidence: m.evidence(m.last, s.group),
+			}}
+		},
+		done: func(now boottime.Instant, c *call, v arbiter.Verdict) {
+			if v.Reason == arbiter.Overtaken || v.Reason == arbiter.NotIntroduced {
+				m.report(now, s, ev)
+				return
+			}
+			g := s.group
+			m.endShot(now, s)
+			if v.Kind == arbiter.Granted {
+				m.onGrant(now, g, c, v)
+			}
+		},
+	})
+}
+
+func (m *Machine) endShot(now boottime.Instant, s *shot) {
+	m.mem.Mandates = slices.DeleteFunc(m.mem.Mandates, func(id arbiter.MandateID) bool { return id <= s.mandate })
+	m.dirty = true
+	m.shot = nil
+	if s.group.bid != nil {
+		s.group.bid.next = now
+	}
+}
+
+// abortShot gives up a shot that has not been reported yet.
+func (m *Machine) abortShot(why string) {
+	s := m.shot
+	if s == nil {
+		return
+	}
+	s.aborted = why
+	switch s.step {
+	case reading:
+		m.shot = nil
+	case shooting:
+		m.do(Hold{s.mandate, why})
+	}
+}
+
+// fencing ends a shot of which nothing is heard any more.
+func (m *Machine) fencing(now boottime.Instant) {
+	s := m.shot
+	if s == nil || s.step != shooting || now < s.before.Add(m.timing.SuspectAfter) {
+		return
+	}
+	m.report(now, s, ShotDone{Mandate: s.mandate, Failure: "no result before the deadline", InFlight: true})
+}

@@ -1,0 +1,249 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// Phase is how far a group is on this node.
+type Phase string
+
+// The phases of a group on a node.
+const (
+	Quarantine Phase = "quarantine" // nothing is done before a witness has answered
+	Stopped    Phase = "stopped"
+	Starting   Phase = "starting"
+	Running    Phase = "running"
+	Stopping   Phase = "stopping"
+)
+
+// startBackoff is how long a node that could not start a group leaves it to the
+// other one.
+const startBackoff = 30 * 1e9 // nanoseconds
+
+// group is what the machine knows of one group.
+type group struct {
+	cfg   GroupConfig
+	id    arbiter.GroupID
+	phase Phase
+
+	right   right
+	wasUp   bool // services have run under this right
+	granted arbiter.Basis
+	barred  bool
+	soft    bool // a soft stop is under way or has been ordered
+	failed  string
+	backoff boottime.Instant
+
+	bid     *bid
+	release *call
+
+	answer   leader.GroupAnswer // the witness's latest
+	answerAt boottime.Instant   // send time of the beat it answers
+	wordSeen bool               // the witness has shown our own word back
+	services []leader.Service
+
+	promised promise
+	excl     exclusion
+	readmit  *call
+	outdate  *outdating
+	demoteAt boottime.Instant
+}
+
+// right is the permission to run a group: a lease, or the peer's promise for
+// the same epoch, each with the instant at which it runs out.
+type right struct {
+	epoch   arbiter.Epoch
+	lease   boottime.Instant
+	promise boottime.Instant
+	refused string // by the witness, which has told us why
+}
+
+func (r *right) until() boottime.Instant { return max(r.lease, r.promise) }
+
+// resume takes over from the agent before this one: services are not touched.
+func (g *group) resume(r HeldRight) {
+	g.right = right{epoch: r.Epoch, lease: r.Lease, promise: r.Promise}
+	g.phase, g.wasUp = Running, r.Started
+	if !r.Started {
+		g.phase = Stopping // a start was cut short; what came of it is not known
+	}
+}
+
+// hot reports whether services may be running or data be writable here.
+func (g *group) hot() bool {
+	return g.phase == Starting || g.phase == Running || g.phase == Stopping
+}
+
+func (g *group) drbd() bool { return len(g.cfg.Resources) > 0 }
+
+// hardStop is when the watchdog is fed for the last time for g.
+func (m *Machine) hardStop(g *group) boottime.Instant { return g.right.until().Add(-m.cfg.back()) }
+
+// softStop is when services are stopped, so that they are down by the hard stop.
+func (m *Machine) softStop(g *group) boottime.Instant {
+	return m.hardStop(g).Add(-m.timing.Stop)
+}
+
+// inOffice reports whether g runs here by right.
+func (m *Machine) inOffice(now boottime.Instant, g *group) bool {
+	return (g.phase == Running || g.phase == Starting) && now < m.hardStop(g)
+}
+
+// guard stops a group whose right is running out, and resets the machine when
+// that has not worked in time.
+func (m *Machine) guard(now boottime.Instant, g *group) {
+	if !g.hot() {
+		return
+	}
+	if hard := m.hardStop(g); now >= hard {
+		m.do(Reset{fmt.Sprintf("group %s is not confirmed down and its right under epoch %d ends in %v", g.id, g.right.epoch, g.right.until().Sub(now))})
+		return
+	}
+	lost := g.right.refused != "" && now >= g.right.promise.Add(-m.cfg.back()-m.timing.Stop)
+	if g.phase == Stopping || !lost && now < m.softStop(g) {
+		return
+	}
+	why := "neither the witness nor the peer has confirmed the right to run it in time"
+	if lost {
+		why = g.right.refused
+	}
+	m.stop(g, why)
+}
+
+func (m *Machine) stop(g *group, why string) {
+	if g.phase == Stopping || g.phase == Stopped {
+		return
+	}
+	g.phase, g.soft = Stopping, true
+	m.note(g, "stopping", why)
+	m.do(Stop{Group: g.id, Reason: why, Before: m.hardStop(g)})
+}
+
+// start begins to run a group under a right that has been checked.
+func (m *Machine) start(now boottime.Instant, g *group) {
+	g.phase, g.wasUp, g.soft, g.failed = Starting, false, false, ""
+	m.saveBoot()
+	alone := g.granted.Cause == arbiter.ByFence || g.granted.Cause == arbiter.ByClock || g.granted.Cause == arbiter.ByOperator
+	m.note(g, "starting", fmt.Sprintf("epoch %d; %s", g.right.epoch, g.granted))
+	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), Before: m.softStop(g)})
+}
+
+func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
+	g := m.by[ev.Group]
+	if g == nil || g.phase != Starting || g.right.epoch != ev.Epoch {
+		return
+	}
+	if ev.Err != nil {
+		g.failed, g.backoff = ev.Err.Error(), now.Add(startBackoff)
+		m.note(g, "start failed", g.failed).Alarm = true
+		m.stop(g, "it could not be started: "+g.failed)
+		return
+	}
+	g.phase, g.wasUp = Running, true
+	m.note(g, "running", fmt.Sprintf("epoch %d", g.right.epoch))
+	m.beatAt = 0
+	m.saveBoot()
+}
+
+// onStopped: only a stop that is confirmed ends a right.
+func (m *Machine) onStopped(now boottime.Instant, ev StopDone) {
+	g := m.by[ev.Group]
+	if g == nil || g.phase != Stopping {
+		return
+	}
+	if !ev.Down {
+		why := errors.Join(ev.Err, errors.New("services or DRBD are not confirmed down")).Error()
+		m.note(g, "stop failed", why+"; the machine is reset when the right ends").Alarm = true
+		if now < m.hardStop(g) {
+			m.do(Stop{Group: g.id, Reason: "again", Before: m.hardStop(g)})
+		}
+		return
+	}
+	m.note(g, "stopped", "confirmed down")
+	g.phase, g.barred = Stopped, false
+	m.dropHandlers(g, "the group is stopped")
+	m.giveBack(now, g, "stopped")
+}
+
+// giveBack sends the stop receipt, again and again until it is answered.
+func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
+	epoch, started, failed := g.right.epoch, g.wasUp, g.failed
+	g.right, g.granted, g.wasUp = right{}, arbiter.Basis{}, false
+	m.saveBoot()
+	if epoch == 0 {
+		return
+	}
+	m.remember(g, func(gm *GroupMemory) { gm.GivenBack = gm.Epoch == epoch })
+	if failed != "" {
+		why = failed
+	}
+	g.release = m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.Release{Seen: m.mem.Seen, Release: arbiter.Release{
+				Caller: m.caller(id), Group: g.id, Epoch: epoch, Started: started, Failed: failed != "", Reason: why,
+			}}
+		},
+		done: func(now boottime.Instant, _ *call, v arbiter.Verdict) {
+			g.release = nil
+			if v.Reason == arbiter.Overtaken || v.Reason == arbiter.NotIntroduced {
+				g.right.epoch, g.wasUp = epoch, started
+				m.giveBack(now, g, why)
+				return
+			}
+			m.note(g, "given back", v.Sentence)
+		},
+	})
+}
+
+// onFound is told what an agent that has just started finds running.
+func (m *Machine) onFound(now boottime.Instant, ev Found) {
+	g := m.by[ev.Group]
+	switch {
+	case g == nil:
+	case g.phase == Stopping:
+		m.do(Stop{Group: g.id, Reason: "a start was cut short", Before: m.hardStop(g)})
+	case ev.Up && g.phase == Stopped:
+		// Nobody gave this node the right in this boot. There is no deadline to
+		// count from, so it is stopped at once.
+		g.right.lease = now.Add(m.cfg.back() + m.timing.Stop)
+		g.phase = Starting
+		m.note(g, "found running", "there is no right to it on this node").Alarm = true
+		m.stop(g, "it was found running without a right")
+	case !ev.Up && g.phase == Running:
+		m.note(g, "found stopped", "its services are not running any more").Alarm = true
+		m.stop(g, "it was found stopped")
+	}
+}
+
+// saveBoot stores the rights held, for an agent that is restarted in this boot.
+func (m *Machine) saveBoot() {
+	b := BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
+	for _, g := range m.groups {
+		if g.hot() {
+			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp}
+		}
+	}
+	m.do(SaveBoot{b.Encode()})
+}
+
+// feed feeds the watchdog while no group runs here or each has a right.
+func (m *Machine) feed(now boottime.Instant) {
+	if now.Sub(m.feedAt) < m.timing.Renew {
+		return
+	}
+	m.feedAt = now
+	before := now.Add(m.cfg.Watchdog.Timeout)
+	for _, g := range m.groups {
+		if g.hot() {
+			before = min(before, m.hardStop(g))
+		}
+	}
+	if now < before && m.cfg.Watchdog.Armed {
+		m.do(Feed{before})
+	}
+}

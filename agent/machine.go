@@ -1,0 +1,294 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+// Machine is the state of one agent. It is owned by one goroutine.
+type Machine struct {
+	cfg    Config
+	timing Timing
+	mem    *Memory
+	groups []*group
+	by     map[arbiter.GroupID]*group
+
+	started boottime.Instant // this agent
+	last    boottime.Instant // step
+	gapAt   boottime.Instant // the last gap ended here; 0: none
+	fresh   bool             // the store was empty: no word before a witness has spoken
+	spoken  bool             // a witness has welcomed this agent on this session
+	cleared bool             // a witness or the peer has spoken in this boot: the quarantine is over
+
+	requests arbiter.RequestID
+	calls    []*call // in the order of their numbers
+
+	session   bool
+	helloAt   boottime.Instant
+	beatAt    boottime.Instant // last sent to the witness
+	beats     uint64
+	beatSent  map[uint64]boottime.Instant
+	answered  boottime.Instant // send time of the last beat that was answered
+	witnessed leader.PeerView  // of the peer, in that answer
+	standby   bool
+
+	peer  peer
+	links []leader.Link
+	refs  map[string]bool
+	disks map[string]Storage
+
+	shot    *shot
+	feedAt  boottime.Instant
+	dirty   bool // memory must be stored before the step's words leave
+	actions []Action
+}
+
+// call is a request to the witness whose answer is awaited. An unknown outcome
+// is asked again under the same number.
+type call struct {
+	id      arbiter.RequestID
+	sentAt  boottime.Instant // first
+	retryAt boottime.Instant
+	message func(arbiter.RequestID) leader.Message
+	done    func(now boottime.Instant, c *call, v arbiter.Verdict)
+	// unknown is told that the outcome is not known; false: do not ask again.
+	unknown func(now boottime.Instant) bool
+}
+
+// New returns the machine of an agent that starts at now. mem is nil where the
+// store was empty.
+func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machine {
+	m := &Machine{
+		cfg: cfg, timing: cfg.Timing, mem: mem, started: now, last: now,
+		by: map[arbiter.GroupID]*group{}, beatSent: map[uint64]boottime.Instant{},
+		refs: map[string]bool{}, disks: map[string]Storage{},
+	}
+	if mem == nil {
+		m.mem, m.fresh = NewMemory(), true
+	}
+	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared
+	for _, gc := range cfg.Groups {
+		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
+		if r, ok := boot.Groups[gc.ID]; ok {
+			g.resume(r)
+		}
+		m.groups = append(m.groups, g)
+		m.by[gc.ID] = g
+	}
+	return m
+}
+
+// Step takes an event at now and returns what has to be done, in order.
+func (m *Machine) Step(now boottime.Instant, ev Event) []Action {
+	m.wake(now)
+	m.handle(now, ev)
+	m.tick(now)
+	return m.take()
+}
+
+// wake notices that this agent was stopped or paused for longer than its timers
+// allow for: first the barrier, then the question.
+func (m *Machine) wake(now boottime.Instant) {
+	gap := now.Sub(m.last)
+	m.last = now
+	if gap <= m.cfg.gap() {
+		return
+	}
+	m.gapAt, m.beatAt = now, 0
+	for _, g := range m.groups {
+		if g.phase == Running && !g.barred {
+			g.barred = true
+			m.do(Barrier{g.id})
+		}
+	}
+	m.note(nil, "was stopped", fmt.Sprintf("no step for %v; groups are blocked until their right is confirmed", gap))
+	m.abortShot("the agent was stopped for a while")
+}
+
+func (m *Machine) handle(now boottime.Instant, ev Event) {
+	switch ev := ev.(type) {
+	case Tick:
+	case SessionUp, SessionDown, Welcomed, Answered, Nudged:
+		m.onWitness(now, ev)
+	case CallDone:
+		m.onCall(now, ev)
+	case PeerHeard:
+		m.onPeer(now, ev)
+	case Probed:
+		m.onProbe(ev)
+	case Storage:
+		m.onStorage(now, ev)
+	case Found:
+		m.onFound(now, ev)
+	case StartDone:
+		m.onStarted(now, ev)
+	case StopDone:
+		m.onStopped(now, ev)
+	case PowerRead:
+		m.onPower(now, ev)
+	case ShotDone:
+		m.onShot(now, ev)
+	case FencePeer:
+		m.onFencePeer(now, ev)
+	case DiskFailed:
+		m.onDiskFailed(ev)
+	case OutdateDone:
+		m.onOutdated(ev)
+	case Links:
+		m.links = ev.Links
+	case Services:
+		if g := m.by[ev.Group]; g != nil {
+			g.services = ev.Services
+		}
+	case SaveFailed:
+		m.note(nil, "cannot store", fmt.Sprintf("%v; nothing is promised or asked until it can", ev.Err)).Alarm = true
+		m.dirty = true
+	default:
+		panic(fmt.Sprintf("agent: unknown event %T", ev))
+	}
+}
+
+// tick does what time alone makes due.
+func (m *Machine) tick(now boottime.Instant) {
+	for _, g := range m.groups {
+		m.guard(now, g)
+		m.exclusions(now, g)
+		m.ask(now, g)
+	}
+	m.stray(now)
+	m.retry(now)
+	m.fencing(now)
+	m.hello(now)
+	m.beat(now)
+	m.tell(now)
+	m.feed(now)
+}
+
+func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
+
+// take returns the actions of this step. Memory that has changed is stored
+// before any of them.
+func (m *Machine) take() []Action {
+	out := m.actions
+	m.actions = nil
+	if m.dirty {
+		m.dirty = false
+		out = append([]Action{Save{m.mem.Encode()}}, out...)
+	}
+	return out
+}
+
+// note writes a line of the timeline and returns it for additions.
+func (m *Machine) note(g *group, what, why string) *Note {
+	n := &Note{What: what, Why: why}
+	if g != nil {
+		n.Group = g.id
+	}
+	m.do(n)
+	return n
+}
+
+// remember changes what is known of a group, for the store.
+func (m *Machine) remember(g *group, change func(*GroupMemory)) {
+	was := m.mem.Groups[g.id]
+	is := was
+	change(&is)
+	if is == was {
+		return
+	}
+	m.mem.Groups[g.id] = is
+	m.mem.Floor = max(m.mem.Floor, is.Epoch)
+	m.dirty = true
+}
+
+func (m *Machine) caller(id arbiter.RequestID) arbiter.Caller {
+	return arbiter.Caller{
+		Cluster: m.cfg.Cluster, Node: m.cfg.Node, Boot: m.cfg.Boot, Incarnation: m.cfg.Incarnation,
+		Request: id, Floor: m.mem.Floor,
+	}
+}
+
+// call asks the witness something until there is an answer, or unknown says to
+// leave it.
+func (m *Machine) call(now boottime.Instant, c *call) *call {
+	m.requests++
+	c.id, c.sentAt = m.requests, now
+	m.calls = append(m.calls, c)
+	m.send(now, c)
+	return c
+}
+
+func (m *Machine) send(now boottime.Instant, c *call) {
+	c.retryAt = now.Add(4 * m.timing.RPCTimeout) // the runner answers earlier
+	m.do(Call{Request: c.id, Message: c.message(c.id), Timeout: m.timing.RPCTimeout})
+}
+
+func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
+	i := slices.IndexFunc(m.calls, func(c *call) bool { return c.id == ev.Request })
+	if i < 0 {
+		return
+	}
+	c := m.calls[i]
+	unknown := ev.Err != nil || ev.Version.Incarnation < m.mem.Seen.Incarnation
+	if unknown && (c.unknown == nil || c.unknown(now)) {
+		c.retryAt = now.Add(m.timing.Renew)
+		return
+	}
+	m.calls = slices.DeleteFunc(m.calls, func(other *call) bool { return other == c })
+	if unknown {
+		return
+	}
+	m.see(ev.Version)
+	if ev.Verdict.Reason == arbiter.NotIntroduced {
+		m.spoken, m.helloAt = false, 0
+	}
+	c.done(now, c, ev.Verdict)
+}
+
+func (m *Machine) retry(now boottime.Instant) {
+	for _, c := range m.calls {
+		if now >= c.retryAt && m.session {
+			m.send(now, c)
+		}
+	}
+}
+
+// see keeps the highest version of a witness. Its place in the log is stored
+// with the next change of anything else.
+func (m *Machine) see(v arbiter.Version) {
+	if !m.mem.Seen.Newer(v) {
+		return
+	}
+	was := m.mem.Seen
+	m.mem.Seen = v
+	if was.Incarnation != v.Incarnation || was.Starts != v.Starts {
+		m.dirty = true
+	}
+}
+
+func (m *Machine) onProbe(ev Probed) {
+	was, known := m.refs[ev.Address]
+	m.refs[ev.Address] = ev.OK
+	if known && was == ev.OK {
+		return
+	}
+	what := "reference answers"
+	if !ev.OK {
+		what = "reference lost"
+	}
+	m.note(nil, what, fmt.Sprintf("%s; %d of the %d needed answer", ev.Address, m.references(), m.cfg.Needed))
+}
+
+func (m *Machine) references() int {
+	n := 0
+	for _, ok := range m.refs {
+		if ok {
+			n++
+		}
+	}
+	return n
+}

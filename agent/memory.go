@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// Memory is what a node must not forget, fsynced before anything is said that
+// depends on it.
+type Memory struct {
+	Floor    arbiter.Epoch                   `json:"floor"` // highest epoch seen
+	Seen     arbiter.Version                 `json:"seen"`  // highest version of a witness seen
+	Groups   map[arbiter.GroupID]GroupMemory `json:"groups"`
+	Mandates []arbiter.MandateID             `json:"mandates,omitempty"` // begun, and perhaps in flight
+	Asking   map[arbiter.GroupID]bool        `json:"asking,omitempty"`   // open asks
+	Words    uint64                          `json:"words,omitempty"`    // records of its own given so far
+}
+
+// GroupMemory is what a node must not forget about a group.
+type GroupMemory struct {
+	Holder    arbiter.NodeID          `json:"holder,omitempty"` // the last known
+	Epoch     arbiter.Epoch           `json:"epoch,omitempty"`  // of that holder
+	GivenBack bool                    `json:"given_back,omitempty"`
+	Excluded  arbiter.ExclusionNumber `json:"excluded,omitempty"` // of the own copy, as a witness said
+	OwnWord   uint64                  `json:"own_word,omitempty"` // number of the own record that the copy is stale
+	Obtained  arbiter.ExclusionNumber `json:"obtained,omitempty"` // of the peer's copy, at this node's request
+	PeerWord  uint64                  `json:"peer_word,omitempty"`
+	Pending   bool                    `json:"pending,omitempty"` // no witness has heard of PeerWord yet
+}
+
+// NewMemory returns the memory of a node that has none.
+func NewMemory() *Memory {
+	return &Memory{Groups: map[arbiter.GroupID]GroupMemory{}, Asking: map[arbiter.GroupID]bool{}}
+}
+
+type storedMemory struct {
+	Version int     `json:"v"`
+	Memory  *Memory `json:"memory"`
+}
+
+const memoryVersion = 1
+
+// Encode writes m for the store.
+func (m *Memory) Encode() []byte {
+	b, err := json.Marshal(storedMemory{memoryVersion, m})
+	if err != nil {
+		panic("agent: encode memory: " + err.Error()) // plain data: cannot fail
+	}
+	return b
+}
+
+// DecodeMemory reads what Encode wrote.
+func DecodeMemory(b []byte) (*Memory, error) {
+	s := storedMemory{Memory: NewMemory()}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return nil, fmt.Errorf("decode agent memory: %w", err)
+	}
+	if s.Version != memoryVersion || s.Memory == nil {
+		return nil, fmt.Errorf("decode agent memory: format %d, this program knows %d; run the version of sbagent that wrote it, or a later one", s.Version, memoryVersion)
+	}
+	return s.Memory, nil
+}
+
+// BootMemory dies with the machine's boot: what a restarted agent goes by.
+type BootMemory struct {
+	Boot   arbiter.BootID                `json:"boot"`
+	Groups map[arbiter.GroupID]HeldRight `json:"groups"`
+	// Cleared: the quarantine of this boot is over.
+	Cleared bool `json:"cleared,omitempty"`
+}
+
+// HeldRight is a right to run a group, in instants of this boot.
+type HeldRight struct {
+	Epoch   arbiter.Epoch    `json:"epoch"`
+	Lease   boottime.Instant `json:"lease"`   // runs out at
+	Promise boottime.Instant `json:"promise"` // the peer's; runs out at
+	Started bool             `json:"started"`
+}
+
+// Encode writes b for the file under /run.
+func (b *BootMemory) Encode() []byte {
+	out, err := json.Marshal(b)
+	if err != nil {
+		panic("agent: encode boot memory: " + err.Error()) // plain data: cannot fail
+	}
+	return out
+}
+
+// DecodeBootMemory reads what Encode wrote; anything else, or another boot's,
+// counts as nothing.
+func DecodeBootMemory(raw []byte, boot arbiter.BootID) *BootMemory {
+	b := &BootMemory{}
+	if err := json.Unmarshal(raw, b); err != nil || b.Boot != boot || b.Groups == nil {
+		return &BootMemory{Boot: boot, Groups: map[arbiter.GroupID]HeldRight{}}
+	}
+	return b
+}

@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+)
+
+const helloRetry = 2 * time.Second
+
+func (m *Machine) onWitness(now boottime.Instant, ev Event) {
+	switch ev := ev.(type) {
+	case SessionUp:
+		m.session, m.spoken, m.helloAt = true, false, 0
+	case SessionDown:
+		if m.session {
+			m.note(nil, "witness lost", ev.Why)
+		}
+		m.session = false
+	case Welcomed:
+		m.onWelcome(ev)
+	case Answered:
+		m.onAnswer(now, ev)
+	case Nudged:
+		m.beatAt = 0
+	}
+}
+
+// hello introduces this life of the agent on a new session.
+func (m *Machine) hello(now boottime.Instant) {
+	if !m.session || m.spoken || !m.helloAt.IsZero() && now.Sub(m.helloAt) < helloRetry {
+		return
+	}
+	m.helloAt = now
+	report := arbiter.Report{Fresh: m.fresh, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
+	for _, g := range m.groups {
+		gm := m.mem.Groups[g.id]
+		report.Groups[g.id] = arbiter.GroupReport{
+			Holder: gm.Holder, Epoch: gm.Epoch, Runs: g.hot() && g.right.epoch == gm.Epoch,
+			Excluded: gm.Excluded, OwnWord: gm.OwnWord, Obtained: gm.Obtained, Pending: gm.Pending,
+		}
+	}
+	m.do(Hello{leader.Hello{Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen}, Report: report}})
+}
+
+func (m *Machine) onWelcome(ev Welcomed) {
+	if ev.Version.Incarnation < m.mem.Seen.Incarnation {
+		return
+	}
+	if !ev.Verdict.OK() {
+		m.spoken = false
+		m.note(nil, "witness refuses", ev.Verdict.Sentence).Alarm = ev.Verdict.Reason != arbiter.NotIntroduced
+		return
+	}
+	if i := ev.Verdict.Incarnation; i > m.cfg.Incarnation {
+		m.cfg.Incarnation = i
+		m.do(Adopt{i})
+	}
+	if !m.spoken {
+		m.note(nil, "witness found", ev.Verdict.Sentence)
+	}
+	m.see(ev.Version)
+	m.spoken, m.fresh, m.beatAt = true, false, 0
+	// Whatever an earlier life of this agent asked can no longer be granted.
+	m.mem.Asking, m.dirty = map[arbiter.GroupID]bool{}, true
+	for _, g := range m.groups {
+		if g.bid != nil {
+			m.mem.Asking[g.id] = true
+		}
+	}
+	if !m.cleared {
+		m.cleared = true
+		m.saveBoot()
+	}
+}
+
+// beat renews the leases of all groups and says what this node sees.
+func (m *Machine) beat(now boottime.Instant) {
+	if !m.session || !m.spoken || now.Sub(m.beatAt) < m.timing.Renew {
+		return
+	}
+	m.beatAt = now
+	m.beats++
+	m.beatSent[m.beats] = now
+	delete(m.beatSent, m.beats-64)
+	b := leader.Beat{
+		Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen},
+		Number: m.beats, Links: m.links, References: m.references(), Needed: m.cfg.Needed,
+	}
+	for _, g := range m.groups {
+		gb := leader.GroupBeat{
+			Group: g.id, Phase: m.phaseFor(g), Running: g.phase == Running, Wants: m.wants(now, g),
+			Evidence: m.evidence(now, g), Services: g.services,
+		}
+		if g.hot() {
+			gb.Epoch = g.right.epoch
+		}
+		b.Groups = append(b.Groups, gb)
+	}
+	m.do(Beat{Beat: b, Clock: now})
+}
+
+func (m *Machine) phaseFor(g *group) string {
+	switch {
+	case m.shot != nil && m.shot.group == g:
+		return "fencing"
+	case g.failed != "" && g.phase == Stopped:
+		return "failed"
+	}
+	return string(g.phase)
+}
+
+// evidence is what this node knows about a group now.
+func (m *Machine) evidence(now boottime.Instant, g *group) arbiter.Evidence {
+	ev := arbiter.Evidence{
+		References: m.references(), Needed: m.cfg.Needed,
+		HearsPeer: m.hearsPeer(now), OwnWord: m.mem.Groups[g.id].OwnWord,
+		Promising: m.bound(now, g), Failed: g.failed != "", Watchdog: m.cfg.Watchdog,
+	}
+	if m.hearsBeats(now) {
+		ev.PeerReaches = m.peer.beat.References
+	}
+	for _, r := range g.cfg.Resources {
+		ev.Disks = append(ev.Disks, m.disks[r].Disks...)
+	}
+	if !m.knowsDisks(g) {
+		ev.Disks = nil
+	}
+	return ev
+}
+
+func (m *Machine) knowsDisks(g *group) bool {
+	for _, r := range g.cfg.Resources {
+		if s := m.disks[r]; !s.Known || len(s.Disks) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// onAnswer takes a witness's answer to a beat. What it renews counts from before
+// the beat left.
+func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
+	sent, ok := m.beatSent[ev.Answer.Number]
+	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation {
+		return
+	}
+	m.see(ev.Version)
+	if sent < m.answered {
+		return
+	}
+	m.answered = sent
+	m.witnessed, m.standby = ev.Answer.Peer, ev.Answer.Standby
+	for _, a := range ev.Answer.Groups {
+		if g := m.by[a.Group]; g != nil {
+			m.onGroupAnswer(now, g, a, sent)
+		}
+	}
+}
+
+func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAnswer, sent boottime.Instant) {
+	g.answer, g.answerAt = a, sent
+	m.learnHolder(g, a.Holder, a.Epoch)
+	m.learnExclusions(g, a)
+	if g.right.epoch == 0 || !g.hot() {
+		return
+	}
+	switch {
+	case a.Renewed == g.right.epoch:
+		m.renewed(now, g, sent)
+	case a.Reason == arbiter.NotHolder || a.Reason == arbiter.GrantedToPeer || a.Reason == arbiter.MandateBegun:
+		if g.right.refused == "" {
+			m.note(g, "not renewed", a.Sentence)
+		}
+		g.right.refused = a.Sentence
+	}
+	if a.MoveTo == m.cfg.Peer && g.phase == Running {
+		m.stop(g, "planned switchover to "+string(m.cfg.Peer))
+	}
+}
+
+func (m *Machine) renewed(now boottime.Instant, g *group, sent boottime.Instant) {
+	g.right.refused = ""
+	if until := sent.Add(m.timing.TTL); until > g.right.lease {
+		g.right.lease = until
+		m.saveBoot()
+	}
+	m.confirmed(now, g, sent)
+	if g.excl.renewing {
+		g.excl.renewing = false
+		m.askExclusion(now, g)
+	}
+}
+
+// confirmed lifts the barrier once a right was confirmed by something sent after
+// the gap that raised it.
+func (m *Machine) confirmed(now boottime.Instant, g *group, sent boottime.Instant) {
+	if g.barred && g.phase == Running && sent >= m.gapAt && now < m.softStop(g) {
+		g.barred = false
+		m.do(Lift{g.id})
+		m.note(g, "unblocked", fmt.Sprintf("the right under epoch %d is confirmed", g.right.epoch))
+	}
+}
+
+// learnHolder remembers who holds a group; older news changes nothing.
+func (m *Machine) learnHolder(g *group, holder arbiter.NodeID, epoch arbiter.Epoch) {
+	if holder == "" || epoch <= m.mem.Groups[g.id].Epoch {
+		return
+	}
+	m.remember(g, func(gm *GroupMemory) { gm.Holder, gm.Epoch, gm.GivenBack = holder, epoch, false })
+}
+
+// witnessNear reports whether a witness has answered a moment ago.
+func (m *Machine) witnessNear(now boottime.Instant) bool {
+	return m.session && m.spoken && !m.answered.IsZero() && now.Sub(m.answered) < m.timing.SuspectAfter
+}
