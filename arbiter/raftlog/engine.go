@@ -58,8 +58,9 @@ type Engine struct {
 	leadership chan engine.Leadership
 	blank      bool // no command was stored when the directory was opened
 
-	raft   atomic.Pointer[raft.Raft]
-	broken *breaker
+	raft    atomic.Pointer[raft.Raft]
+	canvass atomic.Pointer[canvass] // set before raft
+	broken  *breaker
 
 	mu      sync.Mutex // guards the rest; never held while waiting
 	state   lifecycle
@@ -182,10 +183,10 @@ func (e *Engine) Barrier(ctx context.Context) error {
 }
 
 // VerifyLeader returns nil only if this engine was the leader at some moment
-// after the call began, by the word of a majority.
+// after the call began, by the word of a majority that was asked after it.
 func (e *Engine) VerifyLeader(ctx context.Context) error {
-	_, err := ask(ctx, e, func(r *raft.Raft) (struct{}, error) {
-		return struct{}{}, r.VerifyLeader().Error()
+	_, err := ask(ctx, e, func(*raft.Raft) (struct{}, error) {
+		return struct{}{}, e.canvass.Load().confirm()
 	})
 	if err != nil {
 		return fmt.Errorf("verify leadership: %w", err)

@@ -36,6 +36,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(e.explainStart(err), e.finish())
 	}
+	voters := newCanvass(r, e.conf)
+	voters.start()
+	e.canvass.Store(voters)
 	e.raft.Store(r)
 
 	quiet := make(chan struct{})
@@ -49,6 +52,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	case <-e.broken.tripped:
 	}
 	e.stop(r)
+	voters.wait.Wait() // its last requests end with the transport
 	close(quiet)
 	<-told
 	return errors.Join(e.broken.cause(), e.finish())
@@ -99,6 +103,9 @@ func (e *Engine) tell(r *raft.Raft, edges <-chan bool, quiet <-chan struct{}) {
 	for {
 		select {
 		case leads := <-edges:
+			if !leads {
+				e.canvass.Load().lost()
+			}
 			// Raft may be a term further by now, never back: later leaderships
 			// still have higher terms.
 			e.publish(engine.Leadership{Leads: leads, Term: r.CurrentTerm()})
@@ -136,6 +143,7 @@ func (e *Engine) stop(r *raft.Raft) {
 	if e.broken.cause() == nil {
 		e.handOver(r)
 	}
+	e.canvass.Load().end()
 	e.disk.letGo()
 	// Waits for raft's goroutines, then closes the transport. It has no error.
 	_ = r.Shutdown().Error()
