@@ -13,7 +13,7 @@ var cores = map[string][]string{
 	"arbiter":           {},
 	"arbiter/engine":    {},
 	"arbiter/leader":    {"arbiter"},
-	"agent":             {"arbiter", "fencing", "recovery", "drbd"},
+	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
 	"fencing":           {},
 	"recovery":          {"drbd"},
 	"drbd":              {},
