@@ -25,6 +25,11 @@ func (a *applying) judge(c *Cluster, n *Node, g *Group, cmd Acquire) Verdict {
 	if v := c.underMandate(g, cmd); v != nil {
 		return *v
 	}
+	if g.Lease == nil {
+		if v := c.ordered(g, cmd); v != nil {
+			return *v
+		}
+	}
 	if g.Lease == nil && c.graded(cmd.Group, cmd.Caller.Node) {
 		if v := c.yields(g, cmd); v != nil {
 			return *v
@@ -60,7 +65,7 @@ func (a *applying) again(c *Cluster, g *Group, cmd Acquire) *Verdict {
 		return v
 	}
 	c.voidOpen(l.Holder)
-	l.Watchdog = cmd.Evidence.Watchdog
+	l.Watchdog, l.Unshot = cmd.Evidence.Watchdog, ""
 	return &Verdict{
 		Kind: Granted, Holder: l.Holder, Epoch: l.Epoch, Basis: l.Basis,
 		Sentence: sentence("%s holds %s under epoch %d and may go on", l.Holder, cmd.Group, l.Epoch),
@@ -70,6 +75,21 @@ func (a *applying) again(c *Cluster, g *Group, cmd Acquire) *Verdict {
 // admit applies the rules about the caller itself: what an operator has said of
 // it, its copy of the data, and what it reaches. Every grant passes here.
 func (c *Cluster) admit(n *Node, id GroupID, node NodeID, ev *Evidence) *Verdict {
+	g, def := c.Groups[id], c.Definition.Groups[id]
+	if v := c.allowed(n, id, node); v != nil {
+		return v
+	}
+	if v := c.excluded(g, id, node, ev); v != nil {
+		return v
+	}
+	if def.DRBD && !g.Begun && !ev.InStep() {
+		return refused(NeverInStep, "group %s was never granted, so its first holder needs both copies connected and UpToDate; let DRBD finish its first sync", id)
+	}
+	return isolated(def, node, ev)
+}
+
+// allowed applies what an operator has said.
+func (c *Cluster) allowed(n *Node, id GroupID, node NodeID) *Verdict {
 	g, def := c.Groups[id], c.Definition.Groups[id]
 	switch {
 	case n.Twins:
@@ -81,13 +101,7 @@ func (c *Cluster) admit(n *Node, id GroupID, node NodeID, ev *Evidence) *Verdict
 	case def.Manual && (g.Order == nil || g.Order.To != node):
 		return refused(ManualMode, "group %s is started by an operator only; sbctl switchover %s --to %s does it", id, id, node)
 	}
-	if v := c.excluded(g, id, node, ev); v != nil {
-		return v
-	}
-	if def.DRBD && !g.Begun && !ev.InStep() {
-		return refused(NeverInStep, "group %s was never granted, so its first holder needs both copies connected and UpToDate; let DRBD finish its first sync", id)
-	}
-	return isolated(def, node, ev)
+	return nil
 }
 
 // excluded applies the rules about the caller's copy.
@@ -131,7 +145,7 @@ func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 			Kind: FenceFirst, Mandate: m.ID, Holder: m.Target, Epoch: epochOf(g.Lease),
 			Sentence: sentence("mandate %d: %s may shoot %s", m.ID, m.Executor, m.Target),
 		}
-	case m.Phase == Settled && m.Target != cmd.Caller.Node && (g.Lease == nil):
+	case m.Phase == Settled && m.Target != "" && m.Target != cmd.Caller.Node && g.Lease == nil:
 		return nil
 	}
 	return refused(MandateUnderWay, "mandate %d against %s is %s; ask again when it is over", m.ID, m.Target, m.Phase)
@@ -140,16 +154,22 @@ func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 // graded reports whether the last holder is proven gone as well as the operator
 // demands.
 func (c *Cluster) graded(id GroupID, caller NodeID) bool {
-	g := c.Groups[id]
-	return g.Last.Cause == ByNothing || g.Last.Holder == caller || g.Last.Grade >= c.Definition.Groups[id].MinimumGrade
+	e := c.before(c.Groups[id], caller)
+	return e.Cause == ByNothing || e.Holder == caller || e.Grade >= c.Definition.Groups[id].MinimumGrade
+}
+
+// ordered keeps a free group for the node that an operator chose.
+func (c *Cluster) ordered(g *Group, cmd Acquire) *Verdict {
+	if g.Order == nil || g.Order.To == cmd.Caller.Node {
+		return nil
+	}
+	return refused(SwitchUnderWay, "%s is being moved to %s", cmd.Group, g.Order.To)
 }
 
 // yields refuses a free group to the node that should not have it.
 func (c *Cluster) yields(g *Group, cmd Acquire) *Verdict {
 	node, j := cmd.Caller.Node, cmd.Judgement
 	switch {
-	case g.Order != nil && g.Order.To != node:
-		return refused(SwitchUnderWay, "%s is being moved to %s", cmd.Group, g.Order.To)
 	case g.Order != nil:
 		return nil
 	case j.Gate:
@@ -168,7 +188,7 @@ func (c *Cluster) better(id GroupID, node NodeID, own, peer *Evidence) bool {
 	if v := c.admit(c.Nodes[other], id, other, peer); v != nil {
 		return false
 	}
-	if a, b := g.Failed[node] != "", g.Failed[other] != ""; a != b {
+	if a, b := g.Failed[node] != "" || own.Failed, g.Failed[other] != "" || peer.Failed; a != b {
 		return a
 	}
 	if a, b := own.OwnUpToDate(), peer.OwnUpToDate(); def.DRBD && a != b {
@@ -183,8 +203,11 @@ func (c *Cluster) better(id GroupID, node NodeID, own, peer *Evidence) bool {
 // takeover answers for a group that is held, or whose last holder is not proven
 // gone well enough.
 func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
-	j, target := cmd.Judgement, holderOf(g)
-	if target == cmd.Caller.Node || j.Epoch != epochOf(g.Lease) {
+	j, target := cmd.Judgement, c.before(g, cmd.Caller.Node).Holder
+	if g.Lease != nil {
+		target = g.Lease.Holder
+	}
+	if target != c.Definition.Peer(cmd.Caller.Node) || j.Epoch != epochOf(g.Lease) {
 		return refuse(HeldByPeer, "%s changed hands a moment ago; ask again", cmd.Group)
 	}
 	switch {
@@ -192,8 +215,8 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 		return held(g.Lease, cmd.Group, "and was heard a moment ago")
 	case g.Lease != nil && !j.Expired && cmd.Evidence.HearsPeer:
 		return held(g.Lease, cmd.Group, "and the caller hears it, though this witness does not")
-	case g.Lease == nil && !j.Suspected:
-		return c.stuck(g, cmd, target)
+	case g.Lease == nil && (j.PeerHeard || cmd.Evidence.HearsPeer):
+		return c.stuck(g, cmd, target) // nobody shoots a machine that is heard and holds nothing
 	case j.Delay:
 		return refuse(TakeoverDelayed, "%s is taken over only after its takeover delay", cmd.Group)
 	}
@@ -221,8 +244,7 @@ func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
 		return nil
 	}
 	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}
-	c.end(g, e)
-	g.Clock = &e
+	g.end(e)
 	v := c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
 	return &v
 }
@@ -233,7 +255,7 @@ func (c *Cluster) stuck(g *Group, cmd Acquire, target NodeID) Verdict {
 	switch {
 	case g.Lease == nil:
 		return refuse(GradeTooLow, "the end of %s's lease is proven at %s, %s demands %s; %s",
-			target, g.Last.Grade, cmd.Group, c.Definition.Groups[cmd.Group].MinimumGrade, confirm)
+			target, c.before(g, cmd.Caller.Node).Grade, cmd.Group, c.Definition.Groups[cmd.Group].MinimumGrade, confirm)
 	case g.Lease.Unshot != "":
 		return held(g.Lease, cmd.Group, sentence("is silent and could not be shot: %s; %s", g.Lease.Unshot, confirm))
 	case cmd.Judgement.Expired:
@@ -246,13 +268,6 @@ func held(l *Lease, id GroupID, what string) Verdict {
 	v := refuse(HeldByPeer, "%s holds %s under epoch %d %s", l.Holder, id, l.Epoch, what)
 	v.Holder, v.Epoch = l.Holder, l.Epoch
 	return v
-}
-
-func holderOf(g *Group) NodeID {
-	if g.Lease != nil {
-		return g.Lease.Holder
-	}
-	return g.Last.Holder
 }
 
 func epochOf(l *Lease) Epoch {

@@ -27,6 +27,7 @@ func (a *applying) dispatch() Verdict {
 	case Lead:
 		a.state.Version.Starts++
 		a.state.Version.Nonce = cmd.Nonce
+		a.state.Leads = lastOf(append(a.state.Leads, Leadership{a.state.Version.Starts, cmd.Nonce, a.index}), keptLeads)
 		return done("leadership %d of incarnation %d begins", a.state.Version.Starts, a.state.Version.Incarnation)
 	case Renounce:
 		return a.renounce(cmd)
@@ -70,15 +71,14 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 	if v != nil {
 		return *v
 	}
-	for _, kept := range n.Answers {
-		if caller.Request != 0 && kept.Request == caller.Request {
-			again := kept.Verdict
-			again.Repeated = true
-			return again
-		}
+	if v := c.repeated(n, caller); v != nil {
+		return *v
 	}
 	if caller.Request != 0 && caller.Request < n.Newest {
 		return refuse(Overtaken, "a later request of %s has been answered already; ask again under a new number", caller.Node)
+	}
+	if caller.Floor < implausible {
+		n.Floor = max(n.Floor, caller.Floor)
 	}
 	out := do(c, n)
 	if caller.Request != 0 {
@@ -86,6 +86,42 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, out}), keptAnswers)
 	}
 	return out
+}
+
+// repeated answers a request that was answered before. A permission that has
+// ended since is not given again.
+func (c *Cluster) repeated(n *Node, caller Caller) *Verdict {
+	for _, kept := range n.Answers {
+		if caller.Request != 0 && kept.Request == caller.Request {
+			again := c.stillTrue(caller, kept.Verdict)
+			again.Repeated = true
+			return &again
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) stillTrue(caller Caller, v Verdict) Verdict {
+	m := c.Mandate
+	switch {
+	case v.Kind == Granted && c.shotAt(caller.Node):
+		return refuse(MandateBegun, "a shot at %s has begun since epoch %d was granted", caller.Node, v.Epoch)
+	case v.Kind == Granted && !c.leased(caller, v.Epoch):
+		return refuse(NotHolder, "epoch %d was granted to %s and has ended since", v.Epoch, caller.Node)
+	case v.Kind == Permitted && (m == nil || m.ID != v.Mandate || m.Phase != Begun),
+		v.Kind == FenceFirst && (m == nil || m.ID != v.Mandate || m.Phase != Open):
+		return refuse(MandateOver, "mandate %d is not what it was", v.Mandate)
+	}
+	return v
+}
+
+func (c *Cluster) leased(caller Caller, e Epoch) bool {
+	for _, g := range c.Groups {
+		if holds(g, caller, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // identify finds the life behind a request; messages of earlier lives are

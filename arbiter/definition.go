@@ -3,6 +3,8 @@ package arbiter
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -71,7 +73,17 @@ func (d *Definition) Check() error {
 	if len(d.Groups) == 0 {
 		fail("groups: a cluster without a group has nothing to arbitrate; add one")
 	}
-	for id, g := range d.Groups {
+	for _, id := range slices.Sorted(maps.Keys(d.Groups)) {
+		g := d.Groups[id]
+		if id == "" {
+			fail("groups: a group needs a name")
+		}
+		if g.MinimumGrade > E5 {
+			fail("groups.%s.minimum_grade: %s does not exist; the grades are E0 to E5", id, g.MinimumGrade)
+		}
+		if g.TakeoverDelay < 0 {
+			fail("groups.%s.takeover_delay: %v is negative", id, g.TakeoverDelay)
+		}
 		if g.Preferred != "" && d.Peer(g.Preferred) == "" {
 			fail("groups.%s.preferred: %q is not a node of this cluster", id, g.Preferred)
 		}
@@ -90,6 +102,9 @@ func (t Timing) check() error {
 	}
 	if need := 2*t.Renew + t.RPCTimeout; t.TTL < need || t.Promise < need {
 		return fmt.Errorf("timing: ttl %v and promise %v must not be less than 2 x renew + rpc_timeout = %v", t.TTL, t.Promise, need)
+	}
+	if t.StartGate < 0 {
+		return fmt.Errorf("timing.start_gate: %v is negative", t.StartGate)
 	}
 	return nil
 }

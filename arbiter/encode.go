@@ -3,6 +3,7 @@ package arbiter
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 )
@@ -53,11 +54,8 @@ func EncodeCommand(e Entry) ([]byte, error) {
 // go on behind it.
 func DecodeCommand(b []byte) (Entry, error) {
 	var w wireEntry
-	if err := strictly(b, &w); err != nil {
+	if err := decode(b, &w); err != nil {
 		return Entry{}, fmt.Errorf("decode log entry: %w", err)
-	}
-	if w.Version != formatVersion {
-		return Entry{}, fmt.Errorf("decode log entry: format %d, this program knows %d; run the version of sbwitness that wrote it, or a later one", w.Version, formatVersion)
 	}
 	t, ok := kinds[w.Kind]
 	if !ok {
@@ -83,13 +81,51 @@ func EncodeState(s *State) ([]byte, error) {
 // DecodeState reads a snapshot.
 func DecodeState(b []byte) (*State, error) {
 	w := wireState{State: NewState()}
-	if err := strictly(b, &w); err != nil {
+	if err := decode(b, &w); err != nil {
 		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
-	if w.Version != formatVersion {
-		return nil, fmt.Errorf("decode snapshot: format %d, this program knows %d; run the version of sbwitness that wrote it, or a later one", w.Version, formatVersion)
+	if err := w.State.check(); err != nil {
+		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
 	return w.State, nil
+}
+
+// check finds what only a damaged snapshot can lack.
+func (s *State) check() error {
+	if s == nil || s.Clusters == nil {
+		return errors.New("it holds no state; restore the witness from a backup, or let it learn from the nodes")
+	}
+	for id, c := range s.Clusters {
+		if c == nil || c.Definition.Cluster != id {
+			return fmt.Errorf("cluster %s is damaged", id)
+		}
+		for _, n := range c.Definition.Nodes {
+			if c.Nodes[n] == nil {
+				return fmt.Errorf("cluster %s: node %s is missing", id, n)
+			}
+		}
+		for g := range c.Definition.Groups {
+			if c.Groups[g] == nil {
+				return fmt.Errorf("cluster %s: group %s is missing", id, g)
+			}
+		}
+	}
+	return nil
+}
+
+// decode reads a versioned envelope. The version comes first: what a later
+// format holds besides is unknown by definition.
+func decode(b []byte, v any) error {
+	var w struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	if w.Version != formatVersion {
+		return fmt.Errorf("format %d, this program knows %d; run the version of sbwitness that wrote it, or a later one", w.Version, formatVersion)
+	}
+	return strictly(b, v)
 }
 
 func strictly(b []byte, v any) error {

@@ -55,15 +55,29 @@ func (c *Cluster) exclusion(g *Group, cmd Exclude, incarnation uint32) Verdict {
 	node := cmd.Caller.Node
 	peer := c.Definition.Peer(node)
 	c.voidOpen(node)
-	c.Exclusions++
+	g.unfit(peer)
 	e := Exclusion{
-		Number:  ExclusionNumber(uint64(incarnation)<<32 | uint64(c.Exclusions)),
+		Number:  c.number(incarnation),
 		OwnWord: g.Excluded[peer].OwnWord, By: node, Epoch: cmd.Epoch,
 	}
 	g.exclude(peer, e)
 	v := done("%s's copy of %s is excluded (%s) at the word of %s under epoch %d", peer, cmd.Group, e.Number, node, cmd.Epoch)
 	v.Number, v.Epoch = e.Number, cmd.Epoch
 	return v
+}
+
+// number draws the next exclusion number.
+func (c *Cluster) number(incarnation uint32) ExclusionNumber {
+	c.Exclusions++
+	return ExclusionNumber(uint64(incarnation)<<32 | uint64(c.Exclusions))
+}
+
+// unfit withdraws an order to move the group to a node that cannot take it any
+// more: the holder would give it back for nobody.
+func (g *Group) unfit(node NodeID) {
+	if g.Order != nil && g.Order.To == node {
+		g.Order = nil
+	}
 }
 
 func (g *Group) exclude(node NodeID, e Exclusion) {
@@ -79,11 +93,15 @@ func (a *applying) ownWord(c *Cluster, cmd OwnWord) Verdict {
 	if !ok {
 		return unknownGroup(c, cmd.Group)
 	}
+	if !c.Definition.Groups[cmd.Group].DRBD {
+		return refuse(NoDRBD, "group %s has no DRBD resource, so nobody's copy of it can be stale", cmd.Group)
+	}
 	node := cmd.Caller.Node
 	e := g.Excluded[node]
 	if e.OwnWord >= cmd.Number {
 		return done("already noted")
 	}
+	g.unfit(node)
 	e.OwnWord = cmd.Number
 	g.exclude(node, e)
 	v := done("%s says that its copy of %s is stale (its record %d)", node, cmd.Group, cmd.Number)
@@ -103,6 +121,8 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	switch {
 	case c.Learning:
 		v = refuse(WitnessLearning, "this witness is learning what the nodes know")
+	case c.shotAt(cmd.Caller.Node):
+		v = refuse(MandateBegun, "a shot at %s has begun", cmd.Caller.Node)
 	case !ok:
 		return done("%s's copy of %s is not excluded", cmd.Node, cmd.Group)
 	case e.Number != cmd.Number || e.OwnWord != cmd.OwnWord:

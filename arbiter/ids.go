@@ -75,6 +75,25 @@ func (v Version) Ahead(w Version) bool {
 	}
 }
 
+// Misses reports whether this memory lacks what a witness at v had: v's
+// leadership is not in it, or ended here before v's entry. A copy restored from
+// a backup goes on counting leaderships, so a higher count alone proves nothing.
+// Leaderships older than the ones kept are taken for known.
+func (s *State) Misses(v Version) bool {
+	if v.Ahead(s.Version) {
+		return true
+	}
+	if v.Incarnation != s.Version.Incarnation || v.Starts == s.Version.Starts {
+		return false
+	}
+	for i, l := range s.Leads {
+		if l.Starts == v.Starts {
+			return l.Nonce != v.Nonce || i+1 < len(s.Leads) && v.Index >= s.Leads[i+1].Index
+		}
+	}
+	return false
+}
+
 // Newer reports whether an agent that has seen v should remember w instead.
 func (v Version) Newer(w Version) bool {
 	switch {

@@ -5,8 +5,11 @@ import "fmt"
 // grant gives a group that nobody holds to the caller, under a new epoch.
 func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
 	g := c.Groups[id]
-	basis := g.basisFor(caller.Node)
-	basis.Switchover = g.Order != nil && g.Order.To == caller.Node && g.Order.Epoch != 0 && g.Order.Epoch == g.Last.Epoch
+	basis := c.before(g, caller.Node).basis()
+	// Only the receipt of the holder that was asked to move makes it a
+	// switchover; a holder that died on the way was taken over from.
+	basis.Switchover = g.Order != nil && g.Order.To == caller.Node && basis.Cause == ByReceipt &&
+		basis.Epoch != 0 && basis.Epoch == g.Order.Epoch
 	c.Epoch = c.Epoch.Next()
 	g.Lease = &Lease{Holder: caller.Node, Boot: caller.Boot, Epoch: c.Epoch, Basis: basis, Watchdog: w}
 	g.Order, g.Begun = nil, true
@@ -19,13 +22,18 @@ func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
 	}
 }
 
-// basisFor returns what a grant to node rests on now.
-func (g *Group) basisFor(node NodeID) Basis {
-	e := g.Last
-	if g.Clock != nil && g.Clock.Holder != node {
-		e = *g.Clock
+// before returns the ending that a grant to node rests on now: how the other
+// node's last lease ended, or, where somebody has run services since, how the
+// last lease did.
+func (c *Cluster) before(g *Group, node NodeID) Ending {
+	if e, ok := g.Ended[c.Definition.Peer(node)]; ok {
+		return e
 	}
-	return Basis{Cause: e.Cause, Holder: e.Holder, Epoch: e.Epoch, Grade: e.Grade}
+	return g.Last
+}
+
+func (e Ending) basis() Basis {
+	return Basis{Cause: e.Cause, Holder: e.Holder, Epoch: e.Epoch, Grade: e.Grade, Boot: e.Boot, Mandate: e.Mandate}
 }
 
 func (b Basis) String() string {
@@ -35,35 +43,41 @@ func (b Basis) String() string {
 	return fmt.Sprintf("the lease %d of %s ended with grade %s: %s", b.Epoch, b.Holder, b.Grade, b.Grade.Meaning())
 }
 
-// end ends the group's lease.
-func (c *Cluster) end(g *Group, e Ending) {
+// end ends the group's lease. An order to move it is done by the holder's
+// receipt and falls with every other ending: it named a lease that is no more.
+func (g *Group) end(e Ending) {
+	if g.Order != nil && g.Order.Epoch != 0 && e.Cause != ByReceipt {
+		g.Order = nil
+	}
 	g.Lease, g.Last = nil, e
-	c.seenOff(g, e)
+	if g.Ended == nil {
+		g.Ended = map[NodeID]Ending{}
+	}
+	g.Ended[e.Holder] = e
 }
 
-// seenOff forgets that a holder's lease ended by the clock once that holder is
-// proven off.
-func (c *Cluster) seenOff(g *Group, e Ending) {
-	if g.Clock != nil && g.Clock.Holder == e.Holder && e.Grade >= E3 {
-		g.Clock = nil
+// endAll ends every lease of e's holder.
+func (c *Cluster) endAll(e Ending) {
+	for _, g := range c.Groups {
+		g.endOf(e)
 	}
 }
 
-// endAll ends every lease of node, and improves what is known of the leases of
-// it that had ended on weaker grounds.
-func (c *Cluster) endAll(node NodeID, cause Cause, grade Grade, m MandateID) {
-	for _, g := range c.Groups {
-		e := Ending{Holder: node, Cause: cause, Grade: grade, Mandate: m}
-		switch {
-		case g.Lease != nil && g.Lease.Holder == node:
-			e.Epoch = g.Lease.Epoch
-			c.end(g, e)
-		case g.Lease == nil && g.Last.Holder == node && g.Last.Grade < grade:
-			e.Epoch = g.Last.Epoch
-			c.end(g, e)
-		default:
-			c.seenOff(g, e)
-		}
+// endOf ends the group's lease if it is of e's holder. Where that lease had
+// ended before, on grounds no better, it improves what is known of its end.
+func (g *Group) endOf(e Ending) {
+	if l := g.Lease; l != nil && l.Holder == e.Holder {
+		e.Epoch = l.Epoch
+		g.end(e)
+		return
+	}
+	if was, ok := g.Ended[e.Holder]; ok && was.Grade <= e.Grade {
+		e.Epoch = was.Epoch
+		g.Ended[e.Holder] = e
+	}
+	if g.Last.Holder == e.Holder && g.Last.Grade <= e.Grade {
+		e.Epoch = g.Last.Epoch
+		g.Last = e
 	}
 }
 
@@ -74,13 +88,16 @@ func (a *applying) started(c *Cluster, cmd Started) Verdict {
 	if !ok {
 		return unknownGroup(c, cmd.Group)
 	}
+	if c.shotAt(cmd.Caller.Node) {
+		return refuse(MandateBegun, "a shot at %s has begun", cmd.Caller.Node)
+	}
 	if !holds(g, cmd.Caller, cmd.Epoch) {
 		return refuse(NotHolder, "%s does not hold %s under epoch %d", cmd.Caller.Node, cmd.Group, cmd.Epoch)
 	}
 	if g.Lease.Started {
 		return done("already noted")
 	}
-	g.Lease.Started, g.Clock = true, nil
+	g.Lease.Started, g.Ended = true, nil
 	delete(g.Failed, cmd.Caller.Node)
 	v := done("%s runs %s under epoch %d", cmd.Caller.Node, cmd.Group, cmd.Epoch)
 	v.Epoch = cmd.Epoch
@@ -95,22 +112,27 @@ func (a *applying) release(c *Cluster, cmd Release) Verdict {
 		return unknownGroup(c, cmd.Group)
 	}
 	node := cmd.Caller.Node
-	if l := g.Last; g.Lease == nil && l.Holder == node && l.Epoch == cmd.Epoch && l.Grade < E5 {
-		c.end(g, Ending{Holder: node, Epoch: cmd.Epoch, Cause: ByReceipt, Grade: E5})
-		return done("%s has stopped %s, whose lease %d had ended on weaker grounds", node, cmd.Group, cmd.Epoch)
+	if r, ok := g.Reports[node]; ok && r.Epoch <= cmd.Epoch {
+		r.Runs = false // what it reported to a learning witness is overtaken
+		g.Reports[node] = r
+	}
+	receipt := Ending{Holder: node, Epoch: cmd.Epoch, Cause: ByReceipt, Grade: E5}
+	was, ended := g.Ended[node]
+	if ended && was.Epoch == cmd.Epoch && was.Grade < E5 && (g.Lease == nil || g.Lease.Holder != node) {
+		g.endOf(receipt)
+		v := done("%s has stopped %s, whose lease %d had ended on weaker grounds", node, cmd.Group, cmd.Epoch)
+		a.record(c, cmd.Group, node, "release", v)
+		return v
 	}
 	if !holds(g, cmd.Caller, cmd.Epoch) {
 		return refuse(NotHolder, "%s does not hold %s under epoch %d; there is nothing to give back", node, cmd.Group, cmd.Epoch)
 	}
 	if cmd.Started {
-		g.Clock = nil
+		g.Ended = nil
 	}
-	c.end(g, Ending{Holder: node, Epoch: cmd.Epoch, Cause: ByReceipt, Grade: E5})
+	g.end(receipt)
 	if cmd.Failed {
-		if g.Failed == nil {
-			g.Failed = map[NodeID]string{}
-		}
-		g.Failed[node] = cmd.Reason
+		g.fail(node, cmd.Reason)
 	}
 	c.voidOpen(node)
 	if m := c.Mandate; m != nil && m.Target == node && m.Phase == Begun && m.Group == cmd.Group {
@@ -120,6 +142,16 @@ func (a *applying) release(c *Cluster, cmd Release) Verdict {
 	v.Epoch = cmd.Epoch
 	a.record(c, cmd.Group, node, "release", v)
 	return v
+}
+
+func (g *Group) fail(node NodeID, why string) {
+	if g.Failed == nil {
+		g.Failed = map[NodeID]string{}
+	}
+	if why == "" {
+		why = "no reason was given"
+	}
+	g.Failed[node] = why
 }
 
 func holds(g *Group, caller Caller, e Epoch) bool {

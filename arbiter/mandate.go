@@ -1,5 +1,7 @@
 package arbiter
 
+import "slices"
+
 // mandate gives the caller the permission to shoot target, to begin later.
 func (c *Cluster) mandate(cmd Acquire, target NodeID) Verdict {
 	c.Mandates++
@@ -15,7 +17,8 @@ func (c *Cluster) mandate(cmd Acquire, target NodeID) Verdict {
 
 // shotAt reports whether a shot at node may be on its way.
 func (c *Cluster) shotAt(node NodeID) bool {
-	return c.Mandate != nil && c.Mandate.Target == node && c.Mandate.Phase != Open
+	m := c.Mandate
+	return m != nil && (m.Target == node || m.Target == "") && m.Phase != Open
 }
 
 // voidOpen takes back a mandate against node that has not begun.
@@ -27,13 +30,13 @@ func (c *Cluster) voidOpen(node NodeID) {
 
 // begin is the one question before a shot, and its answer the permission.
 func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
-	v := c.mayBegin(n, cmd)
-	if v.Kind == Permitted {
-		c.Mandate.Phase, c.Mandate.Readings = Begun, cmd.Readings
-	}
 	var group GroupID
 	if c.Mandate != nil {
 		group = c.Mandate.Group
+	}
+	v := c.mayBegin(n, cmd)
+	if v.Kind == Permitted {
+		c.Mandate.Phase, c.Mandate.Readings = Begun, slices.Clone(cmd.Readings)
 	}
 	a.record(c, group, cmd.Caller.Node, "begin", v)
 	return v
@@ -47,13 +50,21 @@ func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 	if v := c.ready(cmd.Caller); v != nil {
 		return *v
 	}
-	if n.Standby || n.Twins || c.Maintenance {
-		c.Mandate = nil
-		return refuse(MandateOver, "%s may not be granted anything now, so nobody is shot for it", cmd.Caller.Node)
-	}
 	g := c.Groups[m.Group]
+	no := c.allowed(n, m.Group, m.Executor)
+	if _, excluded := g.Excluded[m.Executor]; excluded {
+		no = refused(IsExcluded, "its copy of %s is stale", m.Group)
+	}
+	if no != nil {
+		c.Mandate = nil
+		return refuse(MandateOver, "%s may not be granted %s now, so nobody is shot for it: %s", m.Executor, m.Group, no.Sentence)
+	}
 	j := cmd.Judgement
-	if c.Nodes[m.Target].Boot != m.Boot || j.Epoch != epochOf(g.Lease) || g.Lease != nil && !j.Suspected && !j.Expired {
+	silent := j.Suspected || j.Expired
+	if g.Lease == nil {
+		silent = !j.PeerHeard
+	}
+	if c.Nodes[m.Target].Boot != m.Boot || j.Epoch != epochOf(g.Lease) || !silent {
 		c.Mandate = nil
 		return refuse(TargetAlive, "%s has been heard again; nobody is shot", m.Target)
 	}
@@ -77,36 +88,89 @@ func (a *applying) reportFence(c *Cluster, n *Node, cmd ReportFence) Verdict {
 
 func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 	m := c.Mandate
-	proven := cmd.Grade >= E3 && cmd.Failure == ""
+	proven, why := m.proven(cmd)
 	switch {
+	case m.Target == "":
+		return refuse(MandateUnderWay, "two shots may be on their way; both are waited out")
 	case m.Phase == Settled:
-		if !cmd.InFlight {
-			c.Mandate = nil
+		if proven && !cmd.Alive {
+			c.endAll(m.ending(cmd.Grade)) // it may hold other groups still
 		}
+		c.close(cmd)
 		return done("%s had given up its leases by itself before the shot was over", m.Target)
 	case cmd.Alive && proven:
-		c.unshot(cmd, "it was heard after its power had been read as off")
+		c.blame("it was heard after its power had been read as off")
+		c.close(cmd)
 		return refuse(TargetAlive, "%s was heard after its power had been read as off: the reading is wrong", m.Target)
 	case !proven:
-		why := cmd.Failure
-		if why == "" {
-			why = sentence("the shot reached grade %s only", cmd.Grade)
-		}
-		c.unshot(cmd, why)
+		c.blame(why)
+		c.close(cmd)
 		return refuse(NotProven, "%s is not proven off: %s", m.Target, why)
 	}
-	c.Mandate = nil
-	c.endAll(m.Target, ByFence, cmd.Grade, m.ID)
 	return c.reward(n, m, cmd)
 }
 
-// reward grants the group that the shot was fired for.
+func (m *Mandate) ending(g Grade) Ending {
+	return Ending{Holder: m.Target, Cause: ByFence, Grade: g, Mandate: m.ID}
+}
+
+// proven reports whether the readings bear out the grade that the executor
+// claims, or why not. E3 needs a device that was on, by the readings stored
+// with Begin or earlier in the shot, and is off at last; E4 another one that is
+// off. Which devices are independent is the executor's knowledge.
+func (m *Mandate) proven(cmd ReportFence) (ok bool, why string) {
+	on, last := map[string]bool{}, map[string]string{}
+	for _, r := range m.Readings {
+		on[r.Device] = on[r.Device] || r.Power == "on"
+	}
+	for _, r := range cmd.Readings {
+		on[r.Device] = on[r.Device] || r.Power == "on"
+		if r.Power == "on" || r.Power == "off" {
+			last[r.Device] = r.Power
+		}
+	}
+	off, turned := 0, 0
+	for device, power := range last {
+		if power != "off" {
+			continue
+		}
+		off++
+		if on[device] {
+			turned++
+		}
+	}
+	switch {
+	case cmd.Failure != "":
+		return false, cmd.Failure
+	case cmd.Grade < E3 || cmd.Grade > E4:
+		return false, sentence("the shot reached grade %s, and a proof by power is E3 or E4", cmd.Grade)
+	case turned == 0:
+		return false, sentence("grade %s is claimed, but no device was read as on before and off after the shot", cmd.Grade)
+	case cmd.Grade == E4 && off < 2:
+		return false, "grade E4 is claimed, but only one device was read as off"
+	}
+	return true, ""
+}
+
+// close ends a mandate whose shot is over. One that may still land is waited
+// out by the leader.
+func (c *Cluster) close(cmd ReportFence) {
+	if !cmd.InFlight {
+		c.Mandate = nil
+	}
+}
+
+// reward ends the leases of a node that is proven off and grants the group that
+// the shot was fired for, if the rules still allow it.
 func (c *Cluster) reward(n *Node, m *Mandate, cmd ReportFence) Verdict {
 	g := c.Groups[m.Group]
 	v := c.ready(cmd.Caller)
 	if v == nil {
 		v = c.admit(n, m.Group, cmd.Caller.Node, &cmd.Evidence)
 	}
+	c.endAll(m.ending(cmd.Grade))
+	m.Phase = Settled
+	c.close(cmd)
 	switch {
 	case v != nil:
 		out := done("%s is proven off (%s); %s is not granted: %s", m.Target, cmd.Grade, m.Group, v.Sentence)
@@ -120,15 +184,7 @@ func (c *Cluster) reward(n *Node, m *Mandate, cmd ReportFence) Verdict {
 	return out
 }
 
-// unshot notes that a shot proved nothing, and closes its mandate unless the
-// shot may still land.
-func (c *Cluster) unshot(cmd ReportFence, why string) {
-	c.blame(why)
-	if !cmd.InFlight {
-		c.Mandate = nil
-	}
-}
-
+// blame notes why a shot proved nothing.
 func (c *Cluster) blame(why string) {
 	for _, g := range c.Groups {
 		if g.Lease != nil && g.Lease.Holder == c.Mandate.Target {

@@ -5,7 +5,15 @@ import "maps"
 // State is everything that a witness remembers. Only [State.Apply] changes it.
 type State struct {
 	Version  Version                `json:"version"`
+	Leads    []Leadership           `json:"leads,omitempty"` // of this incarnation, oldest first
 	Clusters map[ClusterID]*Cluster `json:"clusters"`
+}
+
+// Leadership is where one leadership begins in the log.
+type Leadership struct {
+	Starts uint64 `json:"starts"`
+	Nonce  uint64 `json:"nonce"`
+	Index  uint64 `json:"index"`
 }
 
 // NewState returns the memory of a witness that has none.
@@ -36,7 +44,10 @@ type Node struct {
 	Standby     bool        `json:"standby,omitempty"`
 	// Twins: two machines show this identity. No grants until an operator has
 	// removed one and declared the cluster again.
-	Twins    bool     `json:"twins,omitempty"`
+	Twins bool `json:"twins,omitempty"`
+	// Floor is the highest epoch that its store has shown: a store that shows a
+	// lower one later was rolled back.
+	Floor    Epoch    `json:"floor,omitempty"`
 	Reported bool     `json:"reported,omitempty"` // to this incarnation of the witness
 	Answers  []Answer `json:"answers,omitempty"`  // to its latest requests, oldest first
 	// Newest is the highest request answered: an earlier one that arrives late
@@ -54,9 +65,11 @@ type Answer struct {
 type Group struct {
 	Lease *Lease `json:"lease,omitempty"`
 	Last  Ending `json:"last"` // how the lease before ended
-	// Clock is the last ending by the clock of a holder that nobody has seen
-	// off since: whoever promised to accept no such grant must be told.
-	Clock    *Ending                `json:"clock,omitempty"`
+	// Ended says how each node's last lease ended, until somebody has started
+	// services under a later one. A grant rests on what the other node's entry
+	// says, however often the group was taken and given back unused since:
+	// whoever promised to accept no grant that rests on the clock must be told.
+	Ended    map[NodeID]Ending      `json:"ended,omitempty"`
 	Excluded map[NodeID]Exclusion   `json:"excluded,omitempty"`
 	Order    *Switch                `json:"order,omitempty"`
 	Begun    bool                   `json:"begun,omitempty"`   // somebody was granted it once
@@ -87,6 +100,10 @@ const (
 	ByFence    Cause = "fence"    // the holder was shot
 	ByClock    Cause = "clock"    // lease and watchdog ran out
 	ByOperator Cause = "operator" // an operator's word
+	// ByReport: both nodes told a witness that had lost its memory that they ran
+	// nothing. A promise given after such a report may run, so it is no later
+	// word of the promisee.
+	ByReport Cause = "report"
 )
 
 // Ending is how a lease ended.
@@ -96,6 +113,7 @@ type Ending struct {
 	Cause   Cause     `json:"cause,omitempty"`
 	Grade   Grade     `json:"grade,omitempty"`
 	Mandate MandateID `json:"mandate,omitempty"` // of the shot
+	Boot    BootID    `json:"boot,omitempty"`    // the new one that proved the old one dead
 }
 
 // Basis is what a grant rests on. A node that has promised its peer something
@@ -106,6 +124,12 @@ type Basis struct {
 	Epoch      Epoch  `json:"epoch,omitempty"`  // of that lease
 	Grade      Grade  `json:"grade,omitempty"`
 	Switchover bool   `json:"switchover,omitempty"`
+	// Boot is the new boot id that proved the holder's former life dead. It is
+	// no later word of a node that was promised something under this boot id.
+	Boot BootID `json:"boot,omitempty"`
+	// Mandate is the one whose shot is the proof. A promise given after that
+	// shot is not overcome by it.
+	Mandate MandateID `json:"mandate,omitempty"`
 }
 
 // Exclusion is the numbered record that a node's copy is stale. Number is 0
@@ -137,8 +161,8 @@ const (
 // Mandate is the permission for one executor to shoot one node.
 type Mandate struct {
 	ID       MandateID `json:"id"`
-	Target   NodeID    `json:"target"`
-	Boot     BootID    `json:"boot"` // of the target, when it was given
+	Target   NodeID    `json:"target"` // "": either node, after contradicting reports
+	Boot     BootID    `json:"boot"`   // of the target, when it was given
 	Executor NodeID    `json:"executor"`
 	Group    GroupID   `json:"group"` // that was asked for
 	Phase    Phase     `json:"phase"`
@@ -163,6 +187,11 @@ const (
 	keptAnswers = 16
 	keptBoots   = 32
 	keptRecords = 256
+	keptLeads   = 128
+
+	// implausible is where counters begin that no real history reaches. They
+	// come from a damaged store, and adding to them could turn a counter over.
+	implausible = 1 << 62
 )
 
 // Clone returns a copy that shares nothing with c.
@@ -182,6 +211,7 @@ func (c *Cluster) Clone() *Cluster {
 	}
 	if c.Mandate != nil {
 		m := *c.Mandate
+		m.Readings = append([]Reading(nil), m.Readings...)
 		d.Mandate = &m
 	}
 	d.Audit = append([]Record(nil), c.Audit...)
@@ -194,14 +224,11 @@ func (g *Group) clone() *Group {
 		l := *g.Lease
 		h.Lease = &l
 	}
-	if g.Clock != nil {
-		e := *g.Clock
-		h.Clock = &e
-	}
 	if g.Order != nil {
 		o := *g.Order
 		h.Order = &o
 	}
+	h.Ended = maps.Clone(g.Ended)
 	h.Excluded = maps.Clone(g.Excluded)
 	h.Failed = maps.Clone(g.Failed)
 	h.Reports = maps.Clone(g.Reports)

@@ -1,6 +1,9 @@
 package arbiter
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // nodeUp takes a node's report: the first message of every life of its agent.
 func (a *applying) nodeUp(cmd NodeUp) Verdict {
@@ -19,11 +22,20 @@ func (a *applying) nodeUp(cmd NodeUp) Verdict {
 
 func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 	caller := cmd.Caller
+	if v := plausible(caller, cmd.Report); v != nil {
+		return *v
+	}
+	if v := returned(n, cmd); v != nil {
+		return *v
+	}
 	if cmd.Report.Fresh && caller.Incarnation <= n.Incarnation {
 		// An empty store counts from one again; the witness remembers for it.
 		caller.Incarnation = n.Incarnation + 1
 	}
-	if v := c.impostor(n, caller); v != nil {
+	if v := c.impostor(n, caller, cmd.Report); v != nil {
+		if v.Reason == RolledBack {
+			c.distrust(caller.Node, a.state.Version.Incarnation)
+		}
 		return *v
 	}
 	if n.Boot != caller.Boot {
@@ -32,32 +44,79 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 	if n.Incarnation != caller.Incarnation {
 		n.Incarnation, n.Answers, n.Newest = caller.Incarnation, nil, 0
 	}
+	n.Floor = max(n.Floor, caller.Floor)
+	if cmd.Report.Fresh {
+		n.Floor = caller.Floor
+	}
 	if caller.Floor > c.Epoch && !c.Learning {
+		// Numbers given by the lost memory must not be given again.
+		c.Exclusions += 1 << 20
 		c.forget()
 	}
-	c.learn(n, caller, cmd.Report)
+	c.learn(n, caller, cmd.Report, a.state.Version.Incarnation)
 	v := done("%s is up: boot %s, agent start %d", caller.Node, caller.Boot, caller.Incarnation)
 	v.Incarnation = caller.Incarnation
 	return v
 }
 
-// impostor refuses identities that went back or are used by two machines.
-func (c *Cluster) impostor(n *Node, caller Caller) *Verdict {
-	switch {
-	case slices.Contains(n.Superseded, caller.Boot):
-		if caller.Incarnation > n.Incarnation {
-			n.Twins = true
-			return refused(TwinIdentity, "boot %s of %s came back after a later one: two machines use this identity; switch one off", caller.Boot, caller.Node)
-		}
+// plausible refuses a report that no real history can have led to.
+func plausible(caller Caller, report Report) *Verdict {
+	bad := caller.Boot == "" || caller.Incarnation >= implausible || caller.Floor >= implausible
+	for _, r := range report.Groups {
+		bad = bad || r.Epoch >= implausible || r.Excluded >= implausible || r.Obtained >= implausible
+	}
+	for _, m := range report.Mandates {
+		bad = bad || m >= implausible
+	}
+	if !bad {
+		return nil
+	}
+	return refused(Implausible, "%s reports no boot id, or a counter that nothing can have counted to: its store is damaged. "+
+		"Stop sbagent there, remove its state directory, and start it again", caller.Node)
+}
+
+// returned refuses a boot that has been superseded. Two machines use the
+// identity where that boot has a later start of its agent to show; an empty
+// store counts from one again and shows nothing.
+func returned(n *Node, cmd NodeUp) *Verdict {
+	caller := cmd.Caller
+	if !slices.Contains(n.Superseded, caller.Boot) {
+		return nil
+	}
+	if caller.Incarnation <= n.Incarnation {
 		return refused(StaleBoot, "%s has started anew since boot %s", caller.Node, caller.Boot)
+	}
+	n.Twins = true
+	return refused(TwinIdentity, "boot %s of %s came back after a later one: two machines use this identity; switch one off", caller.Boot, caller.Node)
+}
+
+// impostor refuses identities whose counters went back.
+func (c *Cluster) impostor(n *Node, caller Caller, report Report) *Verdict {
+	switch {
 	case n.Boot == caller.Boot && caller.Incarnation < n.Incarnation:
 		return refused(StaleAgent, "the agent on %s has been restarted since start %d", caller.Node, caller.Incarnation)
 	case n.Boot != "" && n.Boot != caller.Boot && caller.Incarnation <= n.Incarnation:
 		return refused(RolledBack, "the store of %s counts agent start %d, but start %d was seen: its disk was rolled back. "+
 			"Stop sbagent there, remove its state directory, let its data resynchronise in full, and start sbagent again",
 			caller.Node, caller.Incarnation, n.Incarnation)
+	case caller.Incarnation > n.Incarnation && caller.Floor < n.Floor && !report.Fresh:
+		return refused(RolledBack, "the store of %s knows no epoch above %d, but it has shown %d: its disk was rolled back. "+
+			"Stop sbagent there, remove its state directory, let its data resynchronise in full, and start sbagent again",
+			caller.Node, caller.Floor, n.Floor)
 	}
 	return nil
+}
+
+// distrust excludes a node whose disk was rolled back: its data went back with
+// its counters.
+func (c *Cluster) distrust(node NodeID, incarnation uint32) {
+	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
+		g := c.Groups[id]
+		if e := g.Excluded[node]; e.Number == 0 && c.Definition.Groups[id].DRBD {
+			g.unfit(node)
+			g.exclude(node, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, Epoch: c.Epoch})
+		}
+	}
 }
 
 // newBoot proves the node's earlier life dead. A node that runs a group by its
@@ -68,18 +127,12 @@ func (c *Cluster) newBoot(n *Node, caller Caller, report Report) {
 	}
 	n.Boot = caller.Boot
 	shot := c.shotAt(caller.Node)
-	kept := map[GroupID]*Lease{}
 	for id, g := range c.Groups {
-		r := report.Groups[id]
-		if l := g.Lease; l != nil && l.Holder == caller.Node && r.Runs && r.Epoch == l.Epoch && !shot {
-			kept[id] = l
-			g.Lease = nil
+		if !report.Groups[id].Runs || shot {
+			g.endOf(Ending{Holder: caller.Node, Cause: ByBoot, Grade: E5, Boot: caller.Boot})
+		} else if l := g.Lease; l != nil && l.Holder == caller.Node {
+			l.Boot, l.Watchdog = caller.Boot, Watchdog{} // nothing is armed yet, as far as is known
 		}
-	}
-	c.endAll(caller.Node, ByBoot, E5, 0)
-	for id, l := range kept {
-		l.Boot = caller.Boot
-		c.Groups[id].Lease = l
 	}
 	c.voidOpen(caller.Node)
 	if shot {
@@ -87,9 +140,15 @@ func (c *Cluster) newBoot(n *Node, caller Caller, report Report) {
 	}
 }
 
-// forget makes the cluster learn again what its nodes know.
+// forget makes the cluster learn again what its nodes know. A shot that may be
+// on its way is not forgotten: the leader waits it out.
 func (c *Cluster) forget() {
-	c.Learning, c.Mandate = true, nil
+	c.Learning = true
+	if m := c.Mandate; m != nil && m.Phase == Open {
+		c.Mandate = nil
+	} else if m != nil {
+		m.Phase = Settled
+	}
 	for _, n := range c.Nodes {
 		n.Reported, n.Answers = false, nil
 	}
@@ -99,69 +158,92 @@ func (c *Cluster) forget() {
 }
 
 // learn collects reports until both nodes have spoken.
-func (c *Cluster) learn(n *Node, caller Caller, report Report) {
+func (c *Cluster) learn(n *Node, caller Caller, report Report, incarnation uint32) {
 	if !c.Learning {
 		return
 	}
 	n.Reported = true
 	c.Epoch = max(c.Epoch, caller.Floor)
-	for id, r := range report.Groups {
-		g, ok := c.Groups[id]
-		if !ok {
+	for id, g := range c.Groups {
+		r, known := report.Groups[id]
+		if !known {
+			delete(g.Reports, caller.Node)
 			continue
 		}
 		if g.Reports == nil {
 			g.Reports = map[NodeID]GroupReport{}
 		}
 		g.Reports[caller.Node] = r
+	}
+	for _, r := range report.Groups {
 		c.Epoch = max(c.Epoch, r.Epoch)
 	}
 	for _, m := range report.Mandates {
-		// A shot of an earlier memory may still land: its target gets nothing
-		// before the leader has waited out the longest deadline.
-		c.Mandates = max(c.Mandates, m)
-		c.Mandate = &Mandate{ID: m, Target: c.Definition.Peer(caller.Node), Executor: caller.Node, Phase: Settled}
+		c.inFlight(m, caller.Node)
 	}
 	for _, other := range c.Nodes {
 		if !other.Reported {
 			return
 		}
 	}
-	c.learnt()
+	c.learnt(incarnation)
 }
 
-// learnt ends the learning. Epochs and exclusion numbers go on far above
-// everything that a lost memory may have given out.
-func (c *Cluster) learnt() {
+// inFlight takes note of a shot that an earlier memory permitted and that may
+// still land: its target gets nothing before the leader has waited out the
+// longest deadline. Where both nodes may shoot, neither gets anything.
+func (c *Cluster) inFlight(id MandateID, executor NodeID) {
+	c.Mandates = max(c.Mandates, id)
+	target := c.Definition.Peer(executor)
+	if m := c.Mandate; m != nil && m.Target != target {
+		target, id = "", max(m.ID, id)
+	}
+	c.Mandate = &Mandate{ID: id, Target: target, Executor: executor, Phase: Settled}
+}
+
+// learnt ends the learning. Epochs, mandates and exclusion numbers go on far
+// above everything that a lost memory may have given out.
+func (c *Cluster) learnt(incarnation uint32) {
 	if c.Epoch > 0 {
 		c.Epoch = (c.Epoch + 1<<32) / 4 * 4
+		c.Mandates += 1 << 32
 	}
 	for id, g := range c.Groups {
 		c.learntGroup(id, g)
+		for _, e := range g.Excluded {
+			if uint64(e.Number)>>32 == uint64(incarnation) {
+				c.Exclusions = max(c.Exclusions, uint32(e.Number))
+			}
+		}
 	}
 	c.Learning = false
 }
 
 func (c *Cluster) learntGroup(id GroupID, g *Group) {
+	last := g.Last
+	if l := g.Lease; l != nil {
+		last = Ending{Holder: l.Holder, Epoch: l.Epoch}
+	}
 	g.Lease = nil
-	var last GroupReport
 	for _, node := range c.Definition.Nodes {
 		r := g.Reports[node]
-		if r.Epoch > last.Epoch || r.Epoch == last.Epoch && r.Runs {
-			last = r
+		if r.Epoch > last.Epoch && c.Definition.Peer(r.Holder) != "" {
+			last = Ending{Holder: r.Holder, Epoch: r.Epoch}
 		}
 		if r.Runs && (g.Lease == nil || r.Epoch > g.Lease.Epoch) {
 			g.Lease = &Lease{Holder: node, Boot: c.Nodes[node].Boot, Epoch: r.Epoch, Started: true}
 		}
-		g.learnExclusion(node, r)
-		g.learnObtained(c.Definition.Peer(node), node, r)
+		if c.Definition.Groups[id].DRBD {
+			g.learnExclusion(node, r)
+			g.learnObtained(c.Definition.Peer(node), node, r)
+		}
 		g.Begun = g.Begun || r.Epoch > 0
 	}
+	g.Reports, g.Ended = nil, nil
 	if g.Lease == nil && last.Epoch > 0 {
 		// Both have said, under their present boot ids, that they run nothing.
-		g.Last = Ending{Holder: last.Holder, Epoch: last.Epoch, Cause: ByReceipt, Grade: E5}
+		g.end(Ending{Holder: last.Holder, Epoch: last.Epoch, Cause: ByReport, Grade: E5})
 	}
-	g.Reports, g.Clock = nil, nil
 }
 
 func (g *Group) learnExclusion(node NodeID, r GroupReport) {
@@ -174,7 +256,7 @@ func (g *Group) learnExclusion(node NodeID, r GroupReport) {
 }
 
 func (g *Group) learnObtained(peer, by NodeID, r GroupReport) {
-	if r.Obtained == 0 {
+	if r.Obtained == 0 && !r.Pending {
 		return
 	}
 	e := g.Excluded[peer]
@@ -187,15 +269,21 @@ func (g *Group) learnObtained(peer, by NodeID, r GroupReport) {
 // renounce begins a new incarnation of this memory.
 func (a *applying) renounce(cmd Renounce) Verdict {
 	s := a.state
-	if !cmd.Shown.Ahead(s.Version) {
-		return refuse(NothingToDo, "version %+v is not ahead of this memory", cmd.Shown)
+	if !s.Misses(cmd.Shown) {
+		return refuse(NothingToDo, "version %+v is in this memory", cmd.Shown)
 	}
-	s.Version.Incarnation = max(s.Version.Incarnation, cmd.Shown.Incarnation) + 1
+	next := max(s.Version.Incarnation, cmd.Shown.Incarnation)
+	if next >= 1<<31 {
+		return refuse(Implausible, "incarnation %d was shown, and no witness has lost its memory that often: the store of that agent is damaged", next)
+	}
+	s.Version.Incarnation = next + 1
 	s.Version.Starts = 1
+	s.Leads = []Leadership{{Starts: 1, Nonce: s.Version.Nonce, Index: a.index}}
 	v := done("an agent has seen incarnation %d, leadership %d, entry %d of this witness, which are not in its memory: "+
 		"the memory is older than its answers, so incarnation %d begins and learns from the nodes",
 		cmd.Shown.Incarnation, cmd.Shown.Starts, cmd.Shown.Index, s.Version.Incarnation)
-	for _, c := range s.Clusters {
+	for _, id := range slices.Sorted(maps.Keys(s.Clusters)) {
+		c := s.Clusters[id]
 		c.Exclusions = 0
 		c.forget()
 		a.record(c, "", "", "new incarnation", v)

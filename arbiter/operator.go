@@ -1,6 +1,9 @@
 package arbiter
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // define declares a cluster, or takes a new definition of a known one.
 func (a *applying) define(cmd Define) Verdict {
@@ -15,6 +18,7 @@ func (a *applying) define(cmd Define) Verdict {
 	} else if v := c.mayBecome(&def); v != nil {
 		return *v
 	}
+	def.Groups = maps.Clone(def.Groups)
 	c.Definition = def
 	for _, id := range def.Nodes {
 		if c.Nodes[id] == nil {
@@ -45,7 +49,8 @@ func (c *Cluster) mayBecome(def *Definition) *Verdict {
 			return refused(BadDefinition, "cluster %s: node %s cannot be renamed or replaced while the cluster is declared", def.Cluster, id)
 		}
 	}
-	for id, g := range c.Groups {
+	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
+		g := c.Groups[id]
 		d, ok := def.Groups[id]
 		if g.Lease != nil && !ok {
 			return refused(BadDefinition, "cluster %s: group %s is held by %s; stop it before you remove it", def.Cluster, id, g.Lease.Holder)
@@ -124,6 +129,9 @@ func (a *applying) standby(c *Cluster, cmd Standby) Verdict {
 	n.Standby = cmd.On
 	v := done("%s takes groups again, says %s", cmd.Node, cmd.By)
 	if cmd.On {
+		for _, g := range c.Groups {
+			g.unfit(cmd.Node)
+		}
 		v = done("%s is in standby and takes no groups, says %s", cmd.Node, cmd.By)
 	}
 	a.record(c, "", cmd.Node, "standby", v)
@@ -158,7 +166,7 @@ func (c *Cluster) confirmed(cmd Confirm) Verdict {
 	ended := 0
 	for _, g := range c.Groups {
 		if l := g.Lease; l != nil && l.Holder == cmd.Node && slices.Contains(cmd.Epochs, l.Epoch) {
-			c.end(g, Ending{Holder: cmd.Node, Epoch: l.Epoch, Cause: ByOperator, Grade: E1})
+			g.end(Ending{Holder: cmd.Node, Epoch: l.Epoch, Cause: ByOperator, Grade: E1})
 			ended++
 		}
 	}

@@ -59,6 +59,7 @@ const (
 	NothingToDo     Reason = "nothing_to_do"
 	NoDRBD          Reason = "no_drbd"
 	BadDefinition   Reason = "bad_definition"
+	Implausible     Reason = "implausible"
 )
 
 // Verdict is the answer to one command.
