@@ -13,6 +13,7 @@ type cables struct {
 	mu          sync.Mutex // held while the switch is being set: faults are applied one at a time
 	isolated    map[NodeName]bool
 	replication bool // the replication link is cut
+	management  bool // the nodes do not reach each other on the management network
 	between     bool // every link between the nodes is cut
 }
 
@@ -47,7 +48,7 @@ func plug(tap, bridge string, in bool) string {
 // isolated ports of a bridge reach only those that are not (bridge(8)).
 func (c *cables) fence(ctx context.Context) error {
 	state := "off"
-	if c.between {
+	if c.between || c.management {
 		state = "on"
 	}
 	for _, n := range []NodeName{NodeA, NodeB} {
@@ -86,6 +87,19 @@ func (l *Lab) HealReplication(ctx context.Context) error {
 	return l.cables.change(ctx, func() { l.cables.replication = false })
 }
 
+// CutManagement keeps the nodes from each other on the management network;
+// both still reach everybody else there, and each other by replication.
+func (l *Lab) CutManagement(ctx context.Context) error {
+	l.log.note("lab", "management link between the nodes cut")
+	return l.cables.change(ctx, func() { l.cables.management = true })
+}
+
+// HealManagement mends what CutManagement cut.
+func (l *Lab) HealManagement(ctx context.Context) error {
+	l.log.note("lab", "management link between the nodes mended")
+	return l.cables.change(ctx, func() { l.cables.management = false })
+}
+
 // CutBetweenNodes cuts every link between the nodes; both still reach
 // gateway, witness and BMCs.
 func (l *Lab) CutBetweenNodes(ctx context.Context) error {
@@ -103,7 +117,8 @@ func (l *Lab) HealBetweenNodes(ctx context.Context) error {
 func (l *Lab) HealAll(ctx context.Context) error {
 	l.log.note("lab", "all network faults end")
 	err := l.cables.change(ctx, func() {
-		l.cables.isolated, l.cables.replication, l.cables.between = map[NodeName]bool{}, false, false
+		l.cables.isolated = map[NodeName]bool{}
+		l.cables.replication, l.cables.management, l.cables.between = false, false, false
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +138,30 @@ func TestCutBetweenNodesLeavesWitnessGatewayAndBMCs(t *testing.T) {
 	}
 	must(t, l.HealBetweenNodes(ctx))
 	eventually(t, 5*time.Second, "mended", func() bool { return l.A.pings(ctx, NodeB.Addr()) && l.A.pings(ctx, NodeB.ReplicationAddr()) })
+}
+
+func TestManagementCutLeavesReplicationAndEverybodyElse(t *testing.T) {
+	l, ctx := theLab(t)
+	must(t, l.CutManagement(ctx))
+	want := []string{GatewayAddr, WitnessAddr, NodeB.BMCAddr(), NodeB.ReplicationAddr()}
+	if got := l.A.reach(ctx, append(want, NodeB.Addr())...); len(got) != len(want) || slices.Contains(got, NodeB.Addr()) {
+		t.Errorf("node-a reaches %v, want %v", got, want)
+	}
+	must(t, l.HealManagement(ctx))
+	eventually(t, 5*time.Second, "mended", func() bool { return l.A.pings(ctx, NodeB.Addr()) })
+}
+
+func TestTrafficIsCountedPerCable(t *testing.T) {
+	l, ctx := theLab(t)
+	before, err := l.A.ManagementTraffic(ctx)
+	must(t, err)
+	must(t, l.A.Must(ctx, "busybox ping -c5 -i0.1 -s1000 "+WitnessAddr))
+	after, err := l.A.ManagementTraffic(ctx)
+	must(t, err)
+	// Five requests and five answers, and what ARP may add.
+	if d := after.Sub(before); d.Packets < 10 || d.Packets > 40 || d.Bytes < 10_000 {
+		t.Errorf("counted %+v", d)
+	}
 }
 
 func TestGatewayGoesDownForAllOrForOne(t *testing.T) {

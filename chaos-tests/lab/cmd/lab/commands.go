@@ -27,6 +27,9 @@ var commands = []command{
 		return l.Gateway.LoseFor(ctx, n.Name)
 	}},
 	{"cut-replication", "cut the replication link", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.CutReplication(ctx) }},
+	{"cut-management", "cut the management link between the nodes", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error {
+		return l.CutManagement(ctx)
+	}},
 	{"cut-between", "cut all links between the nodes", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.CutBetweenNodes(ctx) }},
 	{"gateway-down", "take the gateway away from everybody", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.Gateway.Down(ctx) }},
 	{"heal", "end all network faults", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.HealAll(ctx) }},
