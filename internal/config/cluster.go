@@ -8,12 +8,15 @@ import (
 
 // Cluster is what the witness is told about a pair.
 type Cluster struct {
-	Name      string
-	Nodes     [2]string
-	Fencing   []FencingMethod // in the order stonith, watchdog; empty: none
-	Timing    Timing
-	StartGate time.Duration // for so long both nodes are waited for at a cluster start
-	Groups    []ClusterGroup
+	Name    string
+	Nodes   [2]string
+	Fencing []FencingMethod // in the order stonith, watchdog; empty: none
+	Timing  Timing
+	// AcceptPauseRisk lets a takeover rest on a watchdog that stands still with
+	// its machine: softdog, or a virtual machine's.
+	AcceptPauseRisk bool
+	StartGate       time.Duration // for so long both nodes are waited for at a cluster start
+	Groups          []ClusterGroup
 }
 
 // FencingMethod is a way in which the pair proves a lost node gone.
@@ -33,6 +36,9 @@ type ClusterGroup struct {
 	MinimumGrade  Grade
 	Mode          Mode
 	TakeoverDelay time.Duration // alarm first, act so much later
+	// PromoteIsolated is for pairs whose gateway may die while clients still
+	// reach the nodes.
+	PromoteIsolated PromoteIsolated
 }
 
 // DRBDUse says whether a group's right to run depends on copies of data.
@@ -66,6 +72,17 @@ const (
 
 const defaultStartGate = 30 * time.Second
 
+// PromoteIsolated says whether a node without its reference addresses may be
+// given a group.
+type PromoteIsolated string
+
+// An isolated node gets nothing, or gets a group only once its peer is gone: for
+// pairs whose gateway may die while clients still reach the nodes.
+const (
+	PromoteIsolatedNever        PromoteIsolated = "never"
+	PromoteIsolatedWhenPeerGone PromoteIsolated = "when_peer_gone"
+)
+
 // ParseCluster reads the text of a cluster file. file is its name in errors. The
 // error is of type [Errors] and holds everything that is wrong.
 func ParseCluster(file string, data []byte) (Cluster, error) {
@@ -73,13 +90,14 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	m := top.mapping("cluster", "nodes", "fencing", "timing", "start_gate", "groups")
+	m := top.mapping("cluster", "nodes", "fencing", "accept_pause_risk", "timing", "start_gate", "groups")
 	c := Cluster{
-		Name:      m.need("cluster", "nfs1").name(),
-		Nodes:     m.need("nodes", "[node-a, node-b]").nodes(),
-		Fencing:   m.need("fencing", "stonith").fencingMethods(),
-		Timing:    m.get("timing").timing(),
-		StartGate: or(m.get("start_gate"), defaultStartGate, value.delay),
+		Name:            m.need("cluster", "nfs1").name(),
+		Nodes:           m.need("nodes", "[node-a, node-b]").nodes(),
+		Fencing:         m.need("fencing", "stonith").fencingMethods(),
+		Timing:          m.get("timing").timing(),
+		AcceptPauseRisk: m.get("accept_pause_risk").bool(),
+		StartGate:       or(m.get("start_gate"), defaultStartGate, value.delay),
 	}
 	src.checkTiming(c.Timing)
 	groups := m.need("groups", "{nfs: {drbd: true}}")
@@ -136,7 +154,7 @@ func (v value) fencingMethods() []FencingMethod {
 }
 
 func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
-	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay")
+	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay", "promote_isolated")
 	g := ClusterGroup{
 		Name:          name,
 		DRBD:          DRBDUse(m.need("drbd", "true").bool()),
@@ -145,6 +163,9 @@ func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
 		TakeoverDelay: m.get("takeover_delay").delay(),
 	}
 	g.Mode = or(m.get("mode"), ModeAuto, func(v value) Mode { return Mode(v.oneOf(string(ModeAuto), string(ModeManual))) })
+	g.PromoteIsolated = or(m.get("promote_isolated"), PromoteIsolatedNever, func(v value) PromoteIsolated {
+		return PromoteIsolated(v.oneOf(string(PromoteIsolatedNever), string(PromoteIsolatedWhenPeerGone)))
+	})
 	if p := m.get("preferred"); g.Preferred != "" && !slices.Contains(nodes[:], g.Preferred) {
 		p.fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", g.Preferred)
 	}

@@ -11,21 +11,9 @@ type Group struct {
 	DRBD     []string // resources, promoted in this order; may be empty
 	Services []Service
 
-	StartTimeout    time.Duration // the whole start; a holder that needs longer gives the group back
-	StopTimeout     time.Duration // the whole stop with the demotion; at most Timing.Stop
-	PromoteIsolated PromoteIsolated
+	StartTimeout time.Duration // the whole start; a holder that needs longer gives the group back
+	StopTimeout  time.Duration // the whole stop with the demotion; at most Timing.Stop
 }
-
-// PromoteIsolated says whether a node without its reference addresses may be
-// given a group.
-type PromoteIsolated string
-
-// An isolated node gets nothing, or gets a group only once its peer is gone: for
-// pairs whose gateway may die while clients still reach the nodes.
-const (
-	PromoteIsolatedNever        PromoteIsolated = "never"
-	PromoteIsolatedWhenPeerGone PromoteIsolated = "when_peer_gone"
-)
 
 const defaultStartTimeout = 60 * time.Second
 
@@ -72,16 +60,13 @@ func (v value) claim(owner map[string]string, group, what string) {
 
 func (v value) group(name string, t Timing) Group {
 	before := len(v.src.errs)
-	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout", "promote_isolated")
+	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout")
 	g := Group{
 		Name:         name,
 		DRBD:         list(m.get("drbd"), value.resource),
 		StartTimeout: or(m.get("start_timeout"), defaultStartTimeout, value.duration),
 		StopTimeout:  or(m.get("stop_timeout"), t.Stop, value.duration),
 	}
-	g.PromoteIsolated = or(m.get("promote_isolated"), PromoteIsolatedNever, func(v value) PromoteIsolated {
-		return PromoteIsolated(v.oneOf(string(PromoteIsolatedNever), string(PromoteIsolatedWhenPeerGone)))
-	})
 	g.Services = list(m.get("services"), value.service)
 	if m.isMapping() && len(v.src.errs) == before && len(g.DRBD) == 0 && len(g.Services) == 0 {
 		m.fail("add drbd: [r0], services: [...], or both", "the group holds nothing")

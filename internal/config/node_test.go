@@ -61,7 +61,7 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 				{Address{netip.MustParsePrefix("10.90.0.100/24"), "eth0"}, time.Minute, time.Second},
 				{Systemd{"nfs-server.service"}, time.Minute, 4 * time.Second},
 			},
-			StartTimeout: time.Minute, StopTimeout: 10 * time.Second, PromoteIsolated: PromoteIsolatedNever,
+			StartTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		}},
 		StateDir: "/var/lib/sbarbiter", RuntimeDir: "/run/sbarbiter",
 		PKIDir: "/etc/sbarbiter/pki", HeartbeatKey: "/etc/sbarbiter/pki/heartbeat.key",
@@ -95,14 +95,14 @@ func TestEveryKeyIsRead(t *testing.T) {
 		},
 		Groups: []Group{
 			{
-				Name: "web", StartTimeout: 20 * time.Second, StopTimeout: 6 * time.Second, PromoteIsolated: PromoteIsolatedWhenPeerGone,
+				Name: "web", StartTimeout: 20 * time.Second, StopTimeout: 6 * time.Second,
 				Services: []Service{
 					{Address{netip.MustParsePrefix("fd00::100/64"), "bond0.7"}, 20 * time.Second, time.Second},
 					{Command{Run: []string{"/usr/bin/httpd", "-f"}}, 20 * time.Second, 5 * time.Second},
 				},
 			},
 			{
-				Name: "jobs", StartTimeout: time.Minute, StopTimeout: 8 * time.Second, PromoteIsolated: PromoteIsolatedNever,
+				Name: "jobs", StartTimeout: time.Minute, StopTimeout: 8 * time.Second,
 				Services: []Service{
 					{Command{
 						Start:  []string{"/opt/jobs", "start"},
@@ -137,8 +137,7 @@ func TestBothNodesFilesHaveOneHash(t *testing.T) {
 		"an address": func(n *Node) {
 			n.Groups[0].Services[1].Spec = Address{Address: netip.MustParsePrefix("10.90.0.101/24")}
 		},
-		"a stop timeout":     func(n *Node) { n.Groups[0].Services[0].StopTimeout++ },
-		"isolated promotion": func(n *Node) { n.Groups[0].PromoteIsolated = PromoteIsolatedWhenPeerGone },
+		"a stop timeout": func(n *Node) { n.Groups[0].Services[0].StopTimeout++ },
 	} {
 		n := nodeFrom(t, "testdata/nfs-pair.yaml", "node-a")
 		change(&n)
@@ -185,18 +184,18 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	if w != wantWitness {
 		t.Errorf("witness %+v", w)
 	}
-	c, err := ParseCluster("cluster.yaml", []byte("cluster: nfs1\nnodes: [node-a, node-b]\nfencing: [watchdog, stonith]\ngroups:\n"+
-		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s}\n  web: {drbd: false}\n"))
+	c, err := ParseCluster("cluster.yaml", []byte("cluster: nfs1\nnodes: [node-a, node-b]\nfencing: [watchdog, stonith]\naccept_pause_risk: true\ngroups:\n"+
+		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	profile, _ := Profile(ProfileSTONITH)
 	want := Cluster{
 		Name: "nfs1", Nodes: [2]string{"node-a", "node-b"}, Fencing: []FencingMethod{FencingSTONITH, FencingWatchdog},
-		Timing: profile, StartGate: 30 * time.Second,
+		Timing: profile, AcceptPauseRisk: true, StartGate: 30 * time.Second,
 		Groups: []ClusterGroup{
-			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second},
-			{"web", false, "", GradeE1, ModeAuto, 0},
+			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, PromoteIsolatedNever},
+			{"web", false, "", GradeE1, ModeAuto, 0, PromoteIsolatedWhenPeerGone},
 		},
 	}
 	if d := cmp.Diff(want, c); d != "" {
