@@ -100,7 +100,8 @@ func (r *referee) round() {
 		r.step(Tick{})
 		return
 	}
-	for _, c := range sortedCalls(r.reads) {
+	if calls := sortedCalls(r.reads); len(calls) > 0 {
+		c := calls[0]
 		d := r.reads[c]
 		delete(r.reads, c)
 		ev := ReadDone{Call: c, Power: rapid.SampledFrom([]Power{PowerOn, PowerOff, PowerUnknown}).Draw(r.t, "power")}
@@ -112,7 +113,8 @@ func (r *referee) round() {
 		r.step(ev)
 		return
 	}
-	for _, c := range sortedCalls(r.offs) {
+	if calls := sortedCalls(r.offs); len(calls) > 0 {
+		c := calls[0]
 		delete(r.offs, c)
 		r.step(OffDone{Call: c, Err: rapid.SampledFrom([]error{nil, nil, errNoAnswer, ErrAuth}).Draw(r.t, "answer")})
 		return

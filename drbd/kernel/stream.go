@@ -53,7 +53,7 @@ func (d *Driver) follow(ctx context.Context, emit func(Observation)) (alive bool
 	for range batches { // until pump has ended
 	}
 	if waitErr := c.Wait(); err == nil {
-		err = fmt.Errorf("run %q: it ended: %v: %s", cmd, waitErr, strings.TrimSpace(stderr.String()))
+		err = fmt.Errorf("run %q: it ended (%s): %s", cmd, ended(waitErr), strings.TrimSpace(stderr.String()))
 	}
 	return s.tracker.Complete(), err
 }
@@ -179,4 +179,12 @@ func (s *stream) showOne(ctx context.Context, name string) {
 		s.d.setLive(r)
 		s.emit(Seen{At: now, Resource: r})
 	}
+}
+
+// ended says how a process that should go on for ever came to its end.
+func ended(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
 }

@@ -169,7 +169,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		is      error
 		says    []string
 	}{
-		"missing":       {spoil: func(dir string) error { return os.RemoveAll(dir) }, is: os.ErrNotExist, says: []string{"sbctl pki issue", "copy the files to"}},
+		"missing":       {spoil: os.RemoveAll, is: os.ErrNotExist, says: []string{"sbctl pki issue", "copy the files to"}},
 		"expired":       {request: Request{At: now.Add(-48 * time.Hour), Validity: 24 * time.Hour}, is: ErrExpired, says: []string{now.Add(-24 * time.Hour).UTC().Format("2006-01-02"), "sbctl pki issue node node-a --cluster nfs1"}},
 		"not yet valid": {request: Request{At: now.Add(48 * time.Hour)}, is: ErrNotYetValid, says: []string{"clock"}},
 		"wrong CA":      {spoil: func(dir string) error { return replace(dir, CAFile, encodeCert(stranger.cert.Raw)) }, is: ErrWrongCA, says: []string{stranger.cert.Subject.CommonName, ca.cert.Subject.CommonName}},

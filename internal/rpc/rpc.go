@@ -54,7 +54,6 @@ func ServerOptions(src *pki.Source, log *slog.Logger) []grpc.ServerOption {
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.ReadBufferSize(buffer),
 		grpc.WriteBufferSize(buffer),
-		grpc.SharedWriteBuffer(true),
 	}
 }
 
@@ -73,7 +72,6 @@ func Dial(addr string, src *pki.Source, role pki.Role, log *slog.Logger, more ..
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithReadBufferSize(buffer),
 		grpc.WithWriteBufferSize(buffer),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithIdleTimeout(0),         // the connection is kept for the moment that it is needed
 		grpc.WithNoProxy(),              // an environment variable must not come between
 		grpc.WithDisableServiceConfig(), // nor a DNS record

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -119,6 +120,7 @@ var echo = grpc.ServiceDesc{
 	Streams:     []grpc.StreamDesc{{StreamName: "WhoStream", Handler: whoStream, ServerStreams: true, ClientStreams: true}},
 }
 
+//nolint:revive // the order of gRPC's MethodDesc
 func who(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	in := new(wrapperspb.StringValue)
 	if err := decode(in); err != nil {
@@ -142,7 +144,7 @@ func whoStream(_ any, stream grpc.ServerStream) error {
 	for {
 		in := new(wrapperspb.StringValue)
 		if err := stream.RecvMsg(in); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
