@@ -177,11 +177,12 @@ func (a *applying) record(c *Cluster, group GroupID, node NodeID, what string, v
 	c.Audit = lastOf(append(c.Audit, r), keptRecords)
 }
 
-// lastOf returns the last n elements of s, in storage that does not keep the
-// earlier ones alive.
+// lastOf keeps the last n elements of s, in place.
 func lastOf[T any](s []T, n int) []T {
 	if len(s) <= n {
 		return s
 	}
-	return append([]T(nil), s[len(s)-n:]...)
+	copy(s, s[len(s)-n:])
+	clear(s[n:])
+	return s[:n]
 }

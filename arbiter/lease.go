@@ -37,8 +37,11 @@ func (e Ending) basis() Basis {
 }
 
 func (b Basis) String() string {
-	if b.Cause == ByNothing {
+	switch b.Cause {
+	case ByNothing:
 		return "nobody held it before"
+	case ByReport:
+		return "both nodes told a witness without memory that they ran nothing"
 	}
 	return fmt.Sprintf("the lease %d of %s ended with grade %s: %s", b.Epoch, b.Holder, b.Grade, b.Grade.Meaning())
 }

@@ -230,7 +230,7 @@ func (c *Cluster) learntGroup(id GroupID, g *Group) {
 		if r.Epoch > last.Epoch && c.Definition.Peer(r.Holder) != "" {
 			last = Ending{Holder: r.Holder, Epoch: r.Epoch}
 		}
-		if r.Runs && (g.Lease == nil || r.Epoch > g.Lease.Epoch) {
+		if r.Runs && r.Epoch > 0 && (g.Lease == nil || r.Epoch > g.Lease.Epoch) {
 			g.Lease = &Lease{Holder: node, Boot: c.Nodes[node].Boot, Epoch: r.Epoch, Started: true}
 		}
 		if c.Definition.Groups[id].DRBD {
@@ -239,11 +239,21 @@ func (c *Cluster) learntGroup(id GroupID, g *Group) {
 		}
 		g.Begun = g.Begun || r.Epoch > 0
 	}
+	ended := g.Ended
 	g.Reports, g.Ended = nil, nil
-	if g.Lease == nil && last.Epoch > 0 {
-		// Both have said, under their present boot ids, that they run nothing.
-		g.end(Ending{Holder: last.Holder, Epoch: last.Epoch, Cause: ByReport, Grade: E5})
+	if g.Lease != nil || last.Epoch == 0 {
+		return
 	}
+	// Both have said, under their present boot ids, that they run nothing. What
+	// either of them held besides is not seen off any better by that.
+	for _, node := range c.Definition.Nodes {
+		e := Ending{Holder: node, Epoch: ended[node].Epoch, Cause: ByReport, Grade: E5}
+		if node == last.Holder {
+			e.Epoch = last.Epoch
+		}
+		g.end(e)
+	}
+	g.Last = g.Ended[last.Holder]
 }
 
 func (g *Group) learnExclusion(node NodeID, r GroupReport) {

@@ -1,0 +1,205 @@
+package arbiter_test
+
+import (
+	"pgregory.net/rapid"
+
+	"sbarbiter/arbiter"
+)
+
+var (
+	nodes  = []arbiter.NodeID{"node-a", "node-b"}
+	groups = []arbiter.GroupID{"nfs", "web"}
+)
+
+// likely draws true n times in ten.
+func likely(t *rapid.T, n int, what string) bool { return rapid.IntRange(0, 9).Draw(t, what) < n }
+
+// draw draws a command: mostly what a real node or leader would send now, and
+// often enough something that is late, false or senseless.
+func (s *stage) draw(t *rapid.T) arbiter.Command {
+	node := rapid.SampledFrom(nodes).Draw(t, "node")
+	id := rapid.SampledFrom(groups).Draw(t, "group")
+	switch rapid.IntRange(0, 19).Draw(t, "verb") {
+	case 0, 1, 2, 3, 4, 5:
+		return arbiter.Acquire{Caller: s.drawCaller(t, node), Group: id, Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, id)}
+	case 6:
+		return arbiter.Started{Caller: s.drawCaller(t, node), Group: id, Epoch: s.drawEpoch(t, id)}
+	case 7, 8:
+		return arbiter.Release{
+			Caller: s.drawCaller(t, node), Group: id, Epoch: s.drawEpoch(t, id),
+			Started: likely(t, 5, "started"), Failed: likely(t, 2, "failed"),
+		}
+	case 9, 10:
+		return arbiter.Exclude{
+			Caller: s.drawCaller(t, node), Group: id, Epoch: s.drawEpoch(t, id), Promoting: likely(t, 3, "promoting"),
+			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, id),
+		}
+	case 11:
+		return arbiter.OwnWord{Caller: s.drawCaller(t, node), Group: id, Number: rapid.Uint64Range(0, 4).Draw(t, "word")}
+	case 12:
+		return s.drawReadmit(t, node, id)
+	case 13, 14:
+		return arbiter.Begin{
+			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Readings: drawReadings(t), Judgement: s.drawJudgement(t, s.asked()),
+		}
+	case 15, 16:
+		return arbiter.ReportFence{
+			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Grade: arbiter.Grade(rapid.IntRange(0, 6).Draw(t, "grade")),
+			Readings: drawReadings(t), InFlight: likely(t, 3, "in flight"), Alive: likely(t, 2, "alive"),
+			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, s.asked()),
+		}
+	case 17, 18:
+		return s.drawUp(t, node)
+	}
+	return s.drawRare(t, node, id)
+}
+
+func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) arbiter.Command {
+	on := likely(t, 5, "on")
+	switch rapid.IntRange(0, 7).Draw(t, "rare verb") {
+	case 0:
+		phase := rapid.SampledFrom([]arbiter.Phase{arbiter.Open, arbiter.Begun, arbiter.Settled}).Draw(t, "phase")
+		return arbiter.EndMandate{Cluster: pair, Mandate: s.drawMandate(t), Phase: phase}
+	case 1:
+		o := arbiter.Order{Cluster: pair, Group: id, By: "ops"}
+		if on {
+			ev := drawEvidence(t)
+			o.To, o.Target = node, &ev
+		}
+		return o
+	case 2:
+		return arbiter.Standby{Cluster: pair, Node: node, On: on}
+	case 3:
+		return arbiter.Maintenance{Cluster: pair, On: on}
+	case 4:
+		return arbiter.Confirm{Cluster: pair, Node: node, Epochs: []arbiter.Epoch{s.drawEpoch(t, id)}, Alive: likely(t, 2, "alive")}
+	case 5:
+		v := s.state.Version
+		v.Starts += rapid.Uint64Range(0, 1).Draw(t, "starts")
+		v.Index -= min(v.Index, rapid.Uint64Range(0, 3).Draw(t, "index"))
+		return arbiter.Renounce{Shown: v}
+	case 6:
+		return arbiter.Lead{Nonce: rapid.Uint64Range(1, 9).Draw(t, "nonce")}
+	}
+	return arbiter.Define{Definition: drawDefinition(t)}
+}
+
+func drawDefinition(t *rapid.T) arbiter.Definition {
+	d := arbiter.Definition{
+		Cluster: pair, Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: timing(),
+		Stonith: likely(t, 7, "stonith"), Watchdog: likely(t, 7, "watchdog"),
+		Groups: map[arbiter.GroupID]arbiter.GroupDefinition{},
+	}
+	for _, id := range groups {
+		d.Groups[id] = arbiter.GroupDefinition{
+			DRBD: id == "nfs", Manual: likely(t, 1, "manual"),
+			MinimumGrade: rapid.SampledFrom([]arbiter.Grade{arbiter.E0, arbiter.E0, arbiter.E2, arbiter.E3}).Draw(t, "minimum"),
+		}
+	}
+	return d
+}
+
+func (s *stage) drawCaller(t *rapid.T, node arbiter.NodeID) arbiter.Caller {
+	n := s.nodes[node]
+	c := arbiter.Caller{Cluster: pair, Node: node, Boot: n.boot, Incarnation: n.start, Floor: n.floor}
+	if likely(t, 8, "new request") {
+		n.request++
+	}
+	c.Request = n.request
+	if likely(t, 1, "earlier agent") && c.Incarnation > 1 {
+		c.Incarnation--
+	}
+	return c
+}
+
+func drawEvidence(t *rapid.T) arbiter.Evidence {
+	states := []arbiter.DiskState{arbiter.UpToDate, arbiter.UpToDate, arbiter.UpToDate, arbiter.Consistent, "Outdated"}
+	d := arbiter.Disk{
+		Volume: "r0/0", Own: rapid.SampledFrom(states).Draw(t, "own"), Peer: rapid.SampledFrom(states).Draw(t, "peer"),
+		Connected: likely(t, 7, "connected"),
+	}
+	e := arbiter.Evidence{
+		Disks: []arbiter.Disk{d}, References: 1, Needed: 1, HearsPeer: likely(t, 2, "hears"), Promising: likely(t, 2, "promising"),
+		Watchdog: arbiter.Watchdog{Armed: likely(t, 7, "armed"), Hardware: likely(t, 8, "hardware")},
+	}
+	if likely(t, 1, "own word") {
+		e.OwnWord = 1
+	}
+	return e
+}
+
+func (s *stage) drawJudgement(t *rapid.T, id arbiter.GroupID) arbiter.Judgement {
+	j := arbiter.Judgement{
+		Epoch: s.lease(id), Suspected: likely(t, 6, "suspected"), Expired: likely(t, 4, "expired"),
+		Backoff: likely(t, 2, "backoff"), PeerHeard: likely(t, 3, "peer heard"),
+	}
+	j.InTime = !j.Expired
+	if likely(t, 1, "earlier judgement") {
+		j.Epoch = 4
+	}
+	return j
+}
+
+func (s *stage) drawEpoch(t *rapid.T, id arbiter.GroupID) arbiter.Epoch {
+	if likely(t, 8, "its epoch") {
+		return s.lease(id)
+	}
+	return s.group(id).Last.Epoch
+}
+
+func (s *stage) drawMandate(t *rapid.T) arbiter.MandateID {
+	c := s.state.Clusters[pair]
+	if c.Mandate != nil && likely(t, 9, "its mandate") {
+		return c.Mandate.ID
+	}
+	return c.Mandates
+}
+
+func (s *stage) drawReadmit(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) arbiter.Command {
+	r := arbiter.Readmit{Caller: s.drawCaller(t, node), Group: id, Node: rapid.SampledFrom(nodes).Draw(t, "readmitted"), Evidence: drawEvidence(t)}
+	e := s.group(id).Excluded[r.Node]
+	r.Number, r.OwnWord = e.Number, e.OwnWord
+	if likely(t, 2, "earlier number") && r.Number > 0 {
+		r.Number--
+	}
+	return r
+}
+
+func drawReadings(t *rapid.T) []arbiter.Reading {
+	power := rapid.SampledFrom([]string{"on", "on", "off", "off", "unknown"})
+	return []arbiter.Reading{{Device: "bmc", Power: power.Draw(t, "bmc"), At: 1}, {Device: "pdu", Power: power.Draw(t, "pdu"), At: 2}}
+}
+
+// drawUp begins a life: the agent restarted, or the machine, or a report to a
+// witness that is learning, or a message of a life long gone.
+func (s *stage) drawUp(t *rapid.T, node arbiter.NodeID) arbiter.Command {
+	n := s.nodes[node]
+	up := arbiter.NodeUp{Caller: arbiter.Caller{Cluster: pair, Node: node}, Report: arbiter.Report{Groups: map[arbiter.GroupID]arbiter.GroupReport{}}}
+	for _, id := range groups {
+		l := s.group(id).Lease
+		if l != nil && l.Holder == node && likely(t, 6, "runs") {
+			up.Report.Groups[id] = arbiter.GroupReport{Holder: node, Epoch: l.Epoch, Runs: true}
+		}
+	}
+	switch rapid.IntRange(0, 9).Draw(t, "life") {
+	case 0, 1, 2, 3:
+		n.boot += "+"
+		n.start++
+		n.request = 0
+	case 4, 5:
+		n.start++
+		n.request = 0
+	case 6:
+		up.Report.Fresh = true
+	case 7:
+		up.Report.Mandates = []arbiter.MandateID{s.drawMandate(t)}
+	case 8:
+		up.Caller.Boot, up.Caller.Incarnation = n.boot[:1], n.start
+		return up
+	}
+	up.Caller.Boot, up.Caller.Incarnation, up.Caller.Floor = n.boot, n.start, n.floor
+	if likely(t, 1, "rolled back") {
+		up.Caller.Floor = 0
+	}
+	return up
+}
