@@ -118,7 +118,7 @@ func (s *Store) Boot(runDir, boot string) (*File, error) {
 // which is on disk by then. The first is 1. It fails, rather than begin anew,
 // where the counter is lost and the durable file is not.
 func (s *Store) NextIncarnation() (uint64, error) {
-	f := &File{path: filepath.Join(s.dir, incarnationName), kind: "incarnation", id: s.id, sync: true}
+	f := s.counter()
 	last, err := s.lastIncarnation(f)
 	if err != nil {
 		return 0, fmt.Errorf("count this start: %w", err)
@@ -127,6 +127,31 @@ func (s *Store) NextIncarnation() (uint64, error) {
 		return 0, fmt.Errorf("count this start: %w", err)
 	}
 	return last + 1, nil
+}
+
+// RaiseIncarnation stores that this start counts as number n, because a witness
+// remembers later ones than this store does. A lower number changes nothing:
+// the counter never goes back.
+func (s *Store) RaiseIncarnation(n uint64) error {
+	f := s.counter()
+	last, err := s.lastIncarnation(f)
+	if err != nil {
+		return fmt.Errorf("raise incarnation to %d: %w", n, err)
+	}
+	if n <= last {
+		return nil
+	}
+	if n == math.MaxUint64 {
+		return fmt.Errorf("raise incarnation to %d: no start could follow it", n)
+	}
+	if err := f.Save([]byte(strconv.FormatUint(n, 10))); err != nil {
+		return fmt.Errorf("raise incarnation to %d: %w", n, err)
+	}
+	return nil
+}
+
+func (s *Store) counter() *File {
+	return &File{path: filepath.Join(s.dir, incarnationName), kind: "incarnation", id: s.id, sync: true}
 }
 
 func (s *Store) lastIncarnation(f *File) (uint64, error) {

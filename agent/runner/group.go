@@ -1,0 +1,204 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/agent/service"
+	"sbarbiter/drbd"
+)
+
+const (
+	// demoteShare is the part of a stop's time that is kept for the demotion,
+	// demoteAtMost its greatest length.
+	demoteShare  = 4
+	demoteAtMost = 3 * time.Second
+	// reconnectWithin bounds looking for the peer again after a takeover.
+	reconnectWithin = 10 * time.Second
+	// barrierWithin bounds turning clients away.
+	barrierWithin = 5 * time.Second
+)
+
+// operator does one thing at a time with a group.
+type operator struct {
+	group  Group
+	cancel context.CancelFunc // of a start under way or waiting; nil: nothing to cut short
+	last   <-chan struct{}    // closed once the newest operation has ended
+}
+
+// then runs do after every operation before it has ended.
+func (r *Runner) then(o *operator, do func(context.Context)) context.CancelFunc {
+	ctx, cancel := context.WithCancel(r.ctx)
+	before, done := o.last, make(chan struct{})
+	o.last = done
+	r.tasks.Go(func() error {
+		defer close(done)
+		defer cancel()
+		if before != nil {
+			<-before
+		}
+		do(ctx)
+		return nil
+	})
+	return cancel
+}
+
+// cut ends a start that is under way.
+func (o *operator) cut() {
+	if o.cancel != nil {
+		o.cancel()
+		o.cancel = nil
+	}
+}
+
+// start is bounded by the group's own budget. The soft stop that the action
+// names moves with each renewal while it runs; when the right is lost, the
+// machine orders a stop, which cuts the start short.
+func (r *Runner) start(a agent.Start) {
+	o := r.groups[a.Group]
+	o.cut()
+	cutOff := r.stillConnected(o.group, a)
+	o.cancel = r.then(o, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, o.group.StartTimeout)
+		defer cancel()
+		err := r.startGroup(ctx, o.group, cutOff)
+		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
+		r.reconnect(o.group, cutOff)
+	})
+}
+
+// stillConnected names the resources whose connection to a dead peer looks
+// alive: a promotion over it would wait for DRBD to notice.
+func (r *Runner) stillConnected(g Group, a agent.Start) []string {
+	var out []string
+	for _, res := range g.Resources {
+		if a.Alone && r.seen[res] == connected {
+			out = append(out, res)
+		}
+	}
+	return out
+}
+
+func (r *Runner) startGroup(ctx context.Context, g Group, cutOff []string) error {
+	for _, res := range cutOff {
+		if err := r.timed(g, "disconnect "+res, func() error { return r.parts.DRBD.Disconnect(ctx, res) }); err != nil {
+			return fmt.Errorf("disconnect %s from a dead peer: %w", res, err)
+		}
+	}
+	for _, res := range g.Resources {
+		if err := r.timed(g, "promote "+res, func() error { return r.parts.DRBD.Promote(ctx, res) }); err != nil {
+			return fmt.Errorf("promote %s: %w", res, err)
+		}
+	}
+	return g.Services.Start(ctx, r.report(g))
+}
+
+// reconnect lets resources that were cut off look for their peer again.
+func (r *Runner) reconnect(g Group, resources []string) {
+	ctx, cancel := context.WithTimeout(r.ctx, reconnectWithin)
+	defer cancel()
+	for _, res := range resources {
+		// The timeline has the error; the peer's own agent and the next start try again.
+		_ = r.timed(g, "connect "+res, func() error { return r.parts.DRBD.Connect(ctx, res, drbd.KeepMyData) })
+	}
+}
+
+// stop ends a start that is under way and goes by its deadline from then on.
+func (r *Runner) stop(a agent.Stop) {
+	o := r.groups[a.Group]
+	o.cut()
+	r.then(o, func(ctx context.Context) {
+		left := a.Before.Sub(r.now())
+		ctx, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		down, err := r.stopGroup(ctx, o.group, left)
+		r.post(agent.StopDone{Group: a.Group, Down: down, Err: err})
+	})
+}
+
+func (r *Runner) stopGroup(ctx context.Context, g Group, left time.Duration) (bool, error) {
+	services, cancel := context.WithTimeout(ctx, left-min(demoteAtMost, left/demoteShare))
+	defer cancel()
+	stopped := g.Services.Stop(services, r.report(g))
+	errs := []error{stopped.Err}
+	down := stopped.Down
+	for _, res := range slices.Backward(g.Resources) {
+		if err := r.timed(g, "demote "+res, func() error { return r.parts.DRBD.Demote(ctx, res) }); err != nil {
+			down = false
+			errs = append(errs, fmt.Errorf("demote %s: %w", res, err))
+		}
+	}
+	return down, errors.Join(errs...)
+}
+
+// barrier turns clients away beside whatever else is done with the group.
+func (r *Runner) barrier(a agent.Barrier) {
+	o := r.groups[a.Group]
+	o.cut()
+	r.tasks.Go(func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, barrierWithin)
+		defer cancel()
+		if err := o.group.Services.Barrier(ctx, r.report(o.group)); err != nil {
+			r.log.Error("clients not turned away", "group", a.Group, "error", err, "alarm", true)
+		}
+		return nil
+	})
+}
+
+// lift starts what a barrier has blocked; the rest runs already.
+func (r *Runner) lift(a agent.Lift) {
+	o := r.groups[a.Group]
+	o.cancel = r.then(o, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, o.group.StartTimeout)
+		defer cancel()
+		if err := o.group.Services.Start(ctx, r.report(o.group)); err != nil && ctx.Err() == nil {
+			r.log.Error("not unblocked", "group", a.Group, "error", err, "alarm", true)
+		}
+	})
+}
+
+func (r *Runner) demote(a agent.Demote) {
+	o := r.groups[r.owner[a.Resource]]
+	r.then(o, func(ctx context.Context) {
+		// The machine looks again and orders it again.
+		_ = r.timed(o.group, "demote "+a.Resource, func() error { return r.parts.DRBD.Demote(ctx, a.Resource) })
+	})
+}
+
+// outdate makes DRBD record the loss on every resource of the group.
+func (r *Runner) outdate(a agent.Outdate) {
+	o := r.groups[a.Group]
+	r.then(o, func(ctx context.Context) {
+		var errs []error
+		for _, res := range o.group.Resources {
+			if err := r.timed(o.group, "outdate "+res, func() error { return r.parts.DRBD.Outdate(ctx, res) }); err != nil {
+				errs = append(errs, fmt.Errorf("outdate %s: %w", res, err))
+			}
+		}
+		r.post(agent.OutdateDone{Group: a.Group, Err: errors.Join(errs...)})
+	})
+}
+
+// timed writes a step of the timeline.
+func (r *Runner) timed(g Group, what string, do func() error) error {
+	began := r.now()
+	err := do()
+	r.logStep(g, what, r.now().Sub(began), err)
+	return err
+}
+
+func (r *Runner) report(g Group) func(service.Step) {
+	return func(s service.Step) { r.logStep(g, string(s.Action)+" "+s.Unit, s.Took, s.Err) }
+}
+
+func (r *Runner) logStep(g Group, what string, took time.Duration, err error) {
+	if err != nil {
+		r.log.Warn("step failed", "group", g.ID, "what", what, "took", took.String(), "error", err)
+		return
+	}
+	r.log.Info("step", "group", g.ID, "what", what, "took", took.String())
+}

@@ -1,0 +1,165 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"sbarbiter/agent"
+	"sbarbiter/agent/watchdog"
+)
+
+// step hands one event to the machine and performs what it answers.
+func (r *Runner) step(ev agent.Event) {
+	if r.dead {
+		return // only the watchdog helps now, and it is not fed any more
+	}
+	now := r.now()
+	if r.complain(now) {
+		r.performAll(r.machine.Step(now, agent.SaveFailed{Err: r.unsaved.err}))
+	}
+	r.observe(ev)
+	r.performAll(r.machine.Step(r.now(), ev))
+}
+
+func (r *Runner) performAll(actions []agent.Action) {
+	if r.unsaved.err != nil {
+		r.retrySave()
+	}
+	for _, a := range actions {
+		switch {
+		case r.dead:
+			return
+		case r.unsaved.err == nil || stores(a) || agent.Safer(a):
+			r.perform(a)
+		default:
+			r.withhold(a)
+		}
+	}
+}
+
+// stores reports whether a only writes something down.
+func stores(a agent.Action) bool {
+	switch a.(type) {
+	case agent.Save, agent.SaveBoot, agent.Adopt:
+		return true
+	}
+	return false
+}
+
+// perform carries out one action; whatever takes time is only begun.
+func (r *Runner) perform(a agent.Action) {
+	switch a := a.(type) {
+	case agent.Save:
+		r.save(a.Memory)
+	case agent.SaveBoot:
+		r.saveBoot(a.Memory)
+	case agent.Adopt:
+		r.adopt(a)
+	case agent.Hello:
+		r.parts.Witness.SendHello(a.Hello)
+	case agent.Beat:
+		r.parts.Witness.SendBeat(a.Beat, a.Clock)
+	case agent.Call:
+		r.call(a)
+	case agent.Tell:
+		r.tell(a.Beat)
+	case agent.Start:
+		r.start(a)
+	case agent.Stop:
+		r.forgetLift(agent.Lift{Group: a.Group})
+		r.stop(a)
+	case agent.Barrier:
+		r.forgetLift(agent.Lift{Group: a.Group})
+		r.barrier(a)
+	case agent.Lift:
+		r.lift(a)
+	case agent.Demote:
+		r.demote(a)
+	case agent.Outdate:
+		r.outdate(a)
+	case agent.ReadPower, agent.Shoot, agent.Hold:
+		r.power(a)
+	case agent.Exit:
+		r.exit(a)
+	case agent.Feed:
+		r.feed(a)
+	case agent.Reset:
+		r.reset(a.Reason)
+	case *agent.Note:
+		r.note(a)
+	default:
+		panic(fmt.Sprintf("runner: unknown action %T", a))
+	}
+}
+
+func (r *Runner) saveBoot(memory []byte) {
+	if err := r.parts.Boot.Save(memory); err != nil {
+		r.log.Error("cannot store the rights held", "error", err, "alarm", true,
+			"why", "an agent that is restarted now goes by older ones; make room in the runtime directory")
+	}
+}
+
+// call asks the witness beside the loop.
+func (r *Runner) call(a agent.Call) {
+	r.tasks.Go(func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, a.Timeout)
+		defer cancel()
+		v, version, err := r.parts.Witness.Call(ctx, a.Message)
+		r.post(agent.CallDone{Request: a.Request, Verdict: v, Version: version, Err: err})
+		return nil
+	})
+}
+
+// feed keeps the machine from being reset. Whoever is late here has fed a
+// machine that should be dying.
+func (r *Runner) feed(a agent.Feed) {
+	switch err := r.parts.Watchdog.Feed(a.Before); {
+	case err == nil:
+	case errors.Is(err, watchdog.ErrLate):
+		r.reset(err.Error())
+	default:
+		r.log.Error("watchdog not fed", "error", err, "alarm", true)
+	}
+}
+
+// reset does not come back on a real machine, unless every way has failed.
+func (r *Runner) reset(reason string) {
+	r.log.Error("resetting this machine", "why", reason, "alarm", true)
+	err := r.parts.Resetter.Reset()
+	r.dead = true
+	r.log.Error("reset has not worked; the watchdog is not fed any more", "error", err, "alarm", true)
+}
+
+// note writes a line of the timeline.
+func (r *Runner) note(n *agent.Note) {
+	level := slog.LevelInfo
+	attrs := make([]slog.Attr, 0, 3)
+	if n.Group != "" {
+		attrs = append(attrs, slog.String("group", string(n.Group)))
+	}
+	attrs = append(attrs, slog.String("why", n.Why))
+	if n.Alarm {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Bool("alarm", true))
+	}
+	r.log.LogAttrs(context.Background(), level, n.What, attrs...)
+}
+
+// showStatus tells the service manager what runs here, when it has changed.
+func (r *Runner) showStatus(b agent.PeerBeat) {
+	var words []string
+	for _, g := range b.Groups {
+		s := fmt.Sprintf("%s %s", g.Group, g.Phase)
+		if g.Epoch != 0 {
+			s += fmt.Sprintf(" under epoch %d", g.Epoch)
+		}
+		words = append(words, s)
+	}
+	if s := strings.Join(words, "; "); s != r.status {
+		r.status = s
+		r.notify("STATUS=" + s)
+	}
+}

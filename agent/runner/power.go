@@ -1,0 +1,187 @@
+package runner
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+	"sbarbiter/fencing"
+	"sbarbiter/fencing/shooter"
+	"sbarbiter/internal/boottime"
+)
+
+const (
+	// readWithin bounds the look at the power before the permission to shoot is
+	// asked for: a device that does not answer costs no more.
+	readWithin = 2 * time.Second
+	// shootWithin is how soon after the permission was asked for a shot must
+	// have begun.
+	shootWithin = 2 * time.Second
+)
+
+// Power holds the peer's fence devices, and what they said while the peer was
+// alive: an "on" of then and an "off" of later are a transition, though this
+// node did not see the switch.
+type Power struct {
+	Target   fencing.Target
+	Topology fencing.Topology
+	Limits   map[fencing.DeviceName]fencing.Limits
+	Shooter  *shooter.Shooter
+	// FenceTimeout is the time from the request for permission to a shot's end.
+	FenceTimeout time.Duration
+	// Troubled is told what a device says in place of its power, and nil when it
+	// is well again. It may be nil.
+	Troubled func(device fencing.DeviceName, err error)
+
+	once  sync.Once
+	heard chan struct{}
+	hold  context.CancelFunc // of the shot under way; the loop's
+
+	mu    sync.Mutex
+	track fencing.Track
+	ill   map[fencing.DeviceName]bool
+}
+
+func (p *Power) init() {
+	p.once.Do(func() { p.heard, p.ill = make(chan struct{}, 1), map[fencing.DeviceName]bool{} })
+}
+
+// Run reads the devices now and then, until ctx ends.
+func (p *Power) Run(ctx context.Context) error {
+	p.init()
+	m := shooter.Monitor{Shooter: p.Shooter, Observe: p.observe}
+	return m.Run(ctx)
+}
+
+func (p *Power) observe(o shooter.Observation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.track.Observe(o.Reading)
+	if is := o.Err != nil; is != p.ill[o.Device] && p.Troubled != nil {
+		p.Troubled(o.Device, o.Err)
+	}
+	p.ill[o.Device] = o.Err != nil
+}
+
+// Heard says that something authentic and fresh of the peer has arrived.
+func (p *Power) Heard(at boottime.Instant) {
+	p.init()
+	p.mu.Lock()
+	p.track.Heard(at)
+	p.mu.Unlock()
+	select {
+	case p.heard <- struct{}{}:
+	default: // one sign of life is enough
+	}
+}
+
+func (p *Power) known() (seenOn []fencing.Reading, contradicted []fencing.DeviceName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.track.SeenOn(), p.track.Contradicted()
+}
+
+// read returns what the devices say now, after what they said while the peer
+// was heard.
+func (p *Power) read(ctx context.Context) []arbiter.Reading {
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	seenOn, _ := p.known()
+	return toReadings(append(seenOn, shooter.Readings(p.Shooter.Read(ctx))...))
+}
+
+// shoot switches the peer off, and returns when it was seen off, when it can
+// not be done, or at the deadline.
+func (p *Power) shoot(ctx context.Context, a agent.Shoot) agent.ShotDone {
+	p.init()
+	select {
+	case <-p.heard: // before the shot: the machine has weighed that
+	default:
+	}
+	seenOn, contradicted := p.known()
+	start := a.Before.Add(-p.FenceTimeout)
+	res, err := p.Shooter.Shoot(ctx, fencing.Spec{
+		Target: p.Target, Topology: p.Topology, Limits: p.Limits,
+		Start: start, StartBy: start.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
+		Before:       append(fromReadings(a.Readings, p.Shooter.Executor), seenOn...),
+		Contradicted: contradicted,
+	}, p.heard)
+	done := agent.ShotDone{
+		Mandate: a.Mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
+		// A command that was sent and has shown no effect may still have one.
+		InFlight: res.Sent && !res.Proven,
+	}
+	switch {
+	case err != nil:
+		done.Failure = err.Error()
+	case !res.Proven:
+		done.Failure = res.Reason
+	}
+	return done
+}
+
+func toReadings(list []fencing.Reading) []arbiter.Reading {
+	var out []arbiter.Reading
+	for _, r := range list {
+		out = append(out, arbiter.Reading{Device: string(r.Device), Power: r.Power.String(), At: r.At})
+	}
+	return out
+}
+
+func fromReadings(list []arbiter.Reading, executor string) []fencing.Reading {
+	var out []fencing.Reading
+	for _, r := range list {
+		power := fencing.PowerUnknown
+		switch r.Power {
+		case fencing.PowerOn.String():
+			power = fencing.PowerOn
+		case fencing.PowerOff.String():
+			power = fencing.PowerOff
+		}
+		out = append(out, fencing.Reading{Device: fencing.DeviceName(r.Device), Power: power, At: r.At, Executor: executor})
+	}
+	return out
+}
+
+// power performs what concerns the peer's fence devices.
+func (r *Runner) power(a agent.Action) {
+	p := r.parts.Power
+	switch a := a.(type) {
+	case agent.ReadPower:
+		r.tasks.Go(func() error {
+			var readings []arbiter.Reading
+			if p != nil {
+				readings = p.read(r.ctx)
+			}
+			r.post(agent.PowerRead{Mandate: a.Mandate, Readings: readings})
+			return nil
+		})
+	case agent.Shoot:
+		r.shoot(a)
+	case agent.Hold:
+		if p != nil && p.hold != nil {
+			r.log.Warn("shot given up", "why", a.Why)
+			p.hold()
+		}
+	}
+}
+
+func (r *Runner) shoot(a agent.Shoot) {
+	p := r.parts.Power
+	if p == nil {
+		r.answer(agent.ShotDone{Mandate: a.Mandate, Failure: "no fence device is configured on this node", Readings: a.Readings})
+		return
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	p.hold = cancel
+	r.tasks.Go(func() error {
+		defer cancel()
+		began := r.now()
+		done := p.shoot(ctx, a)
+		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
+		r.post(done)
+		return nil
+	})
+}
