@@ -48,7 +48,7 @@ generate: ## Go code from proto/, with buf
 demo: ## a power cut and a takeover, watched; DEMO_INSTALL=0 installs nothing
 	@[ "$${DEMO_INSTALL:-1}" = 0 ] || sh .ci/packages.sh
 	@$(MAKE) --no-print-directory build
-	@go run ./chaos-tests/demo
+	@go run ./chaos-tests/demo -bin bin
 
 .PHONY: lab
 lab: build ## two real DRBD nodes to play with; Ctrl-C ends them
@@ -60,4 +60,4 @@ bench: ## benchmarks of the parts
 
 .PHONY: bench-lab
 bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
-	@go test -run '^$$' -bench . -benchtime 5x -timeout 60m ./chaos-tests/...
+	@go run ./chaos-tests/bench -bin bin

@@ -90,6 +90,7 @@ func (m *machine) obey(r *rails, o powerOrder) {
 	case r.on:
 		m.start(r, "power on ("+o.why+")")
 	default:
+		m.note("power cut (%s), of a machine that is off", o.why)
 		r.release()
 	}
 }

@@ -1,0 +1,96 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sbarbiter/chaos-tests/lab"
+)
+
+// Mend ends every fault and returns when the pair is green again. A new
+// stretch begins then.
+func (p *Pair) Mend(ctx context.Context) error {
+	if err := p.mendParts(ctx); err != nil {
+		return fmt.Errorf("mend pair: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, greenWithin)
+	defer cancel()
+	if err := p.WaitGreen(ctx); err != nil {
+		return fmt.Errorf("mend pair: %w", err)
+	}
+	p.Begin()
+	return nil
+}
+
+func (p *Pair) mendParts(ctx context.Context) error {
+	if err := p.HealAll(ctx); err != nil {
+		return err
+	}
+	if err := p.Witness.Start(); err != nil {
+		return err
+	}
+	for _, n := range p.Nodes() {
+		if err := p.mendNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	return p.mendOrders(ctx)
+}
+
+func (p *Pair) mendNode(ctx context.Context, n *lab.Node) error {
+	if p.badBMC[n.Name] {
+		if err := p.ChangeBMCPassword(n.Name, lab.BMCPassword); err != nil {
+			return err
+		}
+	}
+	if n.Powered() {
+		if err := n.Thaw(); err != nil && n.Powered() {
+			return err
+		}
+	}
+	if err := n.PowerOn(ctx); err != nil {
+		return err
+	}
+	if err := n.WaitUp(ctx); err != nil {
+		return err
+	}
+	return n.Must(ctx, "systemctl is-active -q sbagent || systemctl start sbagent")
+}
+
+// mendOrders takes back what an operator may have ordered.
+func (p *Pair) mendOrders(ctx context.Context) error {
+	try, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return poll(try, 100*time.Millisecond, func() error {
+		c, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		if c.Maintenance {
+			errs = append(errs, p.order(ctx, "maintenance", "off"))
+		}
+		for _, n := range c.Nodes {
+			if n.Standby {
+				errs = append(errs, p.order(ctx, "unstandby", n.Name))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+func (p *Pair) order(ctx context.Context, args ...string) error {
+	a, err := p.Sbctl(ctx, args...)
+	if err == nil && a.Exit != ExitDone {
+		err = fmt.Errorf("sbctl %v: exit %d: %s", args, a.Exit, a.Text())
+	}
+	return err
+}
+
+// ChangeBMCPassword makes a node's BMC refuse the password that the peer has.
+func (p *Pair) ChangeBMCPassword(n lab.NodeName, password string) error {
+	p.badBMC[n] = password != lab.BMCPassword
+	return p.BMCs[n].SetPassword(password)
+}
