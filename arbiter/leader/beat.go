@@ -175,7 +175,8 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		})
 		return
 	}
-	if cmd := d.note(b); cmd != nil {
+	if cmd := d.note(b); cmd != nil && cmd != r.noted {
+		r.noted = cmd // once: what is refused now would be refused again
 		d.queue = append([]*request{r}, d.queue...)
 		l.propose(now, d, nil, cmd)
 		return
@@ -257,7 +258,7 @@ func (d *desk) mayRenew(g *arbiter.Group, caller arbiter.Caller, gb GroupBeat) (
 		return arbiter.GrantedToPeer, string(gb.Group) + " was granted to " + string(l.Holder)
 	case l == nil || l.Epoch != gb.Epoch || l.Boot != caller.Boot:
 		return arbiter.NotHolder, string(caller.Node) + " does not hold " + string(gb.Group) + " any more"
-	case m != nil && m.Target == caller.Node && m.Phase != arbiter.Open:
+	case m != nil && (m.Target == caller.Node || m.Target == "") && m.Phase != arbiter.Open:
 		return arbiter.MandateBegun, "a shot at " + string(caller.Node) + " has begun"
 	}
 	return "", ""

@@ -179,6 +179,15 @@ func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
 	return h
 }
 
+// greet notes that a node has introduced itself. What an earlier life of it said
+// of itself counts no more.
+func (d *desk) greet(now boottime.Instant, caller arbiter.Caller) {
+	h := d.hear(now, caller.Node)
+	if was := h.beat.Caller; was.Boot != caller.Boot || was.Incarnation != caller.Incarnation {
+		h.beat = Beat{}
+	}
+}
+
 // renew moves the deadline of a group's lease.
 func (d *desk) renew(received boottime.Instant, id arbiter.GroupID, e arbiter.Epoch) {
 	at := received.Add(arbiter.Guard(d.c.Definition.Timing.TTL))

@@ -2,6 +2,8 @@ package leader
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
@@ -21,6 +23,9 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 		return
 	}
 	if d.busy != nil {
+		if caller != nil && d.knows(caller.Caller) {
+			d.hear(r.at, caller.Caller.Node) // a slow disk makes nobody silent
+		}
 		d.queue = append(d.queue, r)
 		return
 	}
@@ -33,7 +38,7 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 // accept looks at who speaks before what is said: a node with a version of this
 // witness that is not in its memory stops everything.
 func (l *Leader) accept(now boottime.Instant, d *desk, r *request, who Sender) bool {
-	if who.Seen.Ahead(l.version) {
+	if l.misses(who.Seen) {
 		if !l.renouncing() {
 			l.propose(now, nil, nil, arbiter.Renounce{Shown: who.Seen})
 		}
@@ -43,13 +48,26 @@ func (l *Leader) accept(now boottime.Instant, d *desk, r *request, who Sender) b
 	if _, hello := r.message.(Hello); hello {
 		return true
 	}
-	n := d.c.Nodes[who.Caller.Node]
-	if n == nil || n.Boot != who.Caller.Boot || n.Incarnation != who.Caller.Incarnation {
+	if !d.knows(who.Caller) {
 		l.refuse(r, arbiter.NotIntroduced, fmt.Sprintf("%s has not reported under boot %s, agent start %d", who.Caller.Node, who.Caller.Boot, who.Caller.Incarnation))
 		return false
 	}
 	d.hear(r.at, who.Caller.Node)
 	return true
+}
+
+// knows reports whether this life of a node has introduced itself, to a memory
+// that learns again once more.
+func (d *desk) knows(caller arbiter.Caller) bool {
+	n := d.c.Nodes[caller.Node]
+	return n != nil && n.Boot == caller.Boot && n.Incarnation == caller.Incarnation && (n.Reported || !d.c.Learning)
+}
+
+// misses reports whether an answer of this witness that a node has seen is not
+// in its memory.
+func (l *Leader) misses(seen arbiter.Version) bool {
+	memory := arbiter.State{Version: l.version, Leads: l.leads}
+	return memory.Misses(seen)
 }
 
 func (l *Leader) renouncing() bool {
@@ -199,7 +217,7 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 		l.empty(now, d, cmd)
 	case arbiter.NodeUp:
 		if v.OK() {
-			d.hear(now, cmd.Caller.Node)
+			d.greet(now, cmd.Caller)
 		}
 	}
 	if v.OK() && !quiet(p.command) {
@@ -226,7 +244,8 @@ func (l *Leader) empty(now boottime.Instant, d *desk, cmd arbiter.Standby) {
 	if !cmd.On {
 		return
 	}
-	for id, g := range d.c.Groups {
+	for _, id := range slices.Sorted(maps.Keys(d.c.Groups)) {
+		g := d.c.Groups[id]
 		if g.Lease == nil || g.Lease.Holder != cmd.Node {
 			continue
 		}
@@ -246,8 +265,8 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 			return
 		}
 	}
-	for id, at := range d.orders {
-		if now.Sub(at) > orderTimeout {
+	for _, id := range slices.Sorted(maps.Keys(d.orders)) {
+		if now.Sub(d.orders[id]) > orderTimeout {
 			d.orders[id] = now
 			l.propose(now, d, nil, arbiter.Order{
 				Cluster: d.c.Definition.Cluster, Group: id, By: "sbwitness",

@@ -8,6 +8,8 @@
 package leader
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -69,6 +71,7 @@ type Leader struct {
 	awake    boottime.Instant // last event
 	wall     int64            // Unix seconds at the last tick
 	version  arbiter.Version
+	leads    []arbiter.Leadership
 	desks    map[arbiter.ClusterID]*desk
 	tokens   Token
 	underWay map[Token]*proposal
@@ -90,6 +93,7 @@ type request struct {
 	at       boottime.Instant // received
 	message  Message
 	verified bool
+	noted    arbiter.Command // the last command that a beat became on its way
 }
 
 // Message is a request from outside. The set is closed: the arbiter's commands
@@ -111,6 +115,11 @@ func New(now boottime.Instant, version arbiter.Version, clusters []*arbiter.Clus
 
 // Opening returns the first command of a leadership, to be applied before New.
 func Opening(nonce uint64) arbiter.Command { return arbiter.Lead{Nonce: nonce} }
+
+// Remembers says which leaderships the witness's memory holds: a copy restored
+// from a backup is known by the ones that it lacks. The shell says it after New
+// and again after a command that touched every cluster.
+func (l *Leader) Remembers(leads []arbiter.Leadership) { l.leads = leads }
 
 // Request takes a message of a node or an operator.
 func (l *Leader) Request(now boottime.Instant, ticket Ticket, m Message) []Action {
@@ -154,7 +163,7 @@ func (l *Leader) Lost(now boottime.Instant, t Token, version arbiter.Version, c 
 // Replaced takes clusters and version after a command that touched all of them.
 func (l *Leader) Replaced(now boottime.Instant, version arbiter.Version, clusters []*arbiter.Cluster) []Action {
 	l.wake(now)
-	l.version = version
+	l.advance(version)
 	for _, c := range clusters {
 		l.update(now, c)
 	}
@@ -183,8 +192,8 @@ func (l *Leader) Verified(now boottime.Instant, _ Token, leader bool) []Action {
 func (l *Leader) Tick(now boottime.Instant, wall int64) []Action {
 	l.wall = wall
 	l.wake(now)
-	for _, d := range l.desks {
-		if d.busy == nil {
+	for _, id := range slices.Sorted(maps.Keys(l.desks)) {
+		if d := l.desks[id]; d.busy == nil {
 			l.due(now, d)
 		}
 	}
@@ -243,7 +252,7 @@ func (l *Leader) propose(now boottime.Instant, d *desk, r *request, c arbiter.Co
 func (l *Leader) close(t Token, version arbiter.Version, now boottime.Instant, c *arbiter.Cluster) *proposal {
 	p := l.underWay[t]
 	delete(l.underWay, t)
-	l.version = version
+	l.advance(version)
 	if c != nil {
 		l.update(now, c)
 	}
@@ -251,6 +260,14 @@ func (l *Leader) close(t Token, version arbiter.Version, now boottime.Instant, c
 		p.desk.busy = nil
 	}
 	return p
+}
+
+// advance never goes back: an agent that has seen a later version would take this
+// witness for an old copy of itself.
+func (l *Leader) advance(version arbiter.Version) {
+	if l.version.Newer(version) {
+		l.version = version
+	}
 }
 
 // resume handles what had to wait for a proposal.

@@ -1,6 +1,8 @@
 package leader
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -25,9 +27,7 @@ type NodeView struct {
 // all.
 func (l *Leader) Views(now boottime.Instant, ids ...arbiter.ClusterID) []View {
 	if len(ids) == 0 {
-		for id := range l.desks {
-			ids = append(ids, id)
-		}
+		ids = slices.Sorted(maps.Keys(l.desks))
 	}
 	var out []View
 	for _, id := range ids {

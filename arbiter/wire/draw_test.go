@@ -27,7 +27,7 @@ var (
 	numbers = rapid.Uint64Min(1)
 	grades  = rapid.Custom(func(t *rapid.T) arbiter.Grade { return arbiter.Grade(rapid.Uint8Range(0, 5).Draw(t, "grade")) })
 	causes  = rapid.SampledFrom([]arbiter.Cause{
-		arbiter.ByNothing, arbiter.ByReceipt, arbiter.ByBoot, arbiter.ByFence, arbiter.ByClock, arbiter.ByOperator,
+		arbiter.ByNothing, arbiter.ByReceipt, arbiter.ByBoot, arbiter.ByFence, arbiter.ByClock, arbiter.ByOperator, arbiter.ByReport,
 	})
 )
 

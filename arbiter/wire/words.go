@@ -110,7 +110,7 @@ func FromBasis(p *sbv1.Basis) (arbiter.Basis, error) {
 	var r reader
 	b := arbiter.Basis{
 		Cause: oneOf(&r, "cause", p.GetCause(), arbiter.ByNothing, arbiter.ByReceipt, arbiter.ByBoot,
-			arbiter.ByFence, arbiter.ByClock, arbiter.ByOperator),
+			arbiter.ByFence, arbiter.ByClock, arbiter.ByOperator, arbiter.ByReport),
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		Grade: r.grade("grade", p.GetGrade()), Switchover: p.GetSwitchover(),
 	}

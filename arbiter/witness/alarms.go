@@ -1,0 +1,159 @@
+package witness
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+)
+
+// alarms says what is wrong with a cluster: what happened, to what, and what to
+// do. It reads a view and changes nothing.
+func alarms(v leader.View, listening time.Duration) []string {
+	var out []string
+	alarm := func(format string, a ...any) { out = append(out, fmt.Sprintf(format, a...)) }
+	c := v.Cluster
+	if c.Learning {
+		alarm("%s: nothing is granted before %s has reported; start sbagent there", c.Definition.Cluster, unreported(c))
+	}
+	for _, id := range c.Definition.Nodes {
+		nodeAlarms(v, id, listening, alarm)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
+		groupAlarms(v, id, alarm)
+	}
+	if m := c.Mandate; m != nil && m.Phase != arbiter.Open {
+		alarm("mandate %d: %s shoots %s; what becomes of it is waited for", m.ID, m.Executor, orEither(m.Target))
+	}
+	return out
+}
+
+func orEither(node arbiter.NodeID) string {
+	if node == "" {
+		return "the other node, and perhaps that one it"
+	}
+	return string(node)
+}
+
+// unreported names the nodes that a learning witness waits for.
+func unreported(c *arbiter.Cluster) string {
+	var names []string
+	for _, id := range c.Definition.Nodes {
+		if !c.Nodes[id].Reported {
+			names = append(names, string(id))
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+func nodeAlarms(v leader.View, id arbiter.NodeID, listening time.Duration, alarm func(string, ...any)) {
+	n, heard := v.Cluster.Nodes[id], v.Nodes[id]
+	silent := min(heard.Silent, listening)
+	switch {
+	case n.Boot == "":
+		alarm("%s has never been heard; start sbagent there and look at its journal", id)
+	case silent >= v.Cluster.Definition.Timing.SuspectAfter:
+		alarm("%s has not been heard for %v; see whether it is up, reaches this witness, and runs sbagent (systemctl status sbagent)", id, silent.Round(100*time.Millisecond))
+	case heard.Heard && heard.Beat.References < heard.Beat.Needed:
+		alarm("%s reaches %d of the %d reference addresses that it needs; look at its network", id, heard.Beat.References, heard.Beat.Needed)
+	}
+	if n.Twins {
+		alarm("two machines use the identity of %s; switch one off, then declare the cluster again with sbctl cluster add", id)
+	}
+	if r := lastReport(v.Cluster, id); r != nil && (r.Reason == arbiter.RolledBack || r.Reason == arbiter.Implausible) {
+		alarm("%s", r.Sentence)
+	}
+	for _, l := range heard.Beat.Links {
+		if !l.HearsPeer && silent < v.Cluster.Definition.Timing.SuspectAfter {
+			alarm("%s hears nothing of %s on link %s; look at cable, address and firewall", id, v.Cluster.Definition.Peer(id), l.Name)
+		}
+	}
+}
+
+// lastReport returns the latest decision about a node's introduction.
+func lastReport(c *arbiter.Cluster, node arbiter.NodeID) *arbiter.Record {
+	for i := range slices.Backward(c.Audit) {
+		if r := &c.Audit[i]; r.Node == node && r.What == "report" {
+			return r
+		}
+	}
+	return nil
+}
+
+func groupAlarms(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) {
+	g := v.Cluster.Groups[id]
+	for _, node := range v.Cluster.Definition.Nodes {
+		if e, ok := g.Excluded[node]; ok {
+			alarm("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; look at DRBD's connection there", id, node, numbers(e))
+		}
+		if failed := g.Failed[node]; failed != "" {
+			alarm("%s could not be started on %s: %s; repair that, then sbctl switchover %s --to %s tries again", id, node, failed, id, node)
+		}
+	}
+	switch l := g.Lease; {
+	case l != nil && l.Unshot != "":
+		alarm("%s: %s could not be shot: %s; once you have seen that it is off, type: sbctl fence confirm %s", id, l.Holder, l.Unshot, l.Holder)
+	case l != nil && v.Leases[id] < 0:
+		alarm("%s: the lease %d of %s ran out %v ago; %s", id, l.Epoch, l.Holder, (-v.Leases[id]).Round(100*time.Millisecond), waitingFor(v, id))
+	case l == nil && g.Begun:
+		alarm("%s runs nowhere; %s", id, waitingFor(v, id))
+	}
+}
+
+func numbers(e arbiter.Exclusion) string {
+	switch {
+	case e.Number == 0:
+		return fmt.Sprintf("its own record %d", e.OwnWord)
+	case e.By == "":
+		return fmt.Sprintf("exclusion %s", e.Number)
+	}
+	return fmt.Sprintf("exclusion %s, at the word of %s under epoch %d", e.Number, e.By, e.Epoch)
+}
+
+// waiting says in one sentence what a group, or the cluster, is waiting for.
+func waiting(v leader.View, group arbiter.GroupID) string {
+	if group != "" {
+		return waitingFor(v, group)
+	}
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(v.Cluster.Groups)) {
+		out = append(out, string(id)+": "+waitingFor(v, id))
+	}
+	return strings.Join(out, "; ")
+}
+
+func waitingFor(v leader.View, id arbiter.GroupID) string {
+	c, g := v.Cluster, v.Cluster.Groups[id]
+	switch m := c.Mandate; {
+	case c.Learning:
+		return fmt.Sprintf("the report of %s is waited for", unreported(c))
+	case m != nil && m.Phase == arbiter.Open:
+		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Executor, m.Target, m.ID)
+	case m != nil:
+		return fmt.Sprintf("%s has begun to shoot %s (mandate %d); its report is waited for", m.Executor, orEither(m.Target), m.ID)
+	case g.Order != nil && g.Lease != nil:
+		return fmt.Sprintf("%s is to give it back, so that %s can take it", g.Lease.Holder, g.Order.To)
+	case g.Order != nil:
+		return fmt.Sprintf("%s is to ask for it", g.Order.To)
+	case g.Lease != nil && v.Leases[id] >= 0 && v.Nodes[g.Lease.Holder].Heard:
+		return fmt.Sprintf("nothing: %s holds it under epoch %d for another %v", g.Lease.Holder, g.Lease.Epoch, v.Leases[id].Round(100*time.Millisecond))
+	}
+	if r := lastAsk(c, id); r != nil && r.Reason != "" {
+		return r.Sentence
+	}
+	return "a node is to ask for it"
+}
+
+// lastAsk returns the latest decision about a request for a group.
+func lastAsk(c *arbiter.Cluster, id arbiter.GroupID) *arbiter.Record {
+	for i := range slices.Backward(c.Audit) {
+		if r := &c.Audit[i]; r.Group == id && (r.What == "acquire" || r.What == "fence") {
+			return r
+		}
+	}
+	return nil
+}
