@@ -96,6 +96,7 @@ func (r *Runner) perform(a agent.Action) {
 }
 
 func (r *Runner) saveBoot(memory []byte) {
+	r.holds = len(agent.DecodeBootMemory(memory, r.cfg.Agent.Boot).Groups) > 0
 	if err := r.parts.Boot.Save(memory); err != nil {
 		r.log.Error("cannot store the rights held", "error", err, "alarm", true,
 			"why", "an agent that is restarted now goes by older ones; make room in the runtime directory")
@@ -105,10 +106,7 @@ func (r *Runner) saveBoot(memory []byte) {
 // call asks the witness beside the loop.
 func (r *Runner) call(a agent.Call) {
 	r.tasks.Go(func() error {
-		ctx, cancel := context.WithTimeout(r.ctx, a.Timeout)
-		defer cancel()
-		v, version, err := r.parts.Witness.Call(ctx, a.Message)
-		r.post(agent.CallDone{Request: a.Request, Verdict: v, Version: version, Err: err})
+		r.post(r.parts.Witness.Call(r.ctx, a.Request, a.Message, a.Timeout))
 		return nil
 	})
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/agent/heartbeat"
@@ -22,7 +23,7 @@ type Starts interface {
 	RaiseIncarnation(n uint64) error
 }
 
-// Witness talks to whichever witness leads.
+// Witness talks to whichever witness leads; see remote.Client.
 type Witness interface {
 	// Run keeps one session until ctx ends, and emits SessionUp, SessionDown,
 	// Welcomed, Answered and Nudged.
@@ -31,9 +32,9 @@ type Witness interface {
 	// there is none. They never wait.
 	SendHello(h leader.Hello)
 	SendBeat(b leader.Beat, clock boottime.Instant)
-	// Call asks once and returns by ctx's deadline. An error means that nothing
-	// is known.
-	Call(ctx context.Context, m leader.Message) (arbiter.Verdict, arbiter.Version, error)
+	// Call asks once, and answers within timeout. Err in it means that nothing is
+	// known.
+	Call(ctx context.Context, request arbiter.RequestID, m leader.Message, timeout time.Duration) agent.CallDone
 }
 
 // Heartbeat carries beats between the two agents; see heartbeat.Heartbeat.

@@ -34,6 +34,8 @@ type Config struct {
 	Groups []Group // those of Agent.Groups
 	// Handlers is the socket on which DRBD's handlers ask, "" for none.
 	Handlers string
+	// Holding: the agent before this one had a right to run something here.
+	Holding bool
 }
 
 // Group is a group with what runs in it.
@@ -84,6 +86,7 @@ type Runner struct {
 	unsaved unsaved
 	calls   callers
 	dead    bool // a reset was ordered and did not happen
+	holds   bool // the machine had a right to something when it last wrote that down
 	status  string
 	mute    bool // the last beat to the peer was not sent, and that was said
 }
@@ -108,7 +111,7 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 		cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
 		events: make(chan delivery, eventBuffer),
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
-		calls: newCallers(),
+		calls: newCallers(), holds: cfg.Holding,
 	}
 	for _, g := range cfg.Groups {
 		r.groups[g.ID] = &operator{group: g}
@@ -146,6 +149,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Holds reports whether groups may be running here by this agent's right. It is
+// asked after Run.
+func (r *Runner) Holds() bool { return r.holds }
 
 // join looks for what runs here already, and only then lets a witness speak:
 // what it grants must not meet a report that is older than the grant.

@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sbarbiter/agent/runner"
+	"sbarbiter/agent/runner/handler"
+	"sbarbiter/drbd/kernel"
+	"sbarbiter/internal/pki"
+)
+
+const (
+	handlerProgram = "/usr/sbin/sbagent handler"
+	// checkWithin bounds the look at DRBD's configuration.
+	checkWithin = 30 * time.Second
+	// soon is when a certificate's end is worth a word.
+	soon = 30 * 24 * time.Hour
+)
+
+// drbd makes the driver for the node's resources, nil where there are none.
+func (d *Daemon) drbd() (*kernel.Driver, error) {
+	var resources []string
+	for _, g := range d.Node.Groups {
+		resources = append(resources, g.DRBD...)
+	}
+	if len(resources) == 0 {
+		return nil, nil
+	}
+	return kernel.New(kernel.Config{Resources: resources, HandlerCommand: d.handlerCommand(), Log: d.Log})
+}
+
+// handlerCommand is what DRBD's configuration has for each handler, before the
+// handler's name.
+func (d *Daemon) handlerCommand() string {
+	socket := d.Node.RuntimeDir + "/" + handler.SocketName
+	if socket == handler.DefaultSocket {
+		return handlerProgram
+	}
+	return handlerProgram + " --socket=" + socket
+}
+
+// Check says everything that would keep the agent from starting, and what a
+// person should know besides.
+func (d *Daemon) Check(ctx context.Context) error {
+	d.defaults()
+	src, err := d.credentials()
+	errs := []error{err}
+	if _, err := pki.LoadHeartbeatKey(d.Node.HeartbeatKey); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := d.power(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := d.groups(); err != nil {
+		errs = append(errs, err)
+	}
+	driver, err := d.drbd()
+	errs = append(errs, err)
+	if driver == nil {
+		return errors.Join(append(errs, d.findings(ctx, src, nil))...)
+	}
+	return errors.Join(append(errs, d.findings(ctx, src, driver))...)
+}
+
+// examine refuses to start where the agent could not keep its word. One that
+// takes over from an agent before it goes on, with an alarm: refusing would only
+// have this machine reset.
+func (d *Daemon) examine(ctx context.Context, src *pki.Source, driver runner.DRBD, mem memory) error {
+	if mem.holding() {
+		return nil
+	}
+	k, _ := driver.(*kernel.Driver)
+	return d.findings(ctx, src, k)
+}
+
+func (d *Daemon) findings(ctx context.Context, src *pki.Source, driver *kernel.Driver) error {
+	errs := []error{d.Host(d.Node)}
+	d.expiry(src)
+	if driver != nil {
+		errs = append(errs, d.preflight(ctx, driver))
+	}
+	return errors.Join(errs...)
+}
+
+// preflight brings the resources up, which promotes nothing, and looks at what
+// is in force.
+func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	for _, g := range d.Node.Groups {
+		for _, res := range g.DRBD {
+			if err := driver.Up(ctx, res); err != nil {
+				d.Log.Warn("resource not up", "resource", res, "error", err)
+			}
+		}
+	}
+	violations, err := driver.Preflight(ctx)
+	if err != nil {
+		return fmt.Errorf("check DRBD's configuration: %w", err)
+	}
+	var errs []error
+	for _, v := range violations {
+		errs = append(errs, fmt.Errorf("DRBD: %s", v))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) expiry(src *pki.Source) {
+	if src == nil {
+		return
+	}
+	c, err := src.Current()
+	if err == nil && time.Until(c.NotAfter) < soon {
+		d.Log.Warn("certificate expires soon", "alarm", true, "not_after", c.NotAfter.Format(time.RFC3339),
+			"why", "issue a new one: sbctl pki issue node "+d.Node.Name)
+	}
+}

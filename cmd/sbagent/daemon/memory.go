@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+
+	"sbarbiter/agent"
+	"sbarbiter/agent/store"
+	"sbarbiter/arbiter"
+)
+
+// memory is what earlier agents of this node have left.
+type memory struct {
+	bootID      string
+	incarnation uint64
+	durable     *store.File
+	lease       *store.File
+	agent       *agent.Memory // nil: the store was empty
+	boot        *agent.BootMemory
+}
+
+// holding reports whether the agent before this one, in this boot, had a right
+// to run something here.
+func (m memory) holding() bool { return len(m.boot.Groups) > 0 }
+
+// remember counts this start and reads what is stored. Nothing that cannot be
+// read is ever taken for an empty store.
+func (d *Daemon) remember(st *store.Store) (memory, error) {
+	m := memory{bootID: d.Boot, durable: st.Durable()}
+	var err error
+	if m.bootID == "" {
+		if m.bootID, err = store.BootID(); err != nil {
+			return memory{}, err
+		}
+	}
+	if m.incarnation, err = st.NextIncarnation(); err != nil {
+		return memory{}, err
+	}
+	if m.agent, err = readMemory(m.durable); err != nil {
+		return memory{}, err
+	}
+	if m.agent == nil && m.incarnation > 1 {
+		d.Log.Warn("memory lost", "alarm", true, "file", m.durable.Path(), "incarnation", m.incarnation,
+			"why", "this agent has run before and its memory is gone; it promises and asks nothing until a witness has spoken")
+	}
+	if m.lease, err = st.Boot(d.Node.RuntimeDir, m.bootID); err != nil {
+		return memory{}, err
+	}
+	if m.boot, err = d.readRights(m.lease, m.bootID); err != nil {
+		return memory{}, err
+	}
+	return m, nil
+}
+
+func readMemory(f *store.File) (*agent.Memory, error) {
+	raw, err := f.Load()
+	if errors.Is(err, store.ErrMissing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	mem, err := agent.DecodeMemory(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Path(), err)
+	}
+	return mem, nil
+}
+
+// readRights reads the rights held in this boot. A file that cannot be read says
+// nothing, and what then runs here without a right that is known is stopped.
+func (d *Daemon) readRights(f *store.File, boot string) (*agent.BootMemory, error) {
+	raw, err := f.Load()
+	switch {
+	case err == nil, errors.Is(err, store.ErrMissing):
+	case errors.Is(err, store.ErrCorrupt):
+		d.Log.Error("rights lost", "error", err, "alarm", true, "why", "what runs here is stopped: no right to it is known")
+		raw = nil
+	default:
+		return nil, err
+	}
+	return agent.DecodeBootMemory(raw, arbiter.BootID(boot)), nil
+}
