@@ -23,7 +23,7 @@ type bid struct {
 
 // wants reports whether this node would take g, whoever has it now.
 func (m *Machine) wants(now boottime.Instant, g *group) bool {
-	return m.spoken && g.phase == Stopped && g.release == nil && g.outdate == nil &&
+	return m.spoken && g.phase == Stopped && g.release == nil && (g.outdate == nil || g.outdate.done) &&
 		!m.standby && now >= g.backoff && m.knowsDisks(g)
 }
 
@@ -121,7 +121,7 @@ func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Ver
 			gm.Holder, gm.Epoch, gm.GivenBack = m.cfg.Node, v.Epoch, false
 		}
 	})
-	g.right = right{epoch: v.Epoch, lease: c.sentAt.Add(m.timing.TTL)}
+	g.right = right{epoch: v.Epoch, since: now, lease: c.sentAt.Add(m.timing.TTL)}
 	g.granted = v.Basis
 	m.closeBid(g)
 	why := m.objection(now, g, v.Basis)
@@ -147,12 +147,27 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
 		return ""
 	}
-	proven := b.Cause == arbiter.ByReceipt || b.Cause == arbiter.ByBoot || b.Cause == arbiter.ByFence
-	if proven && b.Epoch >= g.promised.epoch {
+	if m.overcomes(g, b) {
 		return ""
 	}
 	g.backoff = m.boundUntil(g)
 	return fmt.Sprintf("it rests on %q, and this node's promise to %s still runs", b.Cause, m.cfg.Peer)
+}
+
+// overcomes reports whether b rests on something that came after this node's
+// promise: a shot begun after it, or the promisee's later word that it runs
+// nothing. What was promised before this agent's start is in its memory.
+func (m *Machine) overcomes(g *group, b arbiter.Basis) bool {
+	gm := m.mem.Groups[g.id]
+	switch {
+	case b.Holder == m.cfg.Peer && b.Epoch < g.promised.epoch:
+		return false
+	case b.Cause == arbiter.ByFence:
+		return b.Mandate > g.promised.mandate
+	case b.Cause == arbiter.ByBoot:
+		return b.Holder != m.cfg.Peer || b.Epoch > gm.Reinstated
+	}
+	return b.Cause == arbiter.ByReceipt
 }
 
 // prepare starts an accepted group. Where DRBD would promote without asking the
@@ -160,7 +175,7 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 func (m *Machine) prepare(now boottime.Instant, g *group) {
 	g.excl = exclusion{}
 	if m.needsExclusion(g) {
-		g.phase, g.wasUp, g.soft, g.failed = Starting, false, false, ""
+		g.phase, g.wasUp, g.failed = Starting, false, ""
 		g.excl.starts = true
 		m.saveBoot()
 		m.askExclusion(now, g)

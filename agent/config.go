@@ -29,7 +29,18 @@ type Config struct {
 // GroupConfig is one group as this node knows it.
 type GroupConfig struct {
 	ID        arbiter.GroupID
-	Resources []string // DRBD resources, possibly none
+	Resources []string      // DRBD resources, possibly none
+	Start     time.Duration // budget of a whole start; 0: startBudget
+}
+
+// startBudget is the time for a start where the operator has set none.
+const startBudget = time.Minute
+
+func (g *GroupConfig) startBudget() time.Duration {
+	if g.Start == 0 {
+		return startBudget
+	}
+	return g.Start
 }
 
 // Timing is what both ends of a lease agree on, with this node's own budgets.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -48,9 +49,18 @@ func (m *Machine) needsExclusion(g *group) bool {
 		return false
 	}
 	for _, r := range g.cfg.Resources {
-		if m.disks[r].Recorded {
+		if m.disks[r].Recorded || slices.ContainsFunc(m.disks[r].Disks, peerBehind) {
 			return true
 		}
+	}
+	return false
+}
+
+// peerBehind reports whether a connected peer's disk misses what is written now.
+func peerBehind(d arbiter.Disk) bool {
+	switch d.Peer {
+	case "Diskless", "Detaching", "Failed", "Inconsistent", "Outdated":
+		return d.Connected
 	}
 	return false
 }
@@ -169,8 +179,8 @@ func (m *Machine) exclusions(now boottime.Instant, g *group) {
 		m.askExclusion(now, g)
 	}
 	if len(e.waiting) > 0 && e.ask == 0 && now.Sub(e.since) > 2*m.timing.RPCTimeout && m.hearsBeats(now) {
-		m.requests++
-		e.ask = uint64(m.requests)
+		m.asks++
+		e.ask = uint64(m.cfg.Incarnation)<<32 | m.asks // an answer to an earlier life is no answer
 		m.note(g, "asking the peer", "no witness answers; "+string(m.cfg.Peer)+" is asked to give its copy up")
 	}
 }
@@ -178,14 +188,20 @@ func (m *Machine) exclusions(now boottime.Instant, g *group) {
 func (m *Machine) askExclusion(now boottime.Instant, g *group) {
 	epoch, promoting := g.right.epoch, g.phase == Starting
 	g.excl.next = now.Add(askAgain)
-	g.excl.call = m.call(now, &call{
+	var c *call
+	over := func() {
+		if g.excl.call == c {
+			g.excl.call = nil
+		}
+	}
+	c = &call{
 		message: func(id arbiter.RequestID) leader.Message {
 			return leader.Exclude{Seen: m.mem.Seen, Exclude: arbiter.Exclude{
 				Caller: m.caller(id), Group: g.id, Epoch: epoch, Promoting: promoting, Evidence: m.evidence(m.last, g),
 			}}
 		},
 		done: func(now boottime.Instant, _ *call, v arbiter.Verdict) {
-			g.excl.call = nil
+			over()
 			if g.right.epoch == epoch {
 				m.onExclusion(now, g, v)
 			}
@@ -194,10 +210,12 @@ func (m *Machine) askExclusion(now boottime.Instant, g *group) {
 			if g.right.epoch == epoch && g.hot() {
 				return true
 			}
-			g.excl.call = nil
+			over()
 			return false
 		},
-	})
+	}
+	g.excl.call = c
+	m.call(now, c)
 }
 
 func (m *Machine) onExclusion(now boottime.Instant, g *group, v arbiter.Verdict) {
@@ -210,7 +228,7 @@ func (m *Machine) onExclusion(now boottime.Instant, g *group, v arbiter.Verdict)
 	case v.Reason == arbiter.GrantedToPeer || v.Reason == arbiter.MandateBegun:
 		m.refusedExclusion(g, exitRefused, v.Sentence)
 	case v.Reason == arbiter.WitnessLearning || v.Reason == arbiter.UnknownGroup || v.Reason == arbiter.UnknownCluster ||
-		v.Reason == arbiter.NotIntroduced || v.Reason == arbiter.Overtaken || v.Reason == arbiter.WitnessBehind:
+		v.Reason == arbiter.WitnessBehind:
 		g.excl.next = now.Add(m.timing.Renew)
 	default:
 		m.refusedExclusion(g, exitUnknown, v.Sentence)
@@ -297,7 +315,7 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 		}
 	})
 	if readmitted {
-		g.wordSeen = false
+		g.wordSeen, g.outdate = false, nil
 		m.note(g, "readmitted", "the witness has cleared this node's exclusion")
 	}
 }

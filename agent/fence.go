@@ -53,13 +53,14 @@ func (m *Machine) onPower(now boottime.Instant, ev PowerRead) {
 	if s == nil || s.mandate != ev.Mandate || s.step != reading {
 		return
 	}
-	if m.hearsBeats(now) {
-		m.note(s.group, "shot withdrawn", string(m.cfg.Peer)+" is heard again")
+	if m.hearsBeats(now) || s.group.bid == nil {
+		m.note(s.group, "shot withdrawn", string(m.cfg.Peer)+" is heard again, or the group is not asked for any more")
 		m.shot = nil
 		return
 	}
 	s.step = asking
 	m.mem.Mandates, m.dirty = append(m.mem.Mandates, s.mandate), true
+	m.mem.Begun = max(m.mem.Begun, s.mandate)
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
 			return leader.Begin{Seen: m.mem.Seen, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: s.mandate, Readings: ev.Readings}}
@@ -115,10 +116,6 @@ func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
 			}}
 		},
 		done: func(now boottime.Instant, c *call, v arbiter.Verdict) {
-			if v.Reason == arbiter.Overtaken || v.Reason == arbiter.NotIntroduced {
-				m.report(now, s, ev)
-				return
-			}
 			g := s.group
 			m.endShot(now, s)
 			if v.Kind == arbiter.Granted {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
@@ -23,7 +24,7 @@ const (
 
 // startBackoff is how long a node that could not start a group leaves it to the
 // other one.
-const startBackoff = 30 * 1e9 // nanoseconds
+const startBackoff = 30 * time.Second
 
 // group is what the machine knows of one group.
 type group struct {
@@ -35,7 +36,6 @@ type group struct {
 	wasUp   bool // services have run under this right
 	granted arbiter.Basis
 	barred  bool
-	soft    bool // a soft stop is under way or has been ordered
 	failed  string
 	backoff boottime.Instant
 
@@ -58,9 +58,11 @@ type group struct {
 // the same epoch, each with the instant at which it runs out.
 type right struct {
 	epoch   arbiter.Epoch
+	since   boottime.Instant // what the witness said before is about another one
 	lease   boottime.Instant
 	promise boottime.Instant
 	refused string // by the witness, which has told us why
+	failed  string // why the group could not be started under it
 }
 
 func (r *right) until() boottime.Instant { return max(r.lease, r.promise) }
@@ -68,9 +70,9 @@ func (r *right) until() boottime.Instant { return max(r.lease, r.promise) }
 // resume takes over from the agent before this one: services are not touched.
 func (g *group) resume(r HeldRight) {
 	g.right = right{epoch: r.Epoch, lease: r.Lease, promise: r.Promise}
-	g.phase, g.wasUp = Running, r.Started
-	if !r.Started {
-		g.phase = Stopping // a start was cut short; what came of it is not known
+	g.phase, g.wasUp, g.barred = Running, r.Started, r.Barred
+	if !r.Started || r.Stopping {
+		g.phase = Stopping // a start or a stop was cut short; what came of it is not known
 	}
 }
 
@@ -119,18 +121,19 @@ func (m *Machine) stop(g *group, why string) {
 	if g.phase == Stopping || g.phase == Stopped {
 		return
 	}
-	g.phase, g.soft = Stopping, true
+	g.phase = Stopping
+	m.saveBoot()
 	m.note(g, "stopping", why)
 	m.do(Stop{Group: g.id, Reason: why, Before: m.hardStop(g)})
 }
 
 // start begins to run a group under a right that has been checked.
 func (m *Machine) start(now boottime.Instant, g *group) {
-	g.phase, g.wasUp, g.soft, g.failed = Starting, false, false, ""
+	g.phase, g.wasUp, g.failed = Starting, false, ""
 	m.saveBoot()
 	alone := g.granted.Cause == arbiter.ByFence || g.granted.Cause == arbiter.ByClock || g.granted.Cause == arbiter.ByOperator
 	m.note(g, "starting", fmt.Sprintf("epoch %d; %s", g.right.epoch, g.granted))
-	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), Before: m.softStop(g)})
+	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), Before: now.Add(g.cfg.startBudget())})
 }
 
 func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
@@ -140,6 +143,7 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 	}
 	if ev.Err != nil {
 		g.failed, g.backoff = ev.Err.Error(), now.Add(startBackoff)
+		g.right.failed = g.failed
 		m.note(g, "start failed", g.failed).Alarm = true
 		m.stop(g, "it could not be started: "+g.failed)
 		return
@@ -172,7 +176,7 @@ func (m *Machine) onStopped(now boottime.Instant, ev StopDone) {
 
 // giveBack sends the stop receipt, again and again until it is answered.
 func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
-	epoch, started, failed := g.right.epoch, g.wasUp, g.failed
+	epoch, started, failed := g.right.epoch, g.wasUp, g.right.failed
 	g.right, g.granted, g.wasUp = right{}, arbiter.Basis{}, false
 	m.saveBoot()
 	if epoch == 0 {
@@ -188,13 +192,8 @@ func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
 				Caller: m.caller(id), Group: g.id, Epoch: epoch, Started: started, Failed: failed != "", Reason: why,
 			}}
 		},
-		done: func(now boottime.Instant, _ *call, v arbiter.Verdict) {
+		done: func(_ boottime.Instant, _ *call, v arbiter.Verdict) {
 			g.release = nil
-			if v.Reason == arbiter.Overtaken || v.Reason == arbiter.NotIntroduced {
-				g.right.epoch, g.wasUp = epoch, started
-				m.giveBack(now, g, why)
-				return
-			}
 			m.note(g, "given back", v.Sentence)
 		},
 	})
@@ -206,7 +205,7 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 	switch {
 	case g == nil:
 	case g.phase == Stopping:
-		m.do(Stop{Group: g.id, Reason: "a start was cut short", Before: m.hardStop(g)})
+		m.do(Stop{Group: g.id, Reason: "a start or a stop was cut short", Before: m.hardStop(g)})
 	case ev.Up && g.phase == Stopped:
 		// Nobody gave this node the right in this boot. There is no deadline to
 		// count from, so it is stopped at once.
@@ -225,7 +224,7 @@ func (m *Machine) saveBoot() {
 	b := BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
 	for _, g := range m.groups {
 		if g.hot() {
-			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp}
+			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}
 		}
 	}
 	m.do(SaveBoot{b.Encode()})
@@ -236,7 +235,7 @@ func (m *Machine) feed(now boottime.Instant) {
 	if now.Sub(m.feedAt) < m.timing.Renew {
 		return
 	}
-	m.feedAt = now
+	m.feedAt = pace(m.feedAt, now, m.timing.Renew)
 	before := now.Add(m.cfg.Watchdog.Timeout)
 	for _, g := range m.groups {
 		if g.hot() {

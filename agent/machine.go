@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
@@ -17,14 +18,16 @@ type Machine struct {
 	groups []*group
 	by     map[arbiter.GroupID]*group
 
-	started boottime.Instant // this agent
-	last    boottime.Instant // step
-	gapAt   boottime.Instant // the last gap ended here; 0: none
-	fresh   bool             // the store was empty: no word before a witness has spoken
-	spoken  bool             // a witness has welcomed this agent on this session
-	cleared bool             // a witness or the peer has spoken in this boot: the quarantine is over
+	started    boottime.Instant // this agent
+	last       boottime.Instant // step
+	gapAt      boottime.Instant // the last gap ended here; 0: none
+	fresh      bool             // the store was empty: no word before a witness has spoken
+	turnedAway arbiter.Reason   // by the witness, when this agent introduced itself
+	spoken     bool             // a witness has welcomed this agent on this session
+	cleared    bool             // a witness or the peer has spoken in this boot: the quarantine is over
 
 	requests arbiter.RequestID
+	asks     uint64  // to the peer's agent
 	calls    []*call // in the order of their numbers
 
 	session   bool
@@ -73,6 +76,10 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared
 	for _, gc := range cfg.Groups {
 		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
+		g.promised.mandate = m.mem.Begun // what an earlier life promised, it may have promised last
+		if gm := m.mem.Groups[gc.ID]; gm.Holder == cfg.Peer {
+			g.promised.epoch = gm.Epoch
+		}
 		if r, ok := boot.Groups[gc.ID]; ok {
 			g.resume(r)
 		}
@@ -103,6 +110,7 @@ func (m *Machine) wake(now boottime.Instant) {
 		if g.phase == Running && !g.barred {
 			g.barred = true
 			m.do(Barrier{g.id})
+			m.saveBoot()
 		}
 	}
 	m.note(nil, "was stopped", fmt.Sprintf("no step for %v; groups are blocked until their right is confirmed", gap))
@@ -166,6 +174,15 @@ func (m *Machine) tick(now boottime.Instant) {
 	m.beat(now)
 	m.tell(now)
 	m.feed(now)
+}
+
+// pace returns when something that is done every so often counts as done, so
+// that a late step does not slow the rest down.
+func pace(last, now boottime.Instant, every time.Duration) boottime.Instant {
+	if next := last.Add(every); now.Sub(next) < every {
+		return next
+	}
+	return now
 }
 
 func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
@@ -233,7 +250,16 @@ func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
 		return
 	}
 	c := m.calls[i]
-	unknown := ev.Err != nil || ev.Version.Incarnation < m.mem.Seen.Incarnation
+	if ev.Err == nil && ev.Verdict.Reason == arbiter.NotIntroduced {
+		m.spoken, m.helloAt = false, 0
+	}
+	if ev.Err == nil && ev.Verdict.Reason == arbiter.Overtaken {
+		m.requests++ // nothing came of it: it is another request now
+		c.id, c.sentAt = m.requests, now
+		m.send(now, c)
+		return
+	}
+	unknown := ev.Err != nil || ev.Version.Incarnation < m.mem.Seen.Incarnation || ev.Verdict.Reason == arbiter.NotIntroduced
 	if unknown && (c.unknown == nil || c.unknown(now)) {
 		c.retryAt = now.Add(m.timing.Renew)
 		return
@@ -243,9 +269,6 @@ func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
 		return
 	}
 	m.see(ev.Version)
-	if ev.Verdict.Reason == arbiter.NotIntroduced {
-		m.spoken, m.helloAt = false, 0
-	}
 	c.done(now, c, ev.Verdict)
 }
 

@@ -16,20 +16,24 @@ type Memory struct {
 	Seen     arbiter.Version                 `json:"seen"`  // highest version of a witness seen
 	Groups   map[arbiter.GroupID]GroupMemory `json:"groups"`
 	Mandates []arbiter.MandateID             `json:"mandates,omitempty"` // begun, and perhaps in flight
+	Begun    arbiter.MandateID               `json:"begun,omitempty"`    // the highest ever begun here
 	Asking   map[arbiter.GroupID]bool        `json:"asking,omitempty"`   // open asks
 	Words    uint64                          `json:"words,omitempty"`    // records of its own given so far
 }
 
 // GroupMemory is what a node must not forget about a group.
 type GroupMemory struct {
-	Holder    arbiter.NodeID          `json:"holder,omitempty"` // the last known
-	Epoch     arbiter.Epoch           `json:"epoch,omitempty"`  // of that holder
-	GivenBack bool                    `json:"given_back,omitempty"`
-	Excluded  arbiter.ExclusionNumber `json:"excluded,omitempty"` // of the own copy, as a witness said
-	OwnWord   uint64                  `json:"own_word,omitempty"` // number of the own record that the copy is stale
-	Obtained  arbiter.ExclusionNumber `json:"obtained,omitempty"` // of the peer's copy, at this node's request
-	PeerWord  uint64                  `json:"peer_word,omitempty"`
-	Pending   bool                    `json:"pending,omitempty"` // no witness has heard of PeerWord yet
+	Holder    arbiter.NodeID `json:"holder,omitempty"` // the last known
+	Epoch     arbiter.Epoch  `json:"epoch,omitempty"`  // of that holder
+	GivenBack bool           `json:"given_back,omitempty"`
+	// Reinstated is the highest epoch that the peer was promised after a boot
+	// of its: that boot is no later word of the peer.
+	Reinstated arbiter.Epoch           `json:"reinstated,omitempty"`
+	Excluded   arbiter.ExclusionNumber `json:"excluded,omitempty"` // of the own copy, as a witness said
+	OwnWord    uint64                  `json:"own_word,omitempty"` // number of the own record that the copy is stale
+	Obtained   arbiter.ExclusionNumber `json:"obtained,omitempty"` // of the peer's copy, at this node's request
+	PeerWord   uint64                  `json:"peer_word,omitempty"`
+	Pending    bool                    `json:"pending,omitempty"` // no witness has heard of PeerWord yet
 }
 
 // NewMemory returns the memory of a node that has none.
@@ -81,6 +85,9 @@ type HeldRight struct {
 	Lease   boottime.Instant `json:"lease"`   // runs out at
 	Promise boottime.Instant `json:"promise"` // the peer's; runs out at
 	Started bool             `json:"started"`
+	// Stopping: a stop was ordered; it runs to its end.
+	Stopping bool `json:"stopping,omitempty"`
+	Barred   bool `json:"barred,omitempty"` // its addresses are blocked
 }
 
 // Encode writes b for the file under /run.

@@ -26,8 +26,9 @@ type peer struct {
 // promise is what this node has told its peer: no grant that rests on a clock
 // is accepted before it runs out.
 type promise struct {
-	epoch arbiter.Epoch
-	until boottime.Instant
+	epoch   arbiter.Epoch
+	until   boottime.Instant
+	mandate arbiter.MandateID // the highest begun when it was given
 }
 
 func (p *peer) group(id arbiter.GroupID) *PeerGroup {
@@ -120,8 +121,7 @@ func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, until 
 	if m.cleared || m.fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
 		return
 	}
-	m.cleared = true
-	g.right = right{epoch: gm.Epoch, promise: until}
+	g.right = right{epoch: gm.Epoch, since: now, promise: until}
 	g.granted = arbiter.Basis{}
 	m.note(g, "reinstated", fmt.Sprintf("no witness answers, and %s promises epoch %d", m.cfg.Peer, gm.Epoch))
 	m.prepare(now, g)
@@ -137,7 +137,7 @@ func (m *Machine) tell(now boottime.Instant) {
 		return
 	}
 	m.peer.number++
-	m.peer.sentAt = now
+	m.peer.sentAt = pace(m.peer.sentAt, now, m.timing.Renew)
 	m.peer.sent[m.peer.number] = now
 	delete(m.peer.sent, m.peer.number-64)
 	b := PeerBeat{
@@ -166,11 +166,11 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 	if g.hot() {
 		pg.Epoch = g.right.epoch
 	}
-	if !m.cleared {
+	if !m.cleared && g.phase == Stopped {
 		pg.Phase = Quarantine
 	}
 	if e := m.mayPromise(now, g); e != 0 {
-		g.promised = promise{epoch: e, until: now.Add(arbiter.Guard(m.timing.Promise))}
+		g.promised = promise{epoch: e, until: now.Add(arbiter.Guard(m.timing.Promise)), mandate: m.mem.Begun}
 		pg.Promised = e
 	}
 	return pg
@@ -189,7 +189,8 @@ func (m *Machine) mayPromise(now boottime.Instant, g *group) arbiter.Epoch {
 		m.learnHolder(g, m.cfg.Peer, p.Epoch)
 		return p.Epoch
 	case p.Phase == Quarantine && !m.witnessNear(now) && gm.Holder == m.cfg.Peer && p.Holder == m.cfg.Peer &&
-		!p.GivenBack && p.HolderEpoch == gm.Epoch:
+		!p.GivenBack && p.HolderEpoch == gm.Epoch && gm.Obtained == 0 && gm.PeerWord == 0:
+		m.remember(g, func(gm *GroupMemory) { gm.Reinstated = gm.Epoch })
 		return gm.Epoch
 	}
 	return 0

@@ -52,7 +52,10 @@ func (m *Machine) onWelcome(ev Welcomed) {
 	}
 	if !ev.Verdict.OK() {
 		m.spoken = false
-		m.note(nil, "witness refuses", ev.Verdict.Sentence).Alarm = ev.Verdict.Reason != arbiter.NotIntroduced
+		if m.turnedAway != ev.Verdict.Reason {
+			m.turnedAway = ev.Verdict.Reason
+			m.note(nil, "witness refuses", ev.Verdict.Sentence).Alarm = ev.Verdict.Reason != arbiter.NotIntroduced
+		}
 		return
 	}
 	if i := ev.Verdict.Incarnation; i > m.cfg.Incarnation {
@@ -63,7 +66,7 @@ func (m *Machine) onWelcome(ev Welcomed) {
 		m.note(nil, "witness found", ev.Verdict.Sentence)
 	}
 	m.see(ev.Version)
-	m.spoken, m.fresh, m.beatAt = true, false, 0
+	m.spoken, m.fresh, m.beatAt, m.turnedAway = true, false, 0, ""
 	// Whatever an earlier life of this agent asked can no longer be granted.
 	m.mem.Asking, m.dirty = map[arbiter.GroupID]bool{}, true
 	for _, g := range m.groups {
@@ -82,7 +85,7 @@ func (m *Machine) beat(now boottime.Instant) {
 	if !m.session || !m.spoken || now.Sub(m.beatAt) < m.timing.Renew {
 		return
 	}
-	m.beatAt = now
+	m.beatAt = pace(m.beatAt, now, m.timing.Renew)
 	m.beats++
 	m.beatSent[m.beats] = now
 	delete(m.beatSent, m.beats-64)
@@ -171,6 +174,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 	switch {
 	case a.Renewed == g.right.epoch:
 		m.renewed(now, g, sent)
+	case sent < g.right.since: // it is about an earlier right
 	case a.Reason == arbiter.NotHolder || a.Reason == arbiter.GrantedToPeer || a.Reason == arbiter.MandateBegun:
 		if g.right.refused == "" {
 			m.note(g, "not renewed", a.Sentence)

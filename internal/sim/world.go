@@ -1,0 +1,236 @@
+// Package sim answers "do the guarantees hold when everything goes wrong at
+// once?" It runs the production cores of one witness and two agents on one
+// thread, on simulated time, with machines, clocks, networks, disks, power
+// switches and applications that fail by order or by seed, and checks after
+// every step what must never happen.
+//
+// The same seed gives the same run. It leaves real I/O, goroutines and kernels
+// to the other tests, and models of DRBD only what arbitration can notice.
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+)
+
+// Host is one of the three machines.
+type Host int
+
+// The hosts.
+const (
+	A Host = iota
+	B
+	W // the witness
+)
+
+func (h Host) String() string { return [...]string{"node-a", "node-b", "witness"}[h] }
+
+// Options are what a run starts from.
+type Options struct {
+	Seed       uint64
+	Definition arbiter.Definition
+	Stop       time.Duration // the agents' budgets, as agent.Timing
+	Reset      time.Duration
+	Late       time.Duration
+	Watchdog   time.Duration // timeout; 0: none
+	Boot       time.Duration // from reset or power on to a running agent
+}
+
+// Path is one direction of one way between two hosts. Link tells the heartbeat
+// links apart; the way to the witness is link 0.
+type Path struct {
+	From, To Host
+	Link     int
+}
+
+// World is one run.
+type World struct {
+	Options
+	now     time.Duration
+	heap    heap
+	seq     uint64
+	rng     *rand.Rand
+	cut     map[Path]bool
+	loss    map[Path]float64
+	wire    bool // replication link
+	nodes   [2]*Node
+	witness *Witness
+	groups  []arbiter.GroupID
+	disks   map[arbiter.GroupID]*volume
+	epoch   arbiter.Epoch
+	lines   []Line
+	broken  []string
+	Steps   int
+}
+
+// Line is one line of the timeline.
+type Line struct {
+	At        time.Duration
+	Host      string
+	Group     arbiter.GroupID
+	What, Why string
+}
+
+func (l Line) String() string {
+	return fmt.Sprintf("%9.3f %-8s %-4s %-20s %s", l.At.Seconds(), l.Host, l.Group, l.What, l.Why)
+}
+
+// New returns a world with everything switched off.
+func New(o Options) *World {
+	w := &World{
+		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: true,
+		cut: map[Path]bool{}, loss: map[Path]float64{}, disks: map[arbiter.GroupID]*volume{},
+	}
+	for id := range o.Definition.Groups {
+		w.groups = append(w.groups, id)
+	}
+	sortGroups(w.groups)
+	w.witness = newWitness(w)
+	for h := A; h <= B; h++ {
+		w.nodes[h] = newNode(w, h)
+	}
+	w.nodes[A].peer, w.nodes[B].peer = w.nodes[B], w.nodes[A]
+	for _, id := range w.groups {
+		if o.Definition.Groups[id].DRBD {
+			w.disks[id] = newVolume(w, id)
+		}
+	}
+	w.applications()
+	return w
+}
+
+// Start switches everything on and declares the cluster.
+func (w *World) Start() {
+	w.witness.start(0)
+	w.At(100*time.Millisecond, "", func() {
+		w.witness.request(arbiter.Define{Definition: w.Definition, By: "operator"}, nil)
+	})
+	w.nodes[B].powerOn(200 * time.Millisecond)
+	w.nodes[A].powerOn(300 * time.Millisecond)
+}
+
+// Node returns a node.
+func (w *World) Node(h Host) *Node { return w.nodes[h] }
+
+// Now returns the true time.
+func (w *World) Now() time.Duration { return w.now }
+
+// At does something at a time; what it is called goes on the timeline.
+func (w *World) At(at time.Duration, what string, do func()) {
+	w.after(at-w.now, func() {
+		if what != "" {
+			w.line("fault", "", what, "")
+		}
+		do()
+	})
+}
+
+func (w *World) after(d time.Duration, do func()) {
+	w.seq++
+	w.heap.push(event{w.now + max(d, 0), w.seq, do})
+}
+
+// Run goes on until a time, or until something is broken.
+func (w *World) Run(until time.Duration) {
+	for len(w.heap) > 0 && w.heap[0].at <= until && len(w.broken) == 0 {
+		e := w.heap.pop()
+		w.now = e.at
+		w.Steps++
+		e.do()
+		w.check()
+	}
+	w.now = until
+}
+
+// RunUntil goes on until ok, at most until the time given; it returns the time.
+func (w *World) RunUntil(limit time.Duration, ok func() bool) (time.Duration, bool) {
+	for !ok() {
+		if len(w.heap) == 0 || w.heap[0].at > limit || len(w.broken) > 0 {
+			return w.now, false
+		}
+		w.Run(w.heap[0].at)
+	}
+	return w.now, true
+}
+
+func (w *World) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)+1))
+}
+
+// send carries something over a path, late or not at all.
+func (w *World) send(p Path, arrive func()) {
+	if w.cut[p] || w.loss[p] > 0 && w.rng.Float64() < w.loss[p] {
+		return
+	}
+	d := w.between(100*time.Microsecond, 800*time.Microsecond)
+	if w.rng.IntN(200) == 0 {
+		d = w.between(time.Millisecond, 120*time.Millisecond)
+	}
+	w.after(d, func() {
+		if !w.cut[p] {
+			arrive()
+		}
+	})
+}
+
+// Cut cuts or mends both directions of all ways between two hosts.
+func (w *World) Cut(x, y Host, cut bool) {
+	for link := range 2 {
+		w.cut[Path{x, y, link}], w.cut[Path{y, x, link}] = cut, cut
+	}
+}
+
+// CutPath cuts or mends one direction of one way.
+func (w *World) CutPath(p Path, cut bool) { w.cut[p] = cut }
+
+// Lose makes a path lose a share of what it carries.
+func (w *World) Lose(p Path, share float64) { w.loss[p] = share }
+
+// CutReplication cuts or mends DRBD's link.
+func (w *World) CutReplication(cut bool) { w.wire = !cut }
+
+// Witness returns the witness.
+func (w *World) Witness() *Witness { return w.witness }
+
+func (w *World) line(host string, g arbiter.GroupID, what, why string) {
+	w.lines = append(w.lines, Line{w.now, host, g, what, why})
+}
+
+func (w *World) note(n *Node, a *agent.Note) {
+	what := a.What
+	if a.Alarm {
+		what = "! " + what
+	}
+	w.line(n.host.String(), a.Group, what, a.Why)
+}
+
+// Broken returns what must not happen and did.
+func (w *World) Broken() []string { return w.broken }
+
+// Lines returns the timeline.
+func (w *World) Lines() []Line { return w.lines }
+
+// Timeline returns the timeline as text.
+func (w *World) Timeline() string {
+	var b strings.Builder
+	for _, l := range w.lines {
+		b.WriteString(l.String() + "\n")
+	}
+	return b.String()
+}
+
+// Said returns how often a line of a host says what, after a time.
+func (w *World) Said(h Host, what string, after time.Duration) int {
+	n := 0
+	for _, l := range w.lines {
+		if l.At >= after && l.Host == h.String() && strings.Contains(l.What, what) {
+			n++
+		}
+	}
+	return n
+}
