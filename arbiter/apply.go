@@ -71,7 +71,7 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 	if v != nil {
 		return *v
 	}
-	if v := c.repeated(n, caller); v != nil {
+	if v := c.repeated(n, caller, a.entry.Command); v != nil {
 		return *v
 	}
 	if caller.Request != 0 && caller.Request < n.Newest {
@@ -83,20 +83,24 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 	out := do(c, n)
 	if caller.Request != 0 {
 		n.Newest = caller.Request
-		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, out}), keptAnswers)
+		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, kindOf(a.entry.Command), out}), keptAnswers)
 	}
 	return out
 }
 
 // repeated answers a request that was answered before. A permission that has
 // ended since is not given again.
-func (c *Cluster) repeated(n *Node, caller Caller) *Verdict {
+func (c *Cluster) repeated(n *Node, caller Caller, cmd Command) *Verdict {
 	for _, kept := range n.Answers {
-		if caller.Request != 0 && kept.Request == caller.Request {
-			again := c.stillTrue(caller, kept.Verdict)
-			again.Repeated = true
-			return &again
+		if caller.Request == 0 || kept.Request != caller.Request {
+			continue
 		}
+		if kept.Command != kindOf(cmd) {
+			return refused(Overtaken, "request %d of %s was %s; ask again under a new number", caller.Request, caller.Node, kept.Command)
+		}
+		again := c.stillTrue(caller, kept.Verdict)
+		again.Repeated = true
+		return &again
 	}
 	return nil
 }

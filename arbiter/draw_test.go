@@ -11,15 +11,42 @@ var (
 	groups = []arbiter.GroupID{"nfs", "web"}
 )
 
+// evenly draws one of n numbers, each as likely as the other: rapid's own ranges
+// prefer small ones, and schedules of small numbers go nowhere.
+func evenly(t *rapid.T, n int, what string) int {
+	x := 0
+	for i := range 8 {
+		if rapid.Bool().Draw(t, what) {
+			x |= 1 << i
+		}
+	}
+	return x * n / 256
+}
+
 // likely draws true n times in ten.
-func likely(t *rapid.T, n int, what string) bool { return rapid.IntRange(0, 9).Draw(t, what) < n }
+func likely(t *rapid.T, n int, what string) bool { return evenly(t, 10, what) >= 10-n }
+
+func oneOf[T any](t *rapid.T, what string, of ...T) T { return of[evenly(t, len(of), what)] }
 
 // draw draws a command: mostly what a real node or leader would send now, and
 // often enough something that is late, false or senseless.
 func (s *stage) draw(t *rapid.T) arbiter.Command {
-	node := rapid.SampledFrom(nodes).Draw(t, "node")
-	id := rapid.SampledFrom(groups).Draw(t, "group")
-	switch rapid.IntRange(0, 19).Draw(t, "verb") {
+	node := oneOf(t, "node", nodes...)
+	id := oneOf(t, "group", groups...)
+	verb := evenly(t, 20, "verb")
+	switch m := s.state.Clusters[pair].Mandate; {
+	case m == nil && verb >= 13 && verb <= 16:
+		verb -= 13
+	case m != nil && likely(t, 5, "shoot"):
+		verb = 13 + evenly(t, 4, "shot")
+	}
+	if verb == 9 || verb == 10 {
+		id = "nfs"
+	}
+	if likely(t, 8, "the right one") {
+		node = s.speaker(node, id, verb)
+	}
+	switch verb {
 	case 0, 1, 2, 3, 4, 5:
 		return arbiter.Acquire{Caller: s.drawCaller(t, node), Group: id, Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, id)}
 	case 6:
@@ -35,7 +62,10 @@ func (s *stage) draw(t *rapid.T) arbiter.Command {
 			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, id),
 		}
 	case 11:
-		return arbiter.OwnWord{Caller: s.drawCaller(t, node), Group: id, Number: rapid.Uint64Range(0, 4).Draw(t, "word")}
+		if !likely(t, 3, "stale") {
+			return s.drawReadmit(t, node, id)
+		}
+		return arbiter.OwnWord{Caller: s.drawCaller(t, node), Group: id, Number: uint64(evenly(t, 5, "word"))}
 	case 12:
 		return s.drawReadmit(t, node, id)
 	case 13, 14:
@@ -44,21 +74,37 @@ func (s *stage) draw(t *rapid.T) arbiter.Command {
 		}
 	case 15, 16:
 		return arbiter.ReportFence{
-			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Grade: arbiter.Grade(rapid.IntRange(0, 6).Draw(t, "grade")),
+			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Grade: oneOf(t, "grade", arbiter.E3, arbiter.E3, arbiter.E4, arbiter.E0, arbiter.E5),
 			Readings: drawReadings(t), InFlight: likely(t, 3, "in flight"), Alive: likely(t, 2, "alive"),
 			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, s.asked()),
 		}
-	case 17, 18:
+	case 17:
 		return s.drawUp(t, node)
+	}
+	if verb == 18 {
+		return arbiter.Maintenance{Cluster: pair}
 	}
 	return s.drawRare(t, node, id)
 }
 
+// speaker returns the node that would say such a thing: the holder, or the
+// executor of the mandate under way.
+func (s *stage) speaker(node arbiter.NodeID, id arbiter.GroupID, verb int) arbiter.NodeID {
+	l, m := s.group(id).Lease, s.state.Clusters[pair].Mandate
+	switch {
+	case verb >= 6 && verb <= 10 && l != nil:
+		return l.Holder
+	case verb >= 13 && verb <= 16 && m != nil:
+		return m.Executor
+	}
+	return node
+}
+
 func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) arbiter.Command {
-	on := likely(t, 5, "on")
-	switch rapid.IntRange(0, 7).Draw(t, "rare verb") {
+	on := likely(t, 3, "on")
+	switch evenly(t, 8, "rare verb") {
 	case 0:
-		phase := rapid.SampledFrom([]arbiter.Phase{arbiter.Open, arbiter.Begun, arbiter.Settled}).Draw(t, "phase")
+		phase := oneOf(t, "phase", arbiter.Open, arbiter.Begun, arbiter.Settled)
 		return arbiter.EndMandate{Cluster: pair, Mandate: s.drawMandate(t), Phase: phase}
 	case 1:
 		o := arbiter.Order{Cluster: pair, Group: id, By: "ops"}
@@ -75,11 +121,11 @@ func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) ar
 		return arbiter.Confirm{Cluster: pair, Node: node, Epochs: []arbiter.Epoch{s.drawEpoch(t, id)}, Alive: likely(t, 2, "alive")}
 	case 5:
 		v := s.state.Version
-		v.Starts += rapid.Uint64Range(0, 1).Draw(t, "starts")
-		v.Index -= min(v.Index, rapid.Uint64Range(0, 3).Draw(t, "index"))
+		v.Starts += uint64(evenly(t, 2, "starts"))
+		v.Index -= min(v.Index, uint64(evenly(t, 4, "index")))
 		return arbiter.Renounce{Shown: v}
 	case 6:
-		return arbiter.Lead{Nonce: rapid.Uint64Range(1, 9).Draw(t, "nonce")}
+		return arbiter.Lead{Nonce: uint64(evenly(t, 9, "nonce"))}
 	}
 	return arbiter.Define{Definition: drawDefinition(t)}
 }
@@ -93,7 +139,7 @@ func drawDefinition(t *rapid.T) arbiter.Definition {
 	for _, id := range groups {
 		d.Groups[id] = arbiter.GroupDefinition{
 			DRBD: id == "nfs", Manual: likely(t, 1, "manual"),
-			MinimumGrade: rapid.SampledFrom([]arbiter.Grade{arbiter.E0, arbiter.E0, arbiter.E2, arbiter.E3}).Draw(t, "minimum"),
+			MinimumGrade: oneOf(t, "minimum", arbiter.E0, arbiter.E0, arbiter.E2, arbiter.E3),
 		}
 	}
 	return d
@@ -102,7 +148,7 @@ func drawDefinition(t *rapid.T) arbiter.Definition {
 func (s *stage) drawCaller(t *rapid.T, node arbiter.NodeID) arbiter.Caller {
 	n := s.nodes[node]
 	c := arbiter.Caller{Cluster: pair, Node: node, Boot: n.boot, Incarnation: n.start, Floor: n.floor}
-	if likely(t, 8, "new request") {
+	if !likely(t, 1, "repeated") {
 		n.request++
 	}
 	c.Request = n.request
@@ -115,7 +161,7 @@ func (s *stage) drawCaller(t *rapid.T, node arbiter.NodeID) arbiter.Caller {
 func drawEvidence(t *rapid.T) arbiter.Evidence {
 	states := []arbiter.DiskState{arbiter.UpToDate, arbiter.UpToDate, arbiter.UpToDate, arbiter.Consistent, "Outdated"}
 	d := arbiter.Disk{
-		Volume: "r0/0", Own: rapid.SampledFrom(states).Draw(t, "own"), Peer: rapid.SampledFrom(states).Draw(t, "peer"),
+		Volume: "r0/0", Own: oneOf(t, "own", states...), Peer: oneOf(t, "peer", states...),
 		Connected: likely(t, 7, "connected"),
 	}
 	e := arbiter.Evidence{
@@ -156,7 +202,7 @@ func (s *stage) drawMandate(t *rapid.T) arbiter.MandateID {
 }
 
 func (s *stage) drawReadmit(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) arbiter.Command {
-	r := arbiter.Readmit{Caller: s.drawCaller(t, node), Group: id, Node: rapid.SampledFrom(nodes).Draw(t, "readmitted"), Evidence: drawEvidence(t)}
+	r := arbiter.Readmit{Caller: s.drawCaller(t, node), Group: id, Node: oneOf(t, "readmitted", nodes...), Evidence: drawEvidence(t)}
 	e := s.group(id).Excluded[r.Node]
 	r.Number, r.OwnWord = e.Number, e.OwnWord
 	if likely(t, 2, "earlier number") && r.Number > 0 {
@@ -166,8 +212,10 @@ func (s *stage) drawReadmit(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID)
 }
 
 func drawReadings(t *rapid.T) []arbiter.Reading {
-	power := rapid.SampledFrom([]string{"on", "on", "off", "off", "unknown"})
-	return []arbiter.Reading{{Device: "bmc", Power: power.Draw(t, "bmc"), At: 1}, {Device: "pdu", Power: power.Draw(t, "pdu"), At: 2}}
+	power := func(device string) arbiter.Reading {
+		return arbiter.Reading{Device: device, Power: oneOf(t, device, "on", "on", "off", "off", "unknown"), At: 1}
+	}
+	return []arbiter.Reading{power("bmc"), power("pdu")}
 }
 
 // drawUp begins a life: the agent restarted, or the machine, or a report to a
@@ -181,7 +229,7 @@ func (s *stage) drawUp(t *rapid.T, node arbiter.NodeID) arbiter.Command {
 			up.Report.Groups[id] = arbiter.GroupReport{Holder: node, Epoch: l.Epoch, Runs: true}
 		}
 	}
-	switch rapid.IntRange(0, 9).Draw(t, "life") {
+	switch evenly(t, 10, "life") {
 	case 0, 1, 2, 3:
 		n.boot += "+"
 		n.start++
@@ -192,7 +240,7 @@ func (s *stage) drawUp(t *rapid.T, node arbiter.NodeID) arbiter.Command {
 	case 6:
 		up.Report.Fresh = true
 	case 7:
-		up.Report.Mandates = []arbiter.MandateID{s.drawMandate(t)}
+		up.Report.Mandates = []arbiter.MandateID{s.drawMandate(t)} // told to a witness that learns, if at all
 	case 8:
 		up.Caller.Boot, up.Caller.Incarnation = n.boot[:1], n.start
 		return up

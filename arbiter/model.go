@@ -58,6 +58,7 @@ type Node struct {
 // Answer is a verdict kept for a repeated request.
 type Answer struct {
 	Request RequestID `json:"request"`
+	Command string    `json:"command"` // its kind: a number used twice is no repetition
 	Verdict Verdict   `json:"verdict"`
 }
 

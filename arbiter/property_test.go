@@ -3,6 +3,7 @@ package arbiter_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -17,7 +18,7 @@ func TestWhatMustAlwaysHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := begin(t)
 		w := newWatcher()
-		for range rapid.IntRange(20, 120).Draw(t, "steps") {
+		for range 20 + evenly(t, 200, "steps") {
 			cmd := s.draw(t)
 			before := s.state.Clusters[pair].Clone()
 			v, err := s.apply(cmd)
@@ -93,6 +94,11 @@ func (w *watcher) watch(before, after *arbiter.Cluster, cmd arbiter.Command, v a
 	if err := w.mandate(before, after); err != nil {
 		return err
 	}
+	if m := before.Mandate; m != nil && m.Phase != arbiter.Open && v.OK() {
+		if who := asks(cmd); who != "" && (who == m.Target || m.Target == "") {
+			return fmt.Errorf("%s was answered %s while a shot at it may be on its way", who, v.Kind)
+		}
+	}
 	for _, id := range groups {
 		if err := w.group(before, after, id, cmd); err != nil {
 			return fmt.Errorf("group %s: %w", id, err)
@@ -105,6 +111,22 @@ func (w *watcher) watch(before, after *arbiter.Cluster, cmd arbiter.Command, v a
 		w.number = v.Number
 	}
 	return nil
+}
+
+// asks returns who asks for something that a node which may be shot must not
+// get; its receipt, its new boot and its own word are heard.
+func asks(cmd arbiter.Command) arbiter.NodeID {
+	switch c := cmd.(type) {
+	case arbiter.Acquire:
+		return c.Caller.Node
+	case arbiter.Exclude:
+		return c.Caller.Node
+	case arbiter.Started:
+		return c.Caller.Node
+	case arbiter.Readmit:
+		return c.Caller.Node
+	}
+	return ""
 }
 
 // mandate: one at a time, a new number for each, and begun only once.
@@ -211,7 +233,10 @@ func takenOver(before *arbiter.Cluster, id arbiter.GroupID, l *arbiter.Lease, cm
 		}
 	case arbiter.ReportFence:
 		if m := before.Mandate; m == nil || m.Phase != arbiter.Begun || m.Target != was.Holder || c.Alive {
-			return fmt.Errorf("lease %d of %s was taken over without a proven shot", was.Epoch, was.Holder)
+			return fmt.Errorf("lease %d of %s was taken over without a shot at it", was.Epoch, was.Holder)
+		}
+		if !slices.ContainsFunc(c.Readings, func(r arbiter.Reading) bool { return r.Power == "off" }) {
+			return fmt.Errorf("lease %d of %s was taken over, and nothing was read as off", was.Epoch, was.Holder)
 		}
 	default:
 		return fmt.Errorf("%T granted a held group", cmd)
@@ -225,7 +250,7 @@ func TestSameCommandsSameState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := begin(t)
 		other := restored(t, s.state)
-		for i := range rapid.IntRange(5, 60).Draw(t, "steps") {
+		for i := range 5 + evenly(t, 60, "steps") {
 			cmd := s.draw(t)
 			entry := roundTrip(t, arbiter.Entry{At: int64(i), Command: cmd})
 			s.index++
@@ -250,7 +275,7 @@ func TestSameCommandsSameState(t *testing.T) {
 func TestCloneSharesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := begin(t)
-		for range rapid.IntRange(5, 60).Draw(t, "steps") {
+		for range 5 + evenly(t, 60, "steps") {
 			copied := arbiter.NewState()
 			copied.Version = s.state.Version
 			copied.Clusters[pair] = s.state.Clusters[pair].Clone()
