@@ -1,0 +1,167 @@
+package ctl
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/config"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// fenceTimeout is how long one shot may take, from its permission to the last
+// reading of its last level. It only bounds how long everybody waits for an
+// executor that died while shooting, so it is generous: two levels with the
+// default timeout of their devices fit.
+const fenceTimeout = 30 * time.Second
+
+// definition is what the witness is told of a cluster file.
+func definition(c config.Cluster) *sbv1.Definition {
+	d := &sbv1.Definition{
+		Cluster: c.Name, Nodes: c.Nodes[:],
+		Timing: &sbv1.Timing{
+			TtlNs: c.Timing.TTL.Nanoseconds(), PromiseNs: c.Timing.Promise.Nanoseconds(), RenewNs: c.Timing.Renew.Nanoseconds(),
+			RpcTimeoutNs: c.Timing.RPCTimeout.Nanoseconds(), SuspectAfterNs: c.Timing.SuspectAfter.Nanoseconds(),
+			FenceTimeoutNs: fenceTimeout.Nanoseconds(), StartGateNs: c.StartGate.Nanoseconds(),
+		},
+	}
+	for _, m := range c.Fencing {
+		switch m {
+		case config.FencingSTONITH:
+			d.Stonith = true
+		case config.FencingWatchdog:
+			d.Watchdog = true
+		}
+	}
+	for _, g := range c.Groups {
+		d.Groups = append(d.Groups, &sbv1.GroupDefinition{
+			Name: g.Name, Drbd: bool(g.DRBD), Preferred: g.Preferred, MinimumGrade: uint32(g.MinimumGrade),
+			Manual: g.Mode == config.ModeManual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(),
+		})
+	}
+	return d
+}
+
+// definitionYAML writes a definition as a cluster file.
+func definitionYAML(d *sbv1.Definition) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster: %s\nnodes: [%s]\nfencing: %s\n", quoted(d.GetCluster()), strings.Join(each(d.GetNodes(), quoted), ", "), fencingYAML(d))
+	b.WriteString(timingYAML(d.GetTiming()))
+	fmt.Fprintf(&b, "start_gate: %v\ngroups:\n", time.Duration(d.GetTiming().GetStartGateNs()))
+	for _, g := range d.GetGroups() {
+		fmt.Fprintf(&b, "  %s: {%s}\n", quoted(g.GetName()), strings.Join(groupYAML(g), ", "))
+	}
+	if d.GetAcceptPauseRisk() {
+		b.WriteString("# The witness also has accept_pause_risk, which this file cannot say.\n")
+	}
+	return b.String()
+}
+
+func fencingYAML(d *sbv1.Definition) string {
+	switch {
+	case d.GetStonith() && d.GetWatchdog():
+		return "[stonith, watchdog]"
+	case d.GetStonith():
+		return "stonith"
+	case d.GetWatchdog():
+		return "watchdog"
+	}
+	return "none"
+}
+
+func groupYAML(g *sbv1.GroupDefinition) []string {
+	out := []string{fmt.Sprintf("drbd: %t", g.GetDrbd())}
+	if g.GetPreferred() != "" {
+		out = append(out, "preferred: "+quoted(g.GetPreferred()))
+	}
+	if grade := arbiter.Grade(g.GetMinimumGrade()); grade > arbiter.E1 {
+		out = append(out, "minimum_grade: "+grade.String())
+	}
+	if g.GetManual() {
+		out = append(out, "mode: manual")
+	}
+	if g.GetTakeoverDelayNs() != 0 {
+		out = append(out, "takeover_delay: "+time.Duration(g.GetTakeoverDelayNs()).String())
+	}
+	return out
+}
+
+// quoted keeps a name that YAML would take for something else a name.
+func quoted(name string) string {
+	if name == "" || strings.Trim(name, "0123456789.eExXoO_-+") == "" || yamlWords[strings.ToLower(name)] {
+		return `"` + name + `"`
+	}
+	return name
+}
+
+var yamlWords = map[string]bool{
+	"true": true, "false": true, "null": true, "yes": true, "no": true, "on": true, "off": true, "y": true, "n": true, "nan": true,
+}
+
+// timingYAML writes the timing. The file's own check also counts the nodes'
+// numbers, which the witness does not have: where no profile's numbers fit, the
+// time to stop is what is left of the ttl.
+func timingYAML(t *sbv1.Timing) string {
+	have := config.Timing{
+		TTL: time.Duration(t.GetTtlNs()), Promise: time.Duration(t.GetPromiseNs()), Renew: time.Duration(t.GetRenewNs()),
+		RPCTimeout: time.Duration(t.GetRpcTimeoutNs()), SuspectAfter: time.Duration(t.GetSuspectAfterNs()),
+	}
+	rest := ""
+	full, name := have, config.ProfileSTONITH
+	for _, name = range []config.ProfileName{config.ProfileSTONITH, config.ProfileWatchdog, config.ProfileWatchdogTight} {
+		p, _ := config.Profile(name)
+		full.Stop, full.Watchdog, full.Reset, full.Late = p.Stop, p.Watchdog, p.Reset, p.Late
+		if full.Check() == nil {
+			break
+		}
+	}
+	if full.Check() != nil {
+		full.Stop, full.Watchdog, full.Reset, full.Late = 0, 0, time.Second, time.Millisecond
+		full.Stop = max(min(full.TTL, full.Promise)-full.Needs(), time.Millisecond)
+		rest = fmt.Sprintf(", stop: %v, watchdog: 0s, reset: %v, late: %v", full.Stop, full.Reset, full.Late)
+	}
+	return fmt.Sprintf("timing: {profile: %s, ttl: %v, promise: %v, renew: %v, rpc_timeout: %v, suspect_after: %v%s}\n",
+		name, have.TTL, have.Promise, have.Renew, have.RPCTimeout, have.SuspectAfter, rest)
+}
+
+// What cluster show prints as JSON; durations in milliseconds.
+type (
+	definitionJSON struct {
+		Cluster         string                `json:"cluster"`
+		Nodes           []string              `json:"nodes"`
+		Stonith         bool                  `json:"stonith"`
+		Watchdog        bool                  `json:"watchdog"`
+		AcceptPauseRisk bool                  `json:"accept_pause_risk"`
+		TTLMS           int64                 `json:"ttl_ms"`
+		PromiseMS       int64                 `json:"promise_ms"`
+		RenewMS         int64                 `json:"renew_ms"`
+		RPCTimeoutMS    int64                 `json:"rpc_timeout_ms"`
+		SuspectAfterMS  int64                 `json:"suspect_after_ms"`
+		FenceTimeoutMS  int64                 `json:"fence_timeout_ms"`
+		StartGateMS     int64                 `json:"start_gate_ms"`
+		Groups          []groupDefinitionJSON `json:"groups"`
+	}
+	groupDefinitionJSON struct {
+		Name            string `json:"name"`
+		DRBD            bool   `json:"drbd"`
+		Preferred       string `json:"preferred"`
+		MinimumGrade    string `json:"minimum_grade"`
+		Manual          bool   `json:"manual"`
+		TakeoverDelayMS int64  `json:"takeover_delay_ms"`
+	}
+)
+
+func definitionView(d *sbv1.Definition) definitionJSON {
+	t := d.GetTiming()
+	return definitionJSON{
+		Cluster: d.GetCluster(), Nodes: d.GetNodes(), Stonith: d.GetStonith(), Watchdog: d.GetWatchdog(), AcceptPauseRisk: d.GetAcceptPauseRisk(),
+		TTLMS: ms(t.GetTtlNs()), PromiseMS: ms(t.GetPromiseNs()), RenewMS: ms(t.GetRenewNs()), RPCTimeoutMS: ms(t.GetRpcTimeoutNs()),
+		SuspectAfterMS: ms(t.GetSuspectAfterNs()), FenceTimeoutMS: ms(t.GetFenceTimeoutNs()), StartGateMS: ms(t.GetStartGateNs()),
+		Groups: each(d.GetGroups(), func(g *sbv1.GroupDefinition) groupDefinitionJSON {
+			return groupDefinitionJSON{
+				g.GetName(), g.GetDrbd(), g.GetPreferred(), arbiter.Grade(g.GetMinimumGrade()).String(), g.GetManual(), ms(g.GetTakeoverDelayNs()),
+			}
+		}),
+	}
+}

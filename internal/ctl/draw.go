@@ -1,0 +1,218 @@
+package ctl
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// banner is the word that comes first, in the colour that is seen first.
+func banner(l level) cell {
+	switch l {
+	case levelOK:
+		return tinted("OK", green)
+	case levelAttention:
+		return tinted("ATTENTION", yellow)
+	case levelDown:
+		return tinted("DOWN", red)
+	}
+	return tinted("UNKNOWN", red)
+}
+
+// draw writes the clusters one after another, the verdict of each first.
+func drawStatus(w *witness, pairs []*pair, colours colourful) string {
+	var b strings.Builder
+	if len(pairs) == 0 {
+		fmt.Fprintf(&b, "%s  no cluster is declared; declare one with: sbctl cluster add -f cluster.yaml\n\n", banner(levelAttention).show(colours))
+	}
+	for _, p := range pairs {
+		p.draw(&b, colours)
+		b.WriteByte('\n')
+	}
+	s := w.status.GetWitness()
+	fmt.Fprintf(&b, "witness %s at %s has led for %s\n", s.GetName(), w.addr, span(time.Duration(s.GetLeadingNs())))
+	return b.String()
+}
+
+func (p *pair) draw(b *strings.Builder, colours colourful) {
+	fmt.Fprintf(b, "%s  %s: %s\n", banner(p.level()).show(colours), p.def.GetCluster(), p.headline())
+	for _, alarm := range p.GetAlarms() {
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(colours), alarm)
+	}
+	for _, f := range p.listed() {
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", banner(f.Level).colour).show(colours), f.What)
+		if f.Do != "" {
+			fmt.Fprintf(b, "    do: %s\n", f.Do)
+		}
+	}
+	for _, g := range []*grid{p.groupGrid(), p.nodeGrid(), p.copyGrid()} {
+		b.WriteByte('\n')
+		g.draw(b, colours)
+	}
+}
+
+func (p *pair) groupGrid() *grid {
+	g := heading("GROUP", "ON", "EPOCH", "LEASE", "RESTS ON")
+	for _, s := range p.GetGroups() {
+		if s.GetHolder() == "" {
+			ended := "ended: " + basisWords(s.GetLast())
+			if s.GetLast().GetCause() == "" {
+				ended = "never held"
+			}
+			g.add(c(s.GetName()), tinted("nobody", red), c("-"), c("-"), c(ended))
+			continue
+		}
+		on := c(s.GetHolder())
+		if s.GetOrderTo() != "" {
+			on = tinted(on.text+" -> "+s.GetOrderTo(), yellow)
+		}
+		if !p.runs(s) {
+			on.colour = red
+		}
+		g.add(c(s.GetName()), on, c(fmt.Sprint(s.GetEpoch())), leaseCell(s), c(basisWords(s.GetBasis())))
+	}
+	return g
+}
+
+func leaseCell(s *sbv1.GroupStatus) cell {
+	left := time.Duration(s.GetRemainingNs())
+	if left <= 0 {
+		return tinted("ran out", red)
+	}
+	return c(span(left) + " left")
+}
+
+func (p *pair) nodeGrid() *grid {
+	g := heading("NODE", "HEARD", "LINKS", "REFERENCES", "WATCHDOG", "TAKES GROUPS")
+	for _, n := range p.GetNodes() {
+		if !p.heard(n.GetName()) {
+			g.add(c(n.GetName()), tinted(heardWords(n), red), c("-"), c("-"), c("-"), takesCell(n))
+			continue
+		}
+		references := c(fmt.Sprintf("%d/%d", n.GetReferences(), n.GetNeeded()))
+		if n.GetReferences() < n.GetNeeded() {
+			references.colour = red
+		}
+		g.add(c(n.GetName()), c(heardWords(n)), linksCell(n), references, watchdogCell(n.GetWatchdog()), takesCell(n))
+	}
+	return g
+}
+
+func heardWords(n *sbv1.NodeStatus) string {
+	if n.GetSilentNs() < 0 || n.GetBoot() == "" {
+		return "not yet"
+	}
+	return span(time.Duration(n.GetSilentNs())) + " ago"
+}
+
+// linksCell shows both directions of each link.
+func linksCell(n *sbv1.NodeStatus) cell {
+	out := cell{}
+	var parts []string
+	for _, l := range n.GetLinks() {
+		lost := max(l.GetLostInPercent(), l.GetLostOutPercent())
+		word := l.GetName() + " ok"
+		switch {
+		case !l.GetHearsPeer():
+			word = l.GetName() + " silent"
+			out.colour = red
+		case lost > 0:
+			word = fmt.Sprintf("%s lost %d %% in, %d %% out", l.GetName(), l.GetLostInPercent(), l.GetLostOutPercent())
+			if lost >= lossy && out.colour == plain {
+				out.colour = yellow
+			}
+		}
+		parts = append(parts, word)
+	}
+	out.text = first(strings.Join(parts, ", "), "none")
+	return out
+}
+
+func watchdogCell(w *sbv1.Watchdog) cell {
+	switch {
+	case !w.GetArmed():
+		return c("not armed")
+	case !w.GetHardware():
+		return c(fmt.Sprintf("armed, %v, software", time.Duration(w.GetTimeoutNs())))
+	}
+	return c(fmt.Sprintf("armed, %v", time.Duration(w.GetTimeoutNs())))
+}
+
+func takesCell(n *sbv1.NodeStatus) cell {
+	switch {
+	case n.GetTwins():
+		return tinted("no: two machines use its name", red)
+	case n.GetStandby():
+		return tinted("no: standby", yellow)
+	case n.GetReferences() < n.GetNeeded():
+		return tinted("no: isolated", yellow)
+	}
+	return c("yes")
+}
+
+// copyGrid shows each group on each node: what runs, and the disks.
+func (p *pair) copyGrid() *grid {
+	g := heading("GROUP", "NODE", "STATE", "SERVICES", "VOLUME", "OWN", "PEER", "LINK")
+	for _, s := range p.GetGroups() {
+		for _, on := range s.GetNodes() {
+			name, node, state, services := c(s.GetName()), c(on.GetNode()), p.stateCell(on), servicesCell(on)
+			if len(on.GetDisks()) == 0 {
+				g.add(name, node, state, services)
+			}
+			for _, d := range on.GetDisks() {
+				link := c(connection(d))
+				if !d.GetConnected() {
+					link.colour = yellow
+				}
+				g.add(name, node, state, services, c(d.GetVolume()), diskCell(d.GetOwn()), diskCell(d.GetPeer()), link)
+				name, node, state, services = cell{}, cell{}, cell{}, cell{}
+			}
+		}
+		for _, e := range s.GetExclusions() {
+			g.add(c(s.GetName()), c(e.GetNode()), tinted("stale: "+exclusionWords(e), yellow))
+		}
+	}
+	return g
+}
+
+func (p *pair) stateCell(on *sbv1.GroupOnNode) cell {
+	if !p.heard(on.GetNode()) {
+		return tinted("not heard", yellow)
+	}
+	return c(first(on.GetPhase(), "-"))
+}
+
+func diskCell(word string) cell {
+	out := c(first(word, "-"))
+	if word != "UpToDate" {
+		out.colour = yellow
+	}
+	return out
+}
+
+func servicesCell(on *sbv1.GroupOnNode) cell {
+	count := map[string]int{}
+	var order []string
+	bad := plain
+	for _, s := range on.GetServices() {
+		state := s.GetState()
+		if state == "failed" {
+			state, bad = s.GetName()+" failed", red
+		}
+		if count[state] == 0 {
+			order = append(order, state)
+		}
+		count[state]++
+	}
+	var parts []string
+	for _, state := range order {
+		if strings.HasSuffix(state, " failed") {
+			parts = append(parts, state)
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
+	}
+	return tinted(first(strings.Join(parts, ", "), "-"), bad)
+}

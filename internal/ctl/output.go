@@ -1,0 +1,122 @@
+package ctl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// format is how data is printed.
+type format string
+
+const (
+	table     format = "table"
+	jsonLines format = "json" // one value a line, so that streams can be read as well
+)
+
+// String, Set and Type make a format a flag.
+func (f *format) String() string { return string(*f) }
+
+// Set takes the flag's value.
+func (f *format) Set(s string) error {
+	if s != string(table) && s != string(jsonLines) {
+		return errors.New("want table or json")
+	}
+	*f = format(s)
+	return nil
+}
+
+// Type is what help calls the value.
+func (f *format) Type() string { return "table|json" }
+
+// print writes data.
+func (a *app) print(format string, args ...any) error {
+	if _, err := fmt.Fprintf(a.Out, format, args...); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	return nil
+}
+
+// json writes one value on a line of its own.
+func (a *app) json(v any) error {
+	e := json.NewEncoder(a.Out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	return nil
+}
+
+// colour is an SGR parameter (ECMA-48, 8.3.117).
+type colour string
+
+const (
+	plain  colour = ""
+	red    colour = "31"
+	green  colour = "32"
+	yellow colour = "33"
+	bold   colour = "1"
+)
+
+// cell is a piece of text and what it should look like.
+type cell struct {
+	text   string
+	colour colour
+}
+
+func c(text string) cell                   { return cell{text: text} }
+func tinted(text string, tint colour) cell { return cell{text, tint} }
+func (x cell) width() int                  { return utf8.RuneCountInString(x.text) }
+func (x cell) show(colours colourful) string {
+	if !bool(colours) || x.colour == plain || x.text == "" {
+		return x.text
+	}
+	return "\x1b[" + string(x.colour) + "m" + x.text + "\x1b[0m"
+}
+
+// colourful says whether the reader can see colours.
+type colourful bool
+
+// grid is rows of cells; the first is the heading.
+type grid struct{ rows [][]cell }
+
+func heading(names ...string) *grid {
+	g := &grid{}
+	row := make([]cell, len(names))
+	for i, n := range names {
+		row[i] = tinted(n, bold)
+	}
+	g.rows = append(g.rows, row)
+	return g
+}
+
+func (g *grid) add(cells ...cell) { g.rows = append(g.rows, cells) }
+
+// draw writes the rows, columns aligned, no blanks at line ends.
+func (g *grid) draw(b *strings.Builder, colours colourful) {
+	var widths []int
+	for _, row := range g.rows {
+		for i, x := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], x.width())
+		}
+	}
+	for _, row := range g.rows {
+		gap := ""
+		for i, x := range row {
+			if x.text != "" {
+				b.WriteString(gap + x.show(colours))
+				gap = ""
+			}
+			gap += strings.Repeat(" ", widths[i]+2)
+			if x.text != "" {
+				gap = strings.Repeat(" ", widths[i]-x.width()+2)
+			}
+		}
+		b.WriteByte('\n')
+	}
+}
