@@ -30,8 +30,23 @@ var kinds = map[string]reflect.Type{}
 
 func init() {
 	for _, c := range []Command{
-		Lead{}, Renounce{}, Define{}, NodeUp{}, Acquire{}, Started{}, Release{}, Exclude{}, OwnWord{}, Readmit{},
-		Begin{}, ReportFence{}, EndMandate{}, Order{}, Standby{}, Maintenance{}, Confirm{},
+		Lead{},
+		Renounce{},
+		Define{},
+		NodeUp{},
+		Acquire{},
+		Started{},
+		Release{},
+		Exclude{},
+		OwnWord{},
+		Readmit{},
+		Begin{},
+		ReportFence{},
+		EndMandate{},
+		Order{},
+		Standby{},
+		Maintenance{},
+		Confirm{},
 	} {
 		kinds[kindOf(c)] = reflect.TypeOf(c)
 	}

@@ -18,16 +18,23 @@ func everyCommand() []arbiter.Command {
 	j := arbiter.Judgement{Epoch: 4, Suspected: true, Peer: &ev}
 	report := arbiter.Report{Groups: map[arbiter.GroupID]arbiter.GroupReport{"nfs": {Holder: "node-a", Epoch: 4, Obtained: 1<<32 | 1}}}
 	return []arbiter.Command{
-		arbiter.Lead{Nonce: 1<<64 - 1}, arbiter.Renounce{Shown: arbiter.Version{Incarnation: 2}},
+		arbiter.Lead{Nonce: 1<<64 - 1},
+		arbiter.Renounce{Shown: arbiter.Version{Incarnation: 2}},
 		arbiter.Define{Definition: arbiter.Definition{Cluster: pair, Timing: timing()}, By: "ops"},
-		arbiter.NodeUp{Caller: c, Report: report}, arbiter.Acquire{Caller: c, Group: "nfs", Evidence: ev, Judgement: j},
-		arbiter.Started{Caller: c, Group: "nfs", Epoch: 4}, arbiter.Release{Caller: c, Group: "nfs", Epoch: 4, Reason: "because <&>"},
-		arbiter.Exclude{Caller: c, Group: "nfs", Epoch: 4, Evidence: ev, Judgement: j}, arbiter.OwnWord{Caller: c, Number: 3},
+		arbiter.NodeUp{Caller: c, Report: report},
+		arbiter.Acquire{Caller: c, Group: "nfs", Evidence: ev, Judgement: j},
+		arbiter.Started{Caller: c, Group: "nfs", Epoch: 4},
+		arbiter.Release{Caller: c, Group: "nfs", Epoch: 4, Reason: "because <&>"},
+		arbiter.Exclude{Caller: c, Group: "nfs", Epoch: 4, Evidence: ev, Judgement: j},
+		arbiter.OwnWord{Caller: c, Number: 3},
 		arbiter.Readmit{Caller: c, Node: "node-b", Number: 1<<32 | 1, Evidence: ev},
 		arbiter.Begin{Caller: c, Mandate: 1, Readings: []arbiter.Reading{{Device: "bmc", Power: "on", At: 7}}},
-		arbiter.ReportFence{Caller: c, Mandate: 1, Grade: arbiter.E3, InFlight: true}, arbiter.EndMandate{Cluster: pair, Mandate: 1, Phase: arbiter.Open},
-		arbiter.Order{Cluster: pair, To: "node-b", Target: &ev}, arbiter.Standby{Cluster: pair, On: true},
-		arbiter.Maintenance{Cluster: pair, Until: 1}, arbiter.Confirm{Cluster: pair, Epochs: []arbiter.Epoch{4}},
+		arbiter.ReportFence{Caller: c, Mandate: 1, Grade: arbiter.E3, InFlight: true},
+		arbiter.EndMandate{Cluster: pair, Mandate: 1, Phase: arbiter.Open},
+		arbiter.Order{Cluster: pair, To: "node-b", Target: &ev},
+		arbiter.Standby{Cluster: pair, On: true},
+		arbiter.Maintenance{Cluster: pair, Until: 1},
+		arbiter.Confirm{Cluster: pair, Epochs: []arbiter.Epoch{4}},
 	}
 }
 
