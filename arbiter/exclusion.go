@@ -98,7 +98,7 @@ func (a *applying) ownWord(c *Cluster, cmd OwnWord) Verdict {
 	}
 	node := cmd.Caller.Node
 	e := g.Excluded[node]
-	if e.OwnWord >= cmd.Number {
+	if !g.NewWord(node, cmd.Number) {
 		return done("already noted")
 	}
 	g.unfit(node)
@@ -107,6 +107,23 @@ func (a *applying) ownWord(c *Cluster, cmd OwnWord) Verdict {
 	v := done("%s says that its copy of %s is stale (its record %d)", node, cmd.Group, cmd.Number)
 	a.record(c, cmd.Group, node, "own word", v)
 	return v
+}
+
+// NewWord reports whether a node's own word of that number is news: neither
+// noted already nor readmitted since.
+func (g *Group) NewWord(node NodeID, number uint64) bool {
+	return number > max(g.Excluded[node].OwnWord, g.Cleared[node])
+}
+
+func (g *Group) clear(node NodeID, e Exclusion) {
+	delete(g.Excluded, node)
+	if e.OwnWord == 0 {
+		return
+	}
+	if g.Cleared == nil {
+		g.Cleared = map[NodeID]uint64{}
+	}
+	g.Cleared[node] = max(g.Cleared[node], e.OwnWord)
 }
 
 // readmit clears an exclusion by the numbers that both sides knew while they
@@ -131,7 +148,7 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	case !cmd.Evidence.InStep():
 		v = refuse(NotInStep, "%s is readmitted only while both copies are connected and UpToDate on all volumes", cmd.Node)
 	default:
-		delete(g.Excluded, cmd.Node)
+		g.clear(cmd.Node, e)
 		v = done("%s has resynchronised %s and is readmitted", cmd.Node, cmd.Group)
 	}
 	a.record(c, cmd.Group, cmd.Node, "readmit", v)

@@ -70,12 +70,15 @@ type Group struct {
 	// services under a later one. A grant rests on what the other node's entry
 	// says, however often the group was taken and given back unused since:
 	// whoever promised to accept no grant that rests on the clock must be told.
-	Ended    map[NodeID]Ending      `json:"ended,omitempty"`
-	Excluded map[NodeID]Exclusion   `json:"excluded,omitempty"`
-	Order    *Switch                `json:"order,omitempty"`
-	Begun    bool                   `json:"begun,omitempty"`   // somebody was granted it once
-	Failed   map[NodeID]string      `json:"failed,omitempty"`  // why a node could not start it
-	Reports  map[NodeID]GroupReport `json:"reports,omitempty"` // while learning
+	Ended    map[NodeID]Ending    `json:"ended,omitempty"`
+	Excluded map[NodeID]Exclusion `json:"excluded,omitempty"`
+	// Cleared is the highest own word of each node that a readmission has named.
+	// A beat that was on its way says it once more, and means nothing new.
+	Cleared map[NodeID]uint64      `json:"cleared,omitempty"`
+	Order   *Switch                `json:"order,omitempty"`
+	Begun   bool                   `json:"begun,omitempty"`   // somebody was granted it once
+	Failed  map[NodeID]string      `json:"failed,omitempty"`  // why a node could not start it
+	Reports map[NodeID]GroupReport `json:"reports,omitempty"` // while learning
 }
 
 // Lease is the right to run a group.
@@ -231,6 +234,7 @@ func (g *Group) clone() *Group {
 	}
 	h.Ended = maps.Clone(g.Ended)
 	h.Excluded = maps.Clone(g.Excluded)
+	h.Cleared = maps.Clone(g.Cleared)
 	h.Failed = maps.Clone(g.Failed)
 	h.Reports = maps.Clone(g.Reports)
 	return &h

@@ -200,7 +200,7 @@ func (d *desk) note(b Beat) arbiter.Command {
 		if g == nil {
 			continue
 		}
-		if w := gb.Evidence.OwnWord; w > g.Excluded[b.Caller.Node].OwnWord {
+		if w := gb.Evidence.OwnWord; g.NewWord(b.Caller.Node, w) {
 			return arbiter.OwnWord{Caller: b.Caller, Group: gb.Group, Number: w}
 		}
 		if l := g.Lease; l != nil && !l.Started && gb.Running && l.Holder == b.Caller.Node && l.Boot == b.Caller.Boot && l.Epoch == gb.Epoch {
