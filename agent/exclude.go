@@ -126,9 +126,19 @@ func (m *Machine) onDiskFailed(ev DiskFailed) {
 }
 
 func (m *Machine) giveWord(g *group) {
-	m.mem.Words++
+	m.mem.Words = max(m.mem.Words, uint64(m.cfg.Incarnation)<<20) + 1 // higher than any that a lost store has given
 	g.wordSeen = false
 	m.remember(g, func(gm *GroupMemory) { gm.OwnWord = m.mem.Words })
+}
+
+// giveWordsAnew numbers the words of a store that began empty above those of the
+// one that was lost.
+func (m *Machine) giveWordsAnew() {
+	for _, g := range m.groups {
+		if m.mem.Groups[g.id].OwnWord != 0 {
+			m.giveWord(g)
+		}
+	}
 }
 
 // onFencePeer takes DRBD's question whether to go on without the peer. The
@@ -226,12 +236,12 @@ func (m *Machine) onExclusion(now boottime.Instant, g *group, v arbiter.Verdict)
 	case v.Reason == arbiter.RenewFirst:
 		g.excl.renewing, m.beatAt = true, 0
 	case v.Reason == arbiter.GrantedToPeer || v.Reason == arbiter.MandateBegun:
-		m.refusedExclusion(g, exitRefused, v.Sentence)
+		m.refusedExclusion(now, g, exitRefused, v.Sentence)
 	case v.Reason == arbiter.WitnessLearning || v.Reason == arbiter.UnknownGroup || v.Reason == arbiter.UnknownCluster ||
 		v.Reason == arbiter.WitnessBehind:
 		g.excl.next = now.Add(m.timing.Renew)
 	default:
-		m.refusedExclusion(g, exitUnknown, v.Sentence)
+		m.refusedExclusion(now, g, exitUnknown, v.Sentence)
 	}
 }
 
@@ -251,7 +261,7 @@ func (m *Machine) excluded(now boottime.Instant, g *group, why string) {
 
 // refusedExclusion gives up a node that may not go on alone. What is frozen in
 // the kernel must never be completed, so only a reset helps.
-func (m *Machine) refusedExclusion(g *group, code int, why string) {
+func (m *Machine) refusedExclusion(now boottime.Instant, g *group, code int, why string) {
 	frozen := len(g.excl.waiting) > 0 && g.phase != Starting
 	m.note(g, "exclusion refused", why).Alarm = true
 	m.exit(g, code, why)
@@ -262,7 +272,7 @@ func (m *Machine) refusedExclusion(g *group, code int, why string) {
 	if g.excl.starts {
 		g.excl.starts = false
 		g.failed = why
-		m.stop(g, why)
+		m.stop(now, g, why)
 	}
 }
 

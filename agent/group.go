@@ -36,6 +36,7 @@ type group struct {
 	wasUp   bool // services have run under this right
 	granted arbiter.Basis
 	barred  bool
+	stopBy  boottime.Instant // a stop ends in a reset
 	failed  string
 	backoff boottime.Instant
 
@@ -52,6 +53,7 @@ type group struct {
 	readmit  *call
 	outdate  *outdating
 	demoteAt boottime.Instant
+	stranded bool // said that nobody may take over
 }
 
 // right is the permission to run a group: a lease, or the peer's promise for
@@ -102,8 +104,12 @@ func (m *Machine) guard(now boottime.Instant, g *group) {
 	if !g.hot() {
 		return
 	}
-	if hard := m.hardStop(g); now >= hard {
+	if now >= m.hardStop(g) {
 		m.do(Reset{fmt.Sprintf("group %s is not confirmed down and its right under epoch %d ends in %v", g.id, g.right.epoch, g.right.until().Sub(now))})
+		return
+	}
+	if g.phase == Stopping && !g.stopBy.IsZero() && now >= g.stopBy {
+		m.do(Reset{fmt.Sprintf("group %s is not confirmed down %v after its stop was ordered", g.id, m.timing.Stop)})
 		return
 	}
 	lost := g.right.refused != "" && now >= g.right.promise.Add(-m.cfg.back()-m.timing.Stop)
@@ -114,17 +120,23 @@ func (m *Machine) guard(now boottime.Instant, g *group) {
 	if lost {
 		why = g.right.refused
 	}
-	m.stop(g, why)
+	m.stop(now, g, why)
 }
 
-func (m *Machine) stop(g *group, why string) {
+func (m *Machine) stop(now boottime.Instant, g *group, why string) {
 	if g.phase == Stopping || g.phase == Stopped {
 		return
 	}
 	g.phase = Stopping
 	m.saveBoot()
 	m.note(g, "stopping", why)
-	m.do(Stop{Group: g.id, Reason: why, Before: m.hardStop(g)})
+	m.orderStop(now, g, why)
+}
+
+// orderStop gives a stop its time: renewals that go on do not lengthen it.
+func (m *Machine) orderStop(now boottime.Instant, g *group, why string) {
+	g.stopBy = min(now.Add(m.timing.Stop), m.hardStop(g))
+	m.do(Stop{Group: g.id, Reason: why, Before: g.stopBy})
 }
 
 // start begins to run a group under a right that has been checked.
@@ -145,7 +157,7 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 		g.failed, g.backoff = ev.Err.Error(), now.Add(startBackoff)
 		g.right.failed = g.failed
 		m.note(g, "start failed", g.failed).Alarm = true
-		m.stop(g, "it could not be started: "+g.failed)
+		m.stop(now, g, "it could not be started: "+g.failed)
 		return
 	}
 	g.phase, g.wasUp = Running, true
@@ -163,9 +175,7 @@ func (m *Machine) onStopped(now boottime.Instant, ev StopDone) {
 	if !ev.Down {
 		why := errors.Join(ev.Err, errors.New("services or DRBD are not confirmed down")).Error()
 		m.note(g, "stop failed", why+"; the machine is reset when the right ends").Alarm = true
-		if now < m.hardStop(g) {
-			m.do(Stop{Group: g.id, Reason: "again", Before: m.hardStop(g)})
-		}
+		m.do(Stop{Group: g.id, Reason: "again", Before: g.stopBy})
 		return
 	}
 	m.note(g, "stopped", "confirmed down")
@@ -205,17 +215,17 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 	switch {
 	case g == nil:
 	case g.phase == Stopping:
-		m.do(Stop{Group: g.id, Reason: "a start or a stop was cut short", Before: m.hardStop(g)})
+		m.orderStop(now, g, "a start or a stop was cut short")
 	case ev.Up && g.phase == Stopped:
 		// Nobody gave this node the right in this boot. There is no deadline to
 		// count from, so it is stopped at once.
 		g.right.lease = now.Add(m.cfg.back() + m.timing.Stop)
 		g.phase = Starting
 		m.note(g, "found running", "there is no right to it on this node").Alarm = true
-		m.stop(g, "it was found running without a right")
+		m.stop(now, g, "it was found running without a right")
 	case !ev.Up && g.phase == Running:
 		m.note(g, "found stopped", "its services are not running any more").Alarm = true
-		m.stop(g, "it was found stopped")
+		m.stop(now, g, "it was found stopped")
 	}
 }
 

@@ -166,6 +166,7 @@ func (m *Machine) tick(now boottime.Instant) {
 		m.guard(now, g)
 		m.exclusions(now, g)
 		m.ask(now, g)
+		m.strand(now, g)
 	}
 	m.stray(now)
 	m.retry(now)

@@ -261,6 +261,23 @@ func (m *Machine) onPeerWord(now boottime.Instant, w PeerWord) {
 	m.excluded(now, g, fmt.Sprintf("%s has recorded that its copy is stale (record %d)", m.cfg.Peer, w.OwnWord))
 }
 
+// strand says once that nobody may take a silent holder's group over, because
+// no witness answers.
+func (m *Machine) strand(now boottime.Instant, g *group) {
+	gm := m.mem.Groups[g.id]
+	alone := !m.hearsBeats(now) && !m.witnessNear(now) && now.Sub(m.started) > reinstateAfter
+	if !alone || g.phase != Stopped || gm.Holder == "" || gm.GivenBack {
+		g.stranded = g.stranded && alone
+		return
+	}
+	if g.stranded {
+		return
+	}
+	g.stranded = true
+	m.note(g, "nobody may take over", fmt.Sprintf("%s held it last (epoch %d), no witness answers and the other node is silent; bring a witness back, or switch %s off and type: sbctl takeover --without-witness %s",
+		gm.Holder, gm.Epoch, m.cfg.Peer, g.id)).Alarm = true
+}
+
 // stray demotes what is Primary here without a right.
 func (m *Machine) stray(now boottime.Instant) {
 	for _, g := range m.groups {

@@ -61,6 +61,7 @@ func (m *Machine) onWelcome(ev Welcomed) {
 	if i := ev.Verdict.Incarnation; i > m.cfg.Incarnation {
 		m.cfg.Incarnation = i
 		m.do(Adopt{i})
+		m.giveWordsAnew()
 	}
 	if !m.spoken {
 		m.note(nil, "witness found", ev.Verdict.Sentence)
@@ -182,7 +183,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 		g.right.refused = a.Sentence
 	}
 	if a.MoveTo == m.cfg.Peer && g.phase == Running {
-		m.stop(g, "planned switchover to "+string(m.cfg.Peer))
+		m.stop(now, g, "planned switchover to "+string(m.cfg.Peer))
 	}
 }
 
