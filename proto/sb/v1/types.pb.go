@@ -433,6 +433,8 @@ type Basis struct {
 	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Grade         uint32                 `protobuf:"varint,4,opt,name=grade,proto3" json:"grade,omitempty"` // 0 to 5 for E0 to E5
 	Switchover    bool                   `protobuf:"varint,5,opt,name=switchover,proto3" json:"switchover,omitempty"`
+	Boot          string                 `protobuf:"bytes,6,opt,name=boot,proto3" json:"boot,omitempty"`        // of the holder, by which an ending by a new boot is proven
+	Mandate       uint64                 `protobuf:"varint,7,opt,name=mandate,proto3" json:"mandate,omitempty"` // of the shot
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +502,20 @@ func (x *Basis) GetSwitchover() bool {
 		return x.Switchover
 	}
 	return false
+}
+
+func (x *Basis) GetBoot() string {
+	if x != nil {
+		return x.Boot
+	}
+	return ""
+}
+
+func (x *Basis) GetMandate() uint64 {
+	if x != nil {
+		return x.Mandate
+	}
+	return 0
 }
 
 // Verdict is the answer to a request. A refusal has a reason for programs and a
@@ -1125,7 +1141,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\bown_word\x18\x06 \x01(\x04R\aownWord\x12\x1c\n" +
 	"\tpromising\x18\a \x01(\bR\tpromising\x12\x16\n" +
 	"\x06failed\x18\b \x01(\bR\x06failed\x12+\n" +
-	"\bwatchdog\x18\t \x01(\v2\x0f.sb.v1.WatchdogR\bwatchdog\"\x81\x01\n" +
+	"\bwatchdog\x18\t \x01(\v2\x0f.sb.v1.WatchdogR\bwatchdog\"\xaf\x01\n" +
 	"\x05Basis\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -1133,7 +1149,9 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x05grade\x18\x04 \x01(\rR\x05grade\x12\x1e\n" +
 	"\n" +
 	"switchover\x18\x05 \x01(\bR\n" +
-	"switchover\"\xbd\x02\n" +
+	"switchover\x12\x12\n" +
+	"\x04boot\x18\x06 \x01(\tR\x04boot\x12\x18\n" +
+	"\amandate\x18\a \x01(\x04R\amandate\"\xbd\x02\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
