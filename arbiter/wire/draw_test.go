@@ -65,6 +65,7 @@ var bases = rapid.Custom(func(t *rapid.T) arbiter.Basis {
 	return arbiter.Basis{
 		Cause: causes.Draw(t, "cause"), Holder: arbiter.NodeID(mayNames.Draw(t, "holder")),
 		Epoch: arbiter.Epoch(rapid.Uint64().Draw(t, "epoch")), Grade: grades.Draw(t, "grade"), Switchover: flags.Draw(t, "switchover"),
+		Boot: arbiter.BootID(mayNames.Draw(t, "boot")), Mandate: arbiter.MandateID(rapid.Uint64().Draw(t, "mandate")),
 	}
 })
 

@@ -433,7 +433,7 @@ type Basis struct {
 	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Grade         uint32                 `protobuf:"varint,4,opt,name=grade,proto3" json:"grade,omitempty"` // 0 to 5 for E0 to E5
 	Switchover    bool                   `protobuf:"varint,5,opt,name=switchover,proto3" json:"switchover,omitempty"`
-	Boot          string                 `protobuf:"bytes,6,opt,name=boot,proto3" json:"boot,omitempty"`        // of the holder, by which an ending by a new boot is proven
+	Boot          string                 `protobuf:"bytes,6,opt,name=boot,proto3" json:"boot,omitempty"`        // the new one that proved the holder's former life dead
 	Mandate       uint64                 `protobuf:"varint,7,opt,name=mandate,proto3" json:"mandate,omitempty"` // of the shot
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
