@@ -99,6 +99,7 @@ Where the witness is comes from --witness, SBCTL_WITNESS or ` + settingsFile + `
 // well.
 func family(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return usage(cmd, "say what to do")

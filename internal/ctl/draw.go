@@ -21,7 +21,7 @@ func banner(l level) cell {
 	return tinted("UNKNOWN", red)
 }
 
-// draw writes the clusters one after another, the verdict of each first.
+// drawStatus writes the clusters one after another, the verdict of each first.
 func drawStatus(w *witness, pairs []*pair, colours colourful) string {
 	var b strings.Builder
 	if len(pairs) == 0 {
@@ -57,9 +57,9 @@ func (p *pair) groupGrid() *grid {
 	g := heading("GROUP", "ON", "EPOCH", "LEASE", "RESTS ON")
 	for _, s := range p.GetGroups() {
 		if s.GetHolder() == "" {
-			ended := "ended: " + basisWords(s.GetLast())
-			if s.GetLast().GetCause() == "" {
-				ended = "never held"
+			ended := basisWords(s.GetLast())
+			if p.GetLearning() {
+				ended = "not learnt yet"
 			}
 			g.add(c(s.GetName()), tinted("nobody", red), c("-"), c("-"), c(ended))
 			continue
@@ -88,7 +88,7 @@ func (p *pair) nodeGrid() *grid {
 	g := heading("NODE", "HEARD", "LINKS", "REFERENCES", "WATCHDOG", "TAKES GROUPS")
 	for _, n := range p.GetNodes() {
 		if !p.heard(n.GetName()) {
-			g.add(c(n.GetName()), tinted(heardWords(n), red), c("-"), c("-"), c("-"), takesCell(n))
+			g.add(c(n.GetName()), tinted(heardWords(n), red), c("-"), c("-"), c("-"), tinted("no: not heard", red))
 			continue
 		}
 		references := c(fmt.Sprintf("%d/%d", n.GetReferences(), n.GetNeeded()))
@@ -157,7 +157,11 @@ func (p *pair) copyGrid() *grid {
 	g := heading("GROUP", "NODE", "STATE", "SERVICES", "VOLUME", "OWN", "PEER", "LINK")
 	for _, s := range p.GetGroups() {
 		for _, on := range s.GetNodes() {
-			name, node, state, services := c(s.GetName()), c(on.GetNode()), p.stateCell(on), servicesCell(on)
+			if !p.heard(on.GetNode()) {
+				g.add(c(s.GetName()), c(on.GetNode()), unheardCell(on))
+				continue
+			}
+			name, node, state, services := c(s.GetName()), c(on.GetNode()), stateCell(s, on), servicesCell(on)
 			if len(on.GetDisks()) == 0 {
 				g.add(name, node, state, services)
 			}
@@ -170,18 +174,26 @@ func (p *pair) copyGrid() *grid {
 				name, node, state, services = cell{}, cell{}, cell{}, cell{}
 			}
 		}
-		for _, e := range s.GetExclusions() {
-			g.add(c(s.GetName()), c(e.GetNode()), tinted("stale: "+exclusionWords(e), yellow))
-		}
 	}
 	return g
 }
 
-func (p *pair) stateCell(on *sbv1.GroupOnNode) cell {
-	if !p.heard(on.GetNode()) {
-		return tinted("not heard", yellow)
+// unheardCell keeps what was said last apart from what is known now.
+func unheardCell(on *sbv1.GroupOnNode) cell {
+	if on.GetPhase() == "" {
+		return tinted("not heard", red)
 	}
-	return c(first(on.GetPhase(), "-"))
+	return tinted("not heard, was "+on.GetPhase(), red)
+}
+
+func stateCell(g *sbv1.GroupStatus, on *sbv1.GroupOnNode) cell {
+	state := c(first(on.GetPhase(), "-"))
+	for _, e := range g.GetExclusions() {
+		if e.GetNode() == on.GetNode() {
+			state = tinted(state.text+", STALE", yellow)
+		}
+	}
+	return state
 }
 
 func diskCell(word string) cell {

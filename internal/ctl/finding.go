@@ -120,10 +120,11 @@ func (p *pair) heardByPeer(name string) bool {
 	return p.heard(other) && slices.ContainsFunc(p.nodes[other].GetLinks(), (*sbv1.LinkStatus).GetHearsPeer)
 }
 
-// runs reports whether the group is known to run.
+// runs reports whether the group is known to run: its holder is heard, here or by
+// the other node.
 func (p *pair) runs(g *sbv1.GroupStatus) bool {
 	h := g.GetHolder()
-	return h != "" && g.GetStarted() && (p.heard(h) || g.GetRemainingNs() > 0 || p.heardByPeer(h))
+	return h != "" && g.GetStarted() && (p.heard(h) || p.heardByPeer(h))
 }
 
 // groupRuns asks whether somebody runs the group, and for how long yet.
@@ -145,6 +146,8 @@ func (p *pair) unheld(g *sbv1.GroupStatus) {
 	name := g.GetName()
 	m := p.GetMandate()
 	switch {
+	case p.GetLearning() && p.says(g, "running") != "":
+		p.alarm(levelAttention, "", "%s says that it runs %s", p.says(g, "running"), name)
 	case p.GetLearning():
 		p.alarm(levelDown, "", "nobody is known to run %s", name)
 	case g.GetOrderTo() != "":
@@ -161,6 +164,16 @@ func (p *pair) unheld(g *sbv1.GroupStatus) {
 	}
 }
 
+// says returns the node that says of itself that the group is in that phase.
+func (p *pair) says(g *sbv1.GroupStatus, phase string) string {
+	for _, on := range g.GetNodes() {
+		if on.GetPhase() == phase && p.heard(on.GetNode()) {
+			return on.GetNode()
+		}
+	}
+	return ""
+}
+
 func (p *pair) declared(group string) *sbv1.GroupDefinition {
 	for _, d := range p.def.GetGroups() {
 		if d.GetName() == group {
@@ -170,22 +183,23 @@ func (p *pair) declared(group string) *sbv1.GroupDefinition {
 	return nil
 }
 
+// silentHolder judges a group whose holder is not heard. That alone proves
+// nothing: the holder may stand by its peer's word.
 func (p *pair) silentHolder(g *sbv1.GroupStatus) {
 	name, holder := g.GetName(), g.GetHolder()
-	left := time.Duration(g.GetRemainingNs())
+	other := p.peer(holder)
 	confirm := fmt.Sprintf("look at %s; once you have seen that it is off: sbctl fence confirm %s --reason '...'", holder, holder)
-	unshot := ""
-	if g.GetUnshot() != "" {
-		unshot = " and could not be shot: " + g.GetUnshot()
-	}
-	switch {
+	switch left := time.Duration(g.GetRemainingNs()); {
 	case p.heardByPeer(holder):
 		p.alarm(levelAttention, "mend the network between "+holder+" and the witness",
-			"%s, which holds %s, is silent here but heard by %s, so it stays in office", holder, name, p.peer(holder))
-	case left > 0 && g.GetStarted():
-		p.alarm(levelAttention, confirm, "%s, which holds %s, is silent%s; its lease runs for %s", holder, name, unshot, span(left))
-	case unshot != "":
-		p.alarm(levelDown, confirm, "nobody is known to run %s: %s holds it, is silent%s", name, holder, unshot)
+			"%s, which holds %s, is silent here but heard by %s, so it stays in office", holder, name, other)
+	case !p.heard(other):
+		p.alarm(levelUnknown, "look at the witness's network; the nodes go on by themselves while they hear each other",
+			"nothing is known of %s: neither %s, which holds it, nor %s is heard here", name, holder, other)
+	case g.GetUnshot() != "":
+		p.alarm(levelDown, confirm, "nobody is known to run %s: %s holds it, is silent and could not be shot: %s", name, holder, g.GetUnshot())
+	case left > 0:
+		p.alarm(levelDown, "", "nobody is known to run %s: %s holds it and is silent; its lease runs for %s", name, holder, span(left))
 	default:
 		p.alarm(levelDown, confirm, "nobody is known to run %s: %s holds it and is silent", name, holder)
 	}

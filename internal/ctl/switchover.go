@@ -44,12 +44,13 @@ With --wait it returns once the group runs there and prints how long it did not.
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
 	f.consent = yesFlag(cmd)
 	complete(cmd, "to", a.completeNodes)
-	cmd.MarkFlagsMutuallyExclusive("cancel", "to")
-	cmd.MarkFlagsMutuallyExclusive("cancel", "wait")
 	return cmd
 }
 
 func (a *app) switchover(cmd *cobra.Command, name string, f switchoverFlags) error {
+	if f.cancel && (f.wait || f.to != "") {
+		return usage(cmd, "--cancel withdraws a switchover; it goes with neither --to nor --wait")
+	}
 	w, err := a.witness(cmd.Context())
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ func (p *pair) headline() string {
 	case levelOK:
 		parts = append(parts, p.redundancy())
 		return strings.Join(parts, ", ")
-	case levelDown:
+	case levelDown, levelUnknown:
 		parts = nil // what is down comes first
 	default:
 	}

@@ -56,9 +56,9 @@ func basisWords(b *sbv1.Basis) string {
 	case b.GetCause() == string(arbiter.ByNothing):
 		return "nobody held it before"
 	case b.GetSwitchover():
-		return fmt.Sprintf("%s: planned switchover, %s had stopped it", grade, b.GetHolder())
+		return fmt.Sprintf("planned switchover from %s (%s), which had stopped it", b.GetHolder(), grade)
 	}
-	return fmt.Sprintf("%s of %s (epoch %d): %s", grade, b.GetHolder(), b.GetEpoch(), grade.Meaning())
+	return fmt.Sprintf("%s's epoch %d is over (%s): %s", b.GetHolder(), b.GetEpoch(), grade, grade.Meaning())
 }
 
 func exclusionWords(e *sbv1.ExclusionStatus) string {
