@@ -55,15 +55,13 @@ func (o *operator) cut() {
 	}
 }
 
-// start is bounded by the group's own budget. The soft stop that the action
-// names moves with each renewal while it runs; when the right is lost, the
-// machine orders a stop, which cuts the start short.
+// start promotes and starts, until its deadline or until a stop cuts it short.
 func (r *Runner) start(a agent.Start) {
 	o := r.groups[a.Group]
 	o.cut()
 	cutOff := r.stillConnected(o.group, a)
 	o.cancel = r.then(o, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, o.group.StartTimeout)
+		ctx, cancel := context.WithTimeout(ctx, a.Before.Sub(r.now()))
 		defer cancel()
 		err := r.startGroup(ctx, o.group, cutOff)
 		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
@@ -149,12 +147,11 @@ func (r *Runner) barrier(a agent.Barrier) {
 	})
 }
 
-// lift starts what a barrier has blocked; the rest runs already.
+// lift starts what a barrier has blocked, each unit within its own time; the
+// rest runs already.
 func (r *Runner) lift(a agent.Lift) {
 	o := r.groups[a.Group]
 	o.cancel = r.then(o, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, o.group.StartTimeout)
-		defer cancel()
 		if err := o.group.Services.Start(ctx, r.report(o.group)); err != nil && ctx.Err() == nil {
 			r.log.Error("not unblocked", "group", a.Group, "error", err, "alarm", true)
 		}

@@ -43,8 +43,6 @@ type Group struct {
 	ID        arbiter.GroupID
 	Resources []string // promoted in this order
 	Services  Services
-	// StartTimeout bounds a whole start, promotion included.
-	StartTimeout time.Duration
 }
 
 // Parts are the hands and ears of a runner. DRBD and Power may be nil.

@@ -111,7 +111,7 @@ func (d *Daemon) agentConfig(mem memory, dog arbiter.Watchdog) agent.Config {
 		Needed: n.References.Need, Timing: timing(n), Watchdog: dog, CanFence: len(n.Fencing) > 0,
 	}
 	for _, g := range n.Groups {
-		cfg.Groups = append(cfg.Groups, agent.GroupConfig{ID: arbiter.GroupID(g.Name), Resources: g.DRBD})
+		cfg.Groups = append(cfg.Groups, agent.GroupConfig{ID: arbiter.GroupID(g.Name), Resources: g.DRBD, Start: g.StartTimeout})
 	}
 	return cfg
 }

@@ -32,7 +32,7 @@ func (d *Daemon) groups() ([]runner.Group, error) {
 		if err != nil {
 			return nil, fmt.Errorf("groups.%s: %w", g.Name, err)
 		}
-		out = append(out, runner.Group{ID: arbiter.GroupID(g.Name), Resources: g.DRBD, Services: stack, StartTimeout: g.StartTimeout})
+		out = append(out, runner.Group{ID: arbiter.GroupID(g.Name), Resources: g.DRBD, Services: stack})
 	}
 	return out, nil
 }
