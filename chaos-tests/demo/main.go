@@ -49,7 +49,7 @@ const (
 // show is one demonstration.
 type show struct {
 	*pair.Pair
-	screen screen
+	screen *screen
 
 	following sync.WaitGroup
 	unfollow  context.CancelFunc
@@ -93,8 +93,7 @@ func (s *show) start(ctx context.Context, bin string) error {
 func (s *show) follow(t *pair.Timeline) {
 	var ctx context.Context
 	ctx, s.unfollow = context.WithCancel(context.Background())
-	began := time.Now()
-	s.following.Go(func() { t.Follow(ctx, time.Time{}, func(e pair.Entry) { s.screen.line(began, e) }) })
+	s.following.Go(func() { t.Follow(ctx, time.Time{}, s.screen.line) })
 }
 
 // quiet lets the timeline come to its end.

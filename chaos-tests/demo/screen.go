@@ -16,12 +16,14 @@ import (
 type screen struct {
 	out    io.Writer
 	colour bool
-	mu     *sync.Mutex // one line at a time
+
+	mu    sync.Mutex // one line at a time
+	began time.Time  // the first entry's
 }
 
-func newScreen(f *os.File) screen {
+func newScreen(f *os.File) *screen {
 	wanted := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return screen{out: f, colour: wanted && term.IsTerminal(int(f.Fd())), mu: &sync.Mutex{}}
+	return &screen{out: f, colour: wanted && term.IsTerminal(int(f.Fd()))}
 }
 
 // SGR parameters (ECMA-48, 8.3.117).
@@ -33,14 +35,14 @@ const (
 	cyan   = "36"
 )
 
-func (s screen) tint(colour, text string) string {
+func (s *screen) tint(colour, text string) string {
 	if !s.colour || colour == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-func (s screen) heading(format string, args ...any) {
+func (s *screen) heading(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, "\n%s\n", s.tint(bold, "== "+fmt.Sprintf(format, args...)))
@@ -48,12 +50,15 @@ func (s screen) heading(format string, args ...any) {
 
 var hostColours = map[string]string{"node-a": cyan, "node-b": green, "witness": yellow}
 
-func (s screen) line(began time.Time, e pair.Entry) {
+func (s *screen) line(e pair.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.began.IsZero() {
+		s.began = e.At
+	}
 	colour := hostColours[e.Host]
 	if e.Alarm {
 		colour = red
 	}
-	fmt.Fprintln(s.out, s.tint(colour, e.Line(began)))
+	fmt.Fprintln(s.out, s.tint(colour, e.Line(s.began)))
 }

@@ -22,10 +22,17 @@ type Report struct {
 	Gap         time.Duration // the longest time in which nobody wrote
 }
 
-// Begin starts a new stretch: reports and timeline count from here.
-func (p *Pair) Begin() {
+// Begin starts a new stretch, in which the writer has written: reports and
+// timeline count from here.
+func (p *Pair) Begin(ctx context.Context) error {
 	p.Truth.Reset()
 	p.since = time.Now()
+	return poll(ctx, 10*time.Millisecond, func() error {
+		if len(p.Truth.Acks()) < 2 {
+			return errors.New("the writer does not write")
+		}
+		return nil
+	})
 }
 
 // Since is when the present stretch began.

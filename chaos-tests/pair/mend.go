@@ -20,8 +20,7 @@ func (p *Pair) Mend(ctx context.Context) error {
 	if err := p.WaitGreen(ctx); err != nil {
 		return fmt.Errorf("mend pair: %w", err)
 	}
-	p.Begin()
-	return nil
+	return p.Begin(ctx)
 }
 
 func (p *Pair) mendParts(ctx context.Context) error {

@@ -93,8 +93,7 @@ func (p *Pair) start(ctx context.Context, bin string) error {
 	if err := p.WaitGreen(ctx); err != nil {
 		return fmt.Errorf("%w\n%s", err, p.timeline.Text(time.Time{}))
 	}
-	p.Begin()
-	return nil
+	return p.Begin(ctx)
 }
 
 // declare tells the witness about the cluster, as soon as it listens.

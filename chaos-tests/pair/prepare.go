@@ -24,7 +24,8 @@ var adaptation = strings.NewReplacer(
 	"eth0", "vec0",
 	"/srv/nfs", lab.MountPoint,
 	"nfs-server.service", lab.WriterUnit,
-	"/dev/watchdog\n", "/dev/watchdog1\n",
+	"device: /dev/watchdog\n", "device: /dev/watchdog1\n", // the first is User-Mode Linux's own
+	"/dev/vg0/r0", "/dev/ubda",
 )
 
 // identities are those of the three hosts and of the operator, by directory.
@@ -35,12 +36,17 @@ var identities = map[string][]string{
 	"operator": {"operator", "admin"},
 }
 
+// witnessStart starts the witness in its directory of the lab, which gets its
+// name only with the lab and stands for the witness host's /etc and /var.
+const witnessStart = `(cat witness.yaml; echo "pki: $PWD/pki"; echo "state_dir: $PWD/state") >here.yaml
+exec ../bin/sbwitness --config here.yaml`
+
 // prepare makes credentials and configuration, and says what the lab starts.
 func (p *Pair) prepare(ctx context.Context, bin string) (lab.Config, error) {
 	cfg := lab.Config{
 		Binaries: bin, Log: p.cfg.Log, LogDir: p.cfg.LogDir, Units: []string{"sbagent.service"},
 		Files:   map[lab.NodeName][]lab.File{},
-		Witness: lab.WitnessConfig{Command: []string{"sbwitness", "--config", "witness.yaml"}},
+		Witness: lab.WitnessConfig{Command: []string{"/bin/sh", "-c", witnessStart}},
 	}
 	issued, err := os.MkdirTemp("", "sbpair-")
 	if err != nil {
@@ -63,10 +69,10 @@ func (p *Pair) prepare(ctx context.Context, bin string) (lab.Config, error) {
 // trusted host.
 func issue(ctx context.Context, sbctl, dir string) error {
 	ca := filepath.Join(dir, "ca")
-	lines := [][]string{{"pki", "init", "--ca", ca}}
+	lines := [][]string{{"pki", "init", "--dir", ca}}
 	for name, who := range identities {
 		line := append([]string{"pki", "issue"}, who...)
-		lines = append(lines, append(line, "--ca", ca, "--out", filepath.Join(dir, name)))
+		lines = append(lines, append(line, "--dir", ca, "--out", filepath.Join(dir, name)))
 	}
 	for _, line := range lines {
 		if out, err := exec.CommandContext(ctx, sbctl, line...).CombinedOutput(); err != nil {
@@ -106,6 +112,10 @@ func (p *Pair) nodeFiles(n lab.NodeName, issued string) ([]lab.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	resource, err := deployed("drbd", "r0.res")
+	if err != nil {
+		return nil, err
+	}
 	config, err := p.example(string(n), string(n)+".yaml")
 	if err != nil {
 		return nil, err
@@ -113,6 +123,7 @@ func (p *Pair) nodeFiles(n lab.NodeName, issued string) ([]lab.File, error) {
 	files := []lab.File{
 		{Path: "/etc/systemd/system/sbagent.service", Data: unit},
 		{Path: "/etc/sbarbiter/node.yaml", Data: config},
+		{Path: "/etc/drbd.d/r0.res", Data: []byte(adaptation.Replace(string(resource)))},
 		{Path: "/etc/sbarbiter/" + string(n.Peer()) + ".ipmi", Data: []byte(lab.BMCPassword + "\n"), Mode: 0o600},
 	}
 	credentials, err := filesOf(filepath.Join(issued, string(n)), "/etc/sbarbiter/pki")

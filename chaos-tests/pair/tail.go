@@ -62,11 +62,11 @@ func parseLog(host, line string) (Entry, bool) {
 	if err := json.Unmarshal([]byte(line), &fields); err != nil {
 		return Entry{}, false
 	}
-	at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(fields["time"]))
+	at, err := time.Parse(time.RFC3339Nano, text(fields, "time"))
 	if err != nil || fields["level"] == "DEBUG" {
 		return Entry{}, false
 	}
-	e := Entry{At: at, Host: host, What: what(fields), Why: why(fields)}
+	e := Entry{At: at, Host: host, What: what(fields), Why: why(fields, host), kind: text(fields, "msg")}
 	e.Alarm = fields["level"] == "ERROR" || fields["alarm"] == true
 	return e, true
 }
@@ -74,26 +74,56 @@ func parseLog(host, line string) (Entry, bool) {
 // what is the event: a constant message, or where that is only a kind, its
 // subject.
 func what(fields map[string]any) string {
-	name := text(fields, "msg")
-	switch name {
-	case "step", "step failed", "decision":
-		name = text(fields, "what")
+	switch msg := text(fields, "msg"); msg {
+	case "step", "step failed":
+		return text(fields, "what")
+	case decision:
+		return decided(text(fields, "what"), text(fields, "reason"), text(fields, "sentence"))
+	default:
+		return msg
 	}
-	if reason := text(fields, "reason"); reason != "" {
-		name += ": " + reason
+}
+
+// decision is the message of the witness's lines that say what it decided.
+const decision = "decision"
+
+// decided names a decision of the witness for people.
+func decided(what, reason, sentence string) string {
+	switch {
+	case reason != "":
+		return "refused: " + reason
+	case strings.Contains(sentence, " is granted "):
+		return "granted"
+	case strings.HasPrefix(sentence, "mandate ") && what == "acquire":
+		return "mandate"
+	case what == "begin":
+		return "shot permitted"
+	case what == "exclude":
+		return "excluded"
+	case what == "readmit":
+		return "readmitted"
+	case what == "release":
+		return "given back"
+	case what == "define":
+		return "cluster declared"
+	case what == "report":
+		return "node reports"
 	}
-	return name
+	return what
 }
 
 // why is everything else that the line says.
-func why(fields map[string]any) string {
+func why(fields map[string]any, host string) string {
 	var words []string
 	for _, key := range []string{"sentence", "why", "error"} {
 		if s := text(fields, key); s != "" {
 			words = append(words, s)
 		}
 	}
-	if rest := others(fields); rest != "" {
+	if took, err := time.ParseDuration(text(fields, "took")); err == nil {
+		words = append(words, fmt.Sprintf("took %.2f s", took.Seconds()))
+	}
+	if rest := others(fields, host); rest != "" {
 		words = append(words, rest)
 	}
 	return strings.Join(words, "; ")
@@ -106,14 +136,20 @@ func text(fields map[string]any, key string) string {
 
 // told are the fields that an entry has a place for, and those that say the
 // same in every line.
-var told = []string{"time", "level", "msg", "what", "reason", "sentence", "why", "error", "alarm", "group", "cluster", "index"}
+var told = []string{
+	"time", "level", "msg", "what", "reason", "sentence", "why", "error", "took", "alarm", "group", "cluster", "index",
+	"witness", "epoch", "boot",
+}
 
-func others(fields map[string]any) string {
+// others are the remaining fields.
+func others(fields map[string]any, host string) string {
 	var words []string
 	for k, v := range fields {
-		if !slices.Contains(told, k) {
-			words = append(words, fmt.Sprintf("%s=%v", k, v))
+		// A witness's decision says in its sentence whom it is about.
+		if slices.Contains(told, k) || v == "" || k == "node" && (v == host || fields["msg"] == decision) {
+			continue
 		}
+		words = append(words, fmt.Sprintf("%s=%v", k, v))
 	}
 	slices.Sort(words)
 	return strings.Join(words, " ")

@@ -19,6 +19,8 @@ type Entry struct {
 	Why  string
 	// Alarm: somebody has to look.
 	Alarm bool
+
+	kind string // the log's message
 }
 
 // Timeline merges what agents, witness, lab and writers say.
@@ -76,26 +78,44 @@ func (t *Timeline) writers() []Entry {
 	return es
 }
 
+// asides are messages that say in detail what others say in short.
+var asides = []string{"told DRBD", "handler called", "handler ended", "shot ended", "session begins", "heartbeat timeout reached, starting election"}
+
+// ForPeople leaves out asides, and what a node only repeats of the witness's
+// decision.
+func ForPeople(es []Entry) []Entry {
+	var out []Entry
+	for _, e := range es {
+		echo := e.kind != decision && e.Why != "" && slices.ContainsFunc(es, func(w Entry) bool {
+			return w.kind == decision && strings.HasPrefix(e.Why, w.Why) && e.At.Sub(w.At).Abs() < time.Second
+		})
+		if !slices.Contains(asides, e.kind) && (e.Alarm || !echo) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // settle is how much later than its time an entry may become known.
 const settle = 300 * time.Millisecond
 
-// Follow hands entries from a time on to show, in order and a moment late,
-// until ctx ends; then it hands over the rest.
+// Follow hands entries from a time on to show, for people, in order and a
+// moment late, until ctx ends; then it hands over the rest.
 func (t *Timeline) Follow(ctx context.Context, from time.Time, show func(Entry)) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for shown := from; ; {
 		upTo := time.Now().Add(-settle)
 		done := ctx.Err() != nil
 		if done {
 			upTo = time.Now()
 		}
-		for _, e := range t.Entries(from) {
-			if e.At.After(upTo) {
-				break
+		for _, e := range ForPeople(t.Entries(from)) {
+			if e.At.Before(shown) || e.At.After(upTo) {
+				continue
 			}
 			show(e)
-			from = e.At.Add(1)
+			shown = e.At.Add(1)
 		}
 		if done {
 			return
@@ -110,7 +130,7 @@ func (t *Timeline) Follow(ctx context.Context, from time.Time, show func(Entry))
 // Text is the timeline from a time on, for people; times count from there.
 func (t *Timeline) Text(from time.Time) string {
 	var b strings.Builder
-	es := t.Entries(from)
+	es := ForPeople(t.Entries(from))
 	if from.IsZero() && len(es) > 0 {
 		from = es[0].At
 	}

@@ -67,11 +67,15 @@ func (s *story) must(what string, err error) {
 // within waits until f returns nil and says how long that took.
 func (s *story) within(limit time.Duration, what string, f func() error) time.Duration {
 	s.t.Helper()
-	began := time.Now()
+	began, last := time.Now(), ""
 	for {
 		err := f()
 		if err == nil {
 			break
+		}
+		if why := err.Error(); why != last {
+			last = why
+			s.t.Logf("%s: %.2f s: %s", what, time.Since(began).Seconds(), why)
 		}
 		if time.Since(began) > limit {
 			s.t.Fatalf("%s: not within %v: %v", what, limit, err)
