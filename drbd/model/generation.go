@@ -48,7 +48,7 @@ func same(a, b drbd.UUID) bool { return a.Same(b) }
 
 // inHistory reports whether u is among the ancestors that are set.
 func (g Generation) inHistory(u drbd.UUID) bool {
-	return slices.ContainsFunc(g.History, func(h drbd.UUID) bool { return h != 0 && same(h, u) })
+	return slices.ContainsFunc(g.History, func(h drbd.UUID) bool { return h&^primaryBit != 0 && same(h, u) })
 }
 
 // Equal reports whether both are the same, mark bits included; missing
