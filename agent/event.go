@@ -63,7 +63,7 @@ type Storage struct {
 	Resource string
 	Known    bool
 	Primary  bool
-	Frozen   bool
+	Frozen   bool // writes wait, for fencing or for want of a disk; not by a person's order
 	Disks    []arbiter.Disk
 	// Recorded: DRBD has the peer's disk down as stale or missing, so it would
 	// promote without asking the fence-peer handler.

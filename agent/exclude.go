@@ -13,6 +13,9 @@ import (
 // askAgain is the pace of asking for an exclusion that nobody waits for.
 const askAgain = time.Second
 
+// thawWithin is how long writes may be frozen while nobody asks.
+const thawWithin = 10 * time.Second
+
 // exclusion is the state of excluding the peer's copy of a group.
 type exclusion struct {
 	held     bool             // obtained under this epoch, and never in step since
@@ -81,9 +84,39 @@ func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
 			what = "writes frozen"
 		}
 		m.note(g, what, "resource "+ev.Resource)
+		m.thawed(g, was)
 	}
 	if m.inStep(g) {
 		g.excl.held = false
+	}
+}
+
+// thawed ends the handlers of a group whose connection came back while they
+// asked: DRBD has resumed by itself and ignores what they answer.
+func (m *Machine) thawed(g *group, was Storage) {
+	if !was.Frozen || g.excl.starts {
+		return
+	}
+	for _, r := range g.cfg.Resources {
+		s := m.disks[r]
+		if s.Frozen || slices.ContainsFunc(s.Disks, func(d arbiter.Disk) bool { return !d.Connected }) {
+			return
+		}
+	}
+	m.dropHandlers(g, "the connection is back")
+}
+
+// stuck resets a machine whose writes are frozen while no handler asks for them
+// any more (it ended while no agent was there to answer): a frozen disk cannot
+// be unmounted, and nothing thaws it but its peer.
+func (m *Machine) stuck(now boottime.Instant, g *group) {
+	frozen := slices.ContainsFunc(g.cfg.Resources, func(r string) bool { return m.disks[r].Known && m.disks[r].Frozen })
+	if !frozen || len(g.excl.waiting) > 0 || !g.hot() {
+		g.thawAt = now
+		return
+	}
+	if now.Sub(g.thawAt) > thawWithin {
+		m.do(Reset{fmt.Sprintf("the writes of group %s are frozen, and for %v nobody has asked to let them go on", g.id, thawWithin)})
 	}
 }
 
@@ -177,6 +210,7 @@ func (m *Machine) exclusions(now boottime.Instant, g *group) {
 		return
 	}
 	m.readmission(now, g)
+	m.stuck(now, g)
 	if g.phase != Starting && g.phase != Running && len(g.excl.waiting) == 0 {
 		return
 	}

@@ -53,7 +53,8 @@ type group struct {
 	readmit  *call
 	outdate  *outdating
 	demoteAt boottime.Instant
-	stranded bool // said that nobody may take over
+	thawAt   boottime.Instant // no write waited without a handler at
+	stranded bool             // said that nobody may take over
 }
 
 // right is the permission to run a group: a lease, or the peer's promise for

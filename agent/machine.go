@@ -31,7 +31,7 @@ type Machine struct {
 	calls    []*call // in the order of their numbers
 
 	session   bool
-	helloAt   boottime.Instant
+	helloAt   boottime.Instant // the next
 	beatAt    boottime.Instant // last sent to the witness
 	beats     uint64
 	beatSent  map[uint64]boottime.Instant

@@ -45,6 +45,13 @@ func (m *Machine) hearsBeats(now boottime.Instant) bool {
 	return m.peer.known && now.Sub(m.peer.at) < m.timing.SuspectAfter
 }
 
+// hearsInOffice reports whether the peer says now that it runs g by right. A
+// witness that has lost its memory may know of nobody.
+func (m *Machine) hearsInOffice(now boottime.Instant, g *group) bool {
+	p := m.peer.group(g.id)
+	return p != nil && p.InOffice && m.hearsBeats(now)
+}
+
 // hearsPeer reports whether anything authentic of the peer arrives, DRBD's
 // connection included.
 func (m *Machine) hearsPeer(now boottime.Instant) bool {
@@ -265,7 +272,7 @@ func (m *Machine) onPeerWord(now boottime.Instant, w PeerWord) {
 // no witness answers.
 func (m *Machine) strand(now boottime.Instant, g *group) {
 	gm := m.mem.Groups[g.id]
-	alone := !m.hearsBeats(now) && !m.witnessNear(now) && now.Sub(m.started) > reinstateAfter
+	alone := !m.hearsBeats(now) && !m.witnessNear(now) && now.Sub(max(m.started, m.gapAt)) > reinstateAfter
 	if !alone || g.phase != Stopped || gm.Holder == "" || gm.GivenBack {
 		g.stranded = g.stranded && alone
 		return

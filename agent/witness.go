@@ -9,7 +9,12 @@ import (
 	"sbarbiter/internal/boottime"
 )
 
-const helloRetry = 2 * time.Second
+// How soon an agent introduces itself again: where the answer was lost or will
+// be another one in a moment, and where somebody has to do something first.
+const (
+	helloSoon  = 500 * time.Millisecond
+	helloLater = 2 * time.Second
+)
 
 func (m *Machine) onWitness(now boottime.Instant, ev Event) {
 	switch ev := ev.(type) {
@@ -21,7 +26,7 @@ func (m *Machine) onWitness(now boottime.Instant, ev Event) {
 		}
 		m.session = false
 	case Welcomed:
-		m.onWelcome(ev)
+		m.onWelcome(now, ev)
 	case Answered:
 		m.onAnswer(now, ev)
 	case Nudged:
@@ -31,10 +36,10 @@ func (m *Machine) onWitness(now boottime.Instant, ev Event) {
 
 // hello introduces this life of the agent on a new session.
 func (m *Machine) hello(now boottime.Instant) {
-	if !m.session || m.spoken || !m.helloAt.IsZero() && now.Sub(m.helloAt) < helloRetry {
+	if !m.session || m.spoken || now < m.helloAt {
 		return
 	}
-	m.helloAt = now
+	m.helloAt = now.Add(helloSoon)
 	report := arbiter.Report{Fresh: m.fresh, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
 	for _, g := range m.groups {
 		gm := m.mem.Groups[g.id]
@@ -46,12 +51,15 @@ func (m *Machine) hello(now boottime.Instant) {
 	m.do(Hello{leader.Hello{Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen}, Report: report}})
 }
 
-func (m *Machine) onWelcome(ev Welcomed) {
+func (m *Machine) onWelcome(now boottime.Instant, ev Welcomed) {
 	if ev.Version.Incarnation < m.mem.Seen.Incarnation {
 		return
 	}
 	if !ev.Verdict.OK() {
 		m.spoken = false
+		if r := ev.Verdict.Reason; r != arbiter.WitnessBehind && r != arbiter.NotIntroduced {
+			m.helloAt = now.Add(helloLater)
+		}
 		if m.turnedAway != ev.Verdict.Reason {
 			m.turnedAway = ev.Verdict.Reason
 			m.note(nil, "witness refuses", ev.Verdict.Sentence).Alarm = ev.Verdict.Reason != arbiter.NotIntroduced

@@ -155,4 +155,10 @@ func (b *bmc) off(by *Node) {
 	w.checkShot(b.n, by)
 	b.n.die()
 	b.n.power, b.n.shot = false, true
+	boots := b.n.boots
+	w.after(w.between(5*time.Second, 20*time.Second), func() {
+		if b.n.boots == boots {
+			b.n.powerOn(w.Boot) // somebody has looked after it
+		}
+	})
 }

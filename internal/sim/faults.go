@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+)
+
+// fault is something that goes wrong, and what ends it.
+type fault struct {
+	what string
+	does func(w *World, n *Node)
+	ends func(w *World, n *Node) // nil: over at once
+}
+
+// faults is what a seed chooses from.
+var faults = []fault{
+	{"crashes", func(_ *World, n *Node) { n.Crash() }, func(_ *World, n *Node) { n.Plug() }},
+	{"is unplugged", func(_ *World, n *Node) { n.Unplug() }, func(_ *World, n *Node) { n.Plug() }},
+	{"is reset", func(_ *World, n *Node) { n.Reset("somebody pressed the button") }, nil},
+	{"is stopped from outside", func(_ *World, n *Node) { n.Freeze(true) }, func(_ *World, n *Node) { n.Freeze(false) }},
+	{"agent stopped", func(_ *World, n *Node) { n.PauseAgent(true) }, func(_ *World, n *Node) { n.PauseAgent(false) }},
+	{"agent killed", func(_ *World, n *Node) { n.KillAgent() }, func(_ *World, n *Node) { n.StartAgent() }},
+	{"is cut off from everybody", func(w *World, n *Node) { w.isolate(n, true) }, func(w *World, n *Node) { w.isolate(n, false) }},
+	{"is cut off from the witness", func(w *World, n *Node) { w.Cut(n.host, W, true) }, func(w *World, n *Node) { w.Cut(n.host, W, false) }},
+	{"cannot talk to the witness", func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, false) }},
+	{"cannot hear the witness", func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, false) }},
+	{"loses messages to the witness", func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0.4) }, func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0) }},
+	{"is not heard by its peer", func(w *World, n *Node) { w.mute(n, true) }, func(w *World, n *Node) { w.mute(n, false) }},
+	{"heartbeats cut", func(w *World, _ *Node) { w.Cut(A, B, true) }, func(w *World, _ *Node) { w.Cut(A, B, false) }},
+	{"replication cut", func(w *World, _ *Node) { w.CutReplication(true) }, func(w *World, _ *Node) { w.CutReplication(false) }},
+	{"all links between the nodes cut", func(w *World, _ *Node) { w.Cut(A, B, true); w.CutReplication(true) }, func(w *World, _ *Node) { w.Cut(A, B, false); w.CutReplication(false) }},
+	{"witness dies", func(w *World, _ *Node) { w.witness.Crash() }, func(w *World, _ *Node) { w.witness.Restart() }},
+	{"witness restarts", func(w *World, _ *Node) { w.witness.Crash(); w.witness.Restart() }, nil},
+	{"witness loses its disk", func(w *World, _ *Node) { w.witness.Forget() }, nil},
+	{"gateway lost", func(_ *World, n *Node) { n.Gateway(false) }, func(_ *World, n *Node) { n.Gateway(true) }},
+	{"power switch dead", func(_ *World, n *Node) { n.BreakSwitch(true) }, func(_ *World, n *Node) { n.BreakSwitch(false) }},
+	{"power switch refuses", func(_ *World, n *Node) { n.Refuse(true) }, func(_ *World, n *Node) { n.Refuse(false) }},
+	{"starts fail", func(_ *World, n *Node) { n.FailStarts(true) }, func(_ *World, n *Node) { n.FailStarts(false) }},
+	{"stops hang", func(_ *World, n *Node) { n.FailStops(true) }, func(_ *World, n *Node) { n.FailStops(false) }},
+	{"is to take the group", func(w *World, n *Node) { w.order(n) }, nil},
+	{"is put in standby", func(w *World, n *Node) { w.standby(n, true) }, func(w *World, n *Node) { w.standby(n, false) }},
+}
+
+func (w *World) isolate(n *Node, cut bool) {
+	w.Cut(A, B, cut)
+	w.Cut(n.host, W, cut)
+	w.CutReplication(cut)
+	n.Gateway(!cut)
+}
+
+func (w *World) mute(n *Node, cut bool) {
+	for link := range 2 {
+		w.CutPath(Path{n.host, n.peer.host, link}, cut)
+	}
+}
+
+func (w *World) order(n *Node) {
+	for _, id := range w.groups {
+		w.witness.Order(arbiter.Order{Cluster: w.Definition.Cluster, Group: id, To: n.id, By: "operator"})
+	}
+}
+
+func (w *World) standby(n *Node, on bool) {
+	w.witness.Order(arbiter.Standby{Cluster: w.Definition.Cluster, Node: n.id, On: on, By: "operator"})
+}
+
+// Trouble draws faults from the seed, between two times, and heals everything
+// at the end.
+func (w *World) Trouble(count int, from, to time.Duration) {
+	for range count {
+		f, n := faults[w.rng.IntN(len(faults))], w.nodes[w.rng.IntN(2)]
+		at := w.between(from, to)
+		lasts := w.between(100*time.Millisecond, 3*time.Second)
+		if w.rng.IntN(2) == 0 {
+			lasts = w.between(time.Second, 25*time.Second)
+		}
+		what := fmt.Sprintf("%s %s", n.id, f.what)
+		if f.ends == nil {
+			w.At(at, what, func() { f.does(w, n) })
+			continue
+		}
+		w.At(at, fmt.Sprintf("%s (for %v)", what, lasts.Round(time.Millisecond)), func() { f.does(w, n) })
+		w.At(min(at+lasts, to), "over: "+what, func() { f.ends(w, n) })
+	}
+	w.At(to, "everything is mended", w.mend)
+}
+
+func (w *World) mend() {
+	clear(w.cut)
+	clear(w.loss)
+	w.wire = true
+	w.witness.Restart()
+	for _, n := range w.nodes {
+		n.Freeze(false)
+		n.PauseAgent(false)
+		n.StartAgent()
+		n.gateway, n.startFail, n.stopFail = true, false, false
+		n.bmc.dead, n.bmc.refuse = false, false
+		if !n.running {
+			n.Plug()
+		}
+		w.standby(n, false)
+	}
+}
