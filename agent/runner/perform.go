@@ -69,10 +69,10 @@ func (r *Runner) perform(a agent.Action) {
 	case agent.Start:
 		r.start(a)
 	case agent.Stop:
-		r.forgetLift(agent.Lift{Group: a.Group})
+		r.forgetLift(a.Group)
 		r.stop(a)
 	case agent.Barrier:
-		r.forgetLift(agent.Lift{Group: a.Group})
+		r.forgetLift(a.Group)
 		r.barrier(a)
 	case agent.Lift:
 		r.lift(a)

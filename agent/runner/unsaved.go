@@ -1,9 +1,11 @@
 package runner
 
 import (
+	"slices"
 	"time"
 
 	"sbarbiter/agent"
+	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
 )
 
@@ -108,12 +110,6 @@ func (r *Runner) answer(ev agent.Event) {
 
 // forgetLift drops a lifted barrier that was put off: the group is blocked or
 // stopped again.
-func (r *Runner) forgetLift(group agent.Lift) {
-	kept := r.unsaved.late[:0]
-	for _, a := range r.unsaved.late {
-		if a != agent.Action(group) {
-			kept = append(kept, a)
-		}
-	}
-	r.unsaved.late = kept
+func (r *Runner) forgetLift(group arbiter.GroupID) {
+	r.unsaved.late = slices.DeleteFunc(r.unsaved.late, func(a agent.Action) bool { return a == agent.Lift{Group: group} })
 }

@@ -31,12 +31,17 @@ func main() {
 	}
 	debug.SetGCPercent(collectAt)
 	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run())
+}
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "sbagent:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // load reads the node file and makes the daemon of it.
