@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"sbarbiter/internal/pki"
@@ -127,7 +128,9 @@ func (w *witness) explain(err error) error {
 	hint := ""
 	switch s.Code() {
 	case codes.Unavailable:
-		hint = "; does sbwitness run there, and does it know your certificate's CA?"
+		if w.conn.GetState() != connectivity.Ready { // else the witness itself says it
+			hint = "; does sbwitness run there, and does it know your certificate's CA?"
+		}
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("witness %s: no answer within %v; is the network up?", w.addr, patience)
 	case codes.PermissionDenied, codes.Unauthenticated:
