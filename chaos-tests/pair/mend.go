@@ -17,10 +17,21 @@ func (p *Pair) Mend(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, greenWithin)
 	defer cancel()
-	if err := p.WaitGreen(ctx); err != nil {
+	if err := waitFor(ctx, p.poweredAndRedundant); err != nil {
 		return fmt.Errorf("mend pair: %w", err)
 	}
 	return p.Begin(ctx)
+}
+
+// poweredAndRedundant also brings back a node that was shot while the faults
+// ended: its peer may have had every reason.
+func (p *Pair) poweredAndRedundant(ctx context.Context) error {
+	for _, n := range p.Nodes() {
+		if err := n.PowerOn(ctx); err != nil {
+			return err
+		}
+	}
+	return p.Redundant(ctx)
 }
 
 func (p *Pair) mendParts(ctx context.Context) error {

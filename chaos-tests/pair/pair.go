@@ -32,7 +32,7 @@ type Config struct {
 	Log      io.Writer // the lab's events as they happen; nil for none
 	LogDir   string    // takes consoles and witness log at Close; "" drops them
 	// Edit changes a configuration file before it is laid; nil for none. name
-	// is node.yaml, cluster.yaml or witness.yaml.
+	// is node-a.yaml, node-b.yaml, cluster.yaml or witness.yaml.
 	Edit func(host, name, text string) string
 	// Watch is given the timeline as soon as the hosts are up; nil for none.
 	Watch func(*Timeline)

@@ -27,7 +27,7 @@ func TestReplicationCutAloneExcludesThePeerAndShootsNobody(t *testing.T) {
 	s.nobodyShot()
 
 	s.must("mend it", s.HealReplication(s.ctx))
-	s.within(30*time.Second, "readmitted", func() error { return s.Green(s.ctx) })
+	s.within(30*time.Second, "readmitted", s.redundant)
 }
 
 // resumedWithin checks how long the holder needed from DRBD's question, whether
@@ -79,7 +79,7 @@ func TestGatewayDownForEverybodyMovesNothing(t *testing.T) {
 
 	s.within(10*time.Second, "the loss is noticed", s.told(string(s.holder.Name), "reference lost"))
 	s.throughout(8*time.Second, "nothing moves", s.heldBy(s.holder))
-	s.noGap(time.Second)
+	s.undisturbed()
 	s.nobodyShot()
 }
 
@@ -90,7 +90,7 @@ func TestStandbyWithoutGatewayIsNotPromotedUntilItHasItAgain(t *testing.T) {
 
 	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
 
-	s.within(10*time.Second, "it is told why not", s.told(string(s.standby.Name), "not granted", "isolated"))
+	s.within(10*time.Second, "it is told why not", s.told("witness", "refused: isolated", string(s.standby.Name)))
 	s.throughout(5*time.Second, "it is not promoted", s.notOn(s.standby))
 	s.nobodyShot()
 

@@ -35,7 +35,7 @@ func TestPlannedSwitchoverHasNoOverlapAndShootsNobody(t *testing.T) {
 	if r.Gap > 6*time.Second {
 		t.Errorf("nobody wrote for %v", r.Gap)
 	}
-	s.within(15*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(15*time.Second, "full redundancy", s.redundant)
 	s.nobodyShot()
 }
 
@@ -48,7 +48,7 @@ func TestBMCThatRefusesThePasswordPromotesNobodyUntilAnOperatorConfirms(t *testi
 	s.within(30*time.Second, "it says what to do", s.told(string(s.standby.Name), "sbctl fence confirm "+string(s.holder.Name)))
 	s.throughout(5*time.Second, "nobody is promoted", s.notOn(s.standby))
 
-	s.sbctl(0, "fence", "confirm", string(s.holder.Name), "--reason", "its plug is out", "--yes", string(s.holder.Name))
+	s.sbctl(0, "fence", "confirm", string(s.holder.Name), "--reason", "its plug is out", "--typed", string(s.holder.Name), "--yes")
 	s.takenOver(20 * time.Second)
 	s.nobodyShot()
 }

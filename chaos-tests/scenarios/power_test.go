@@ -23,7 +23,7 @@ func TestPowerCutOfTheHolderMovesTheGroupAndLosesNothing(t *testing.T) {
 	}
 
 	s.must("power on", s.holder.PowerOn(s.ctx))
-	s.within(40*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(40*time.Second, "full redundancy", s.redundant)
 	s.must("it stays where it is", s.heldBy(s.standby)())
 }
 
@@ -39,7 +39,7 @@ func TestPowerCutOfTheStandbyStopsNothing(t *testing.T) {
 	s.nobodyShot()
 
 	s.must("power on", s.standby.PowerOn(s.ctx))
-	s.within(40*time.Second, "readmitted, full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(40*time.Second, "readmitted, full redundancy", s.redundant)
 	s.must("it stays where it is", s.heldBy(s.holder)())
 }
 
@@ -70,7 +70,7 @@ func TestBothColdStartedOneAloneTheOtherLater(t *testing.T) {
 
 	s.must("the other comes later", s.holder.PowerOn(s.ctx))
 	s.within(60*time.Second, "the last holder writes", s.writes(s.holder))
-	s.within(40*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(40*time.Second, "full redundancy", s.redundant)
 	s.nobodyShot()
 }
 
@@ -83,6 +83,6 @@ func TestLastHolderAloneAfterAColdStartGoesOn(t *testing.T) {
 	s.within(60*time.Second, "it writes", s.writes(s.holder))
 
 	s.must("the other comes later", s.standby.PowerOn(s.ctx))
-	s.within(40*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(40*time.Second, "full redundancy", s.redundant)
 	s.nobodyShot()
 }

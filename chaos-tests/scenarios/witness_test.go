@@ -14,7 +14,7 @@ func TestAgentKilledOnTheHolderTouchesNoService(t *testing.T) {
 
 	s.must("kill the agent", s.holder.Must(s.ctx, "systemctl kill -s KILL sbagent && sleep 1 && systemctl is-active sbagent"))
 
-	s.within(20*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(20*time.Second, "full redundancy", s.redundant)
 	s.throughout(2*time.Second, "it stays where it is", s.heldBy(s.holder))
 	if now := s.writer(s.holder); now != writer {
 		t.Errorf("the writer was restarted: process %s became %s", writer, now)
@@ -22,7 +22,7 @@ func TestAgentKilledOnTheHolderTouchesNoService(t *testing.T) {
 	if now := s.epoch(); now != before {
 		t.Errorf("epoch %d became %d", before, now)
 	}
-	s.noGap(1500 * time.Millisecond)
+	s.undisturbed()
 	s.nobodyShot()
 }
 
@@ -34,12 +34,12 @@ func TestWitnessKilledAndRestartedChangesNothing(t *testing.T) {
 	s.throughout(3*time.Second, "the holder writes", s.writes(s.holder))
 	s.must("start the witness", s.Witness.Start())
 
-	s.within(20*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(20*time.Second, "full redundancy", s.redundant)
 	s.must("it stays where it was", s.heldBy(s.holder)())
 	if now := s.epoch(); now != before {
 		t.Errorf("epoch %d became %d", before, now)
 	}
-	s.noGap(time.Second)
+	s.undisturbed()
 	s.nobodyShot()
 }
 
@@ -50,10 +50,10 @@ func TestHolderStaysByPromiseWhileTheWitnessIsDead(t *testing.T) {
 	s.Witness.Kill()
 
 	s.throughout(ttl+5*time.Second, "the holder writes beyond its lease", s.writes(s.holder))
-	s.noGap(time.Second)
+	s.undisturbed()
 
 	s.must("start the witness", s.Witness.Start())
-	s.within(20*time.Second, "full redundancy", func() error { return s.Green(s.ctx) })
+	s.within(20*time.Second, "full redundancy", s.redundant)
 	if now := s.epoch(); now != before || s.writer(s.holder) != writer {
 		t.Errorf("the holder was not reinstated: epoch %d became %d", before, now)
 	}
