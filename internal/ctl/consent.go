@@ -2,6 +2,9 @@ package ctl
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +38,13 @@ func (a *app) question(text string) (string, error) {
 	if _, err := a.Err.Write([]byte(text)); err != nil {
 		return "", err //nolint:wrapcheck // the terminal is gone: there is nobody to tell more
 	}
-	line, _ := bufio.NewReader(a.In).ReadString('\n')
+	if a.lines == nil {
+		a.lines = bufio.NewReader(a.In)
+	}
+	line, err := a.lines.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read your answer: %w", err)
+	}
 	return strings.TrimSpace(line), nil
 }
 

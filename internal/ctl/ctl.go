@@ -8,6 +8,7 @@
 package ctl
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type app struct {
 	Streams
 	flags settings
 	as    format
+	lines *bufio.Reader // of In, once something was asked
 }
 
 // Main runs the command line with the arguments (without the program's name) and

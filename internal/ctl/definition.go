@@ -89,7 +89,7 @@ func groupYAML(g *sbv1.GroupDefinition) []string {
 
 // quoted keeps a name that YAML would take for something else a name.
 func quoted(name string) string {
-	if name == "" || strings.Trim(name, "0123456789.eExXoO_-+") == "" || yamlWords[strings.ToLower(name)] {
+	if name == "" || name[0] <= '9' || yamlWords[strings.ToLower(name)] {
 		return `"` + name + `"`
 	}
 	return name

@@ -139,15 +139,16 @@ You are asked to type the node's name. A script gives it with --typed and --yes.
 	cmd.Flags().StringVar(&typed, "typed", "", "the node's name once more, for scripts; with --yes")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
-		if strings.TrimSpace(reason) == "" {
-			return usage(cmd, "say how you know that %s is off: --reason '...'", given[0])
-		}
 		return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
 			node := given[0]
 			if err := knownNode(cmd, p.ClusterStatus, node); err != nil {
 				return nil, err
 			}
 			epochs := a.showLeases(p, node)
+			reason, err := a.knowledge(cmd, node, reason)
+			if err != nil {
+				return nil, err
+			}
 			word, err := a.typedName(cmd, node, typed, answered(*yes))
 			if err != nil {
 				return nil, err
@@ -157,6 +158,21 @@ You are asked to type the node's name. A script gives it with --typed and --yes.
 		})
 	}
 	return cmd
+}
+
+// knowledge is how the operator knows that the node is off. It is asked for where
+// somebody can be asked: the witness's alarms name the command without it.
+func (a *app) knowledge(cmd *cobra.Command, node, reason string) (string, error) {
+	if reason == "" && a.Asks {
+		var err error
+		if reason, err = a.question("How do you know that " + node + " is off? "); err != nil {
+			return "", err
+		}
+	}
+	if reason = strings.TrimSpace(reason); reason == "" {
+		return "", usage(cmd, "nothing was done: say how you know that %s is off: --reason '...'", node)
+	}
+	return reason, nil
 }
 
 // showLeases says what the operator's word will do, and returns the epochs that

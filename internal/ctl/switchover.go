@@ -150,7 +150,9 @@ func (a *app) follow(ctx context.Context, w *witness, m *move) error {
 		case <-tick.C:
 			if err := w.stillOrdered(ctx, m); err != nil {
 				cancel()
-				<-watched
+				if over := <-watched; over == nil && m.restarted != 0 {
+					return a.arrived(m) // while we looked
+				}
 				return err
 			}
 		}

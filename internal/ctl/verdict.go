@@ -28,9 +28,7 @@ func (p *pair) headline() string {
 	if len(all) == 0 {
 		all = p.GetAlarms()
 	}
-	for _, what := range all[:min(len(all), shownFindings)] {
-		parts = append(parts, what)
-	}
+	parts = append(parts, all[:min(len(all), shownFindings)]...)
 	if more := len(all) - shownFindings; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more below", more))
 	}
