@@ -281,8 +281,8 @@ func (m *Machine) strand(now boottime.Instant, g *group) {
 		return
 	}
 	g.stranded = true
-	m.note(g, "nobody may take over", fmt.Sprintf("%s held it last (epoch %d), no witness answers and the other node is silent; bring a witness back, or switch %s off and type: sbctl takeover --without-witness %s",
-		gm.Holder, gm.Epoch, m.cfg.Peer, g.id)).Alarm = true
+	m.note(g, "nobody may take over", fmt.Sprintf("%s held it last (epoch %d), no witness answers and the other node is silent; nothing is taken over before a witness is back: start sbwitness or repair the way to it",
+		gm.Holder, gm.Epoch)).Alarm = true
 }
 
 // stray demotes what is Primary here without a right.

@@ -254,8 +254,8 @@ func (c *Cluster) stuck(g *Group, cmd Acquire, target NodeID) Verdict {
 	confirm := sentence("once you have seen that %s is off, type: sbctl fence confirm %s", target, target)
 	switch {
 	case g.Lease == nil:
-		return refuse(GradeTooLow, "the end of %s's lease is proven at %s, %s demands %s; %s",
-			target, c.before(g, cmd.Caller.Node).Grade, cmd.Group, c.Definition.Groups[cmd.Group].MinimumGrade, confirm)
+		return refuse(GradeTooLow, "the end of %s's lease is proven at %s, %s demands %s; power %s off or start it anew, with its power device or agent working",
+			target, c.before(g, cmd.Caller.Node).Grade, cmd.Group, c.Definition.Groups[cmd.Group].MinimumGrade, target)
 	case g.Lease.Unshot != "":
 		return held(g.Lease, cmd.Group, sentence("is silent and could not be shot: %s; %s", g.Lease.Unshot, confirm))
 	case cmd.Judgement.Expired:

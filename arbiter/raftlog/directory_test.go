@@ -34,7 +34,7 @@ func TestAWrongDirectoryIsNamedAndLeftAlone(t *testing.T) {
 	}{
 		"never made": {
 			func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
-			ErrNoState, "sbwitness init",
+			ErrNoState, "sbwitness --init",
 		},
 		"somebody else's meta": {
 			func(t *testing.T, dir string) { overwrite(t, dir, metaName, "PG_VERSION 15\n") },
@@ -70,11 +70,11 @@ func TestAWrongDirectoryIsNamedAndLeftAlone(t *testing.T) {
 			func(t *testing.T, dir string) {
 				overwrite(t, dir, boltName, strings.Repeat("not a database. ", 4096))
 			},
-			ErrDamaged, "sbwitness init",
+			ErrDamaged, "sbwitness --init",
 		},
 		"pages overwritten": {
 			func(t *testing.T, dir string) { scribble(t, dir, 2*4096, "\xff\xfe\xfd\xfc", 6*1024) },
-			ErrDamaged, "sbwitness init",
+			ErrDamaged, "sbwitness --init",
 		},
 		"one command altered": {
 			func(t *testing.T, dir string) { alter(t, dir, "behind the snapshot", "behind the snapshop") },

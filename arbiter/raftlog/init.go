@@ -153,13 +153,13 @@ func checkIdentity(dir, name string) error {
 	b, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("open witness state: %s: %w: make it once with 'sbwitness init'; if it was there before, the disk was lost or is not mounted", dir, ErrNoState)
+		return fmt.Errorf("open witness state: %s: %w: make it once with 'sbwitness --init'; if it was there before, the disk was lost or is not mounted", dir, ErrNoState)
 	case err != nil:
 		return fmt.Errorf("open witness state: %w", err)
 	}
 	stored, err := decodeMeta(b)
 	if err != nil {
-		return fmt.Errorf("open witness state: %s: %w: check that dir is right, or move it away and run 'sbwitness init'", path, err)
+		return fmt.Errorf("open witness state: %s: %w: check that dir is right, or move it away and run 'sbwitness --init'", path, err)
 	}
 	if stored != name {
 		return fmt.Errorf("open witness state: %s: %w: it belongs to witness %q, this one is %q; set the name or the directory right", dir, ErrForeign, stored, name)

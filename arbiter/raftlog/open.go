@@ -42,7 +42,7 @@ const (
 
 // adviceDamaged ends every message about damage. A new directory is a new
 // incarnation of the witness, which learns from the agents before it grants.
-const adviceDamaged = "move %s away and make a new one with 'sbwitness init'; the witness then learns from the nodes before it grants anything"
+const adviceDamaged = "move %s away and make a new one with 'sbwitness --init'; the witness then learns from the nodes before it grants anything"
 
 func damaged(dir, what string, err error) error {
 	return fmt.Errorf("%s: %w: %w: "+adviceDamaged, what, ErrDamaged, err, dir)

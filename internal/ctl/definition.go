@@ -19,7 +19,7 @@ const fenceTimeout = 30 * time.Second
 // definition is what the witness is told of a cluster file.
 func definition(c config.Cluster) *sbv1.Definition {
 	d := &sbv1.Definition{
-		Cluster: c.Name, Nodes: c.Nodes[:],
+		Cluster: c.Name, Nodes: c.Nodes[:], AcceptPauseRisk: c.AcceptPauseRisk,
 		Timing: &sbv1.Timing{
 			TtlNs: c.Timing.TTL.Nanoseconds(), PromiseNs: c.Timing.Promise.Nanoseconds(), RenewNs: c.Timing.Renew.Nanoseconds(),
 			RpcTimeoutNs: c.Timing.RPCTimeout.Nanoseconds(), SuspectAfterNs: c.Timing.SuspectAfter.Nanoseconds(),
@@ -38,6 +38,7 @@ func definition(c config.Cluster) *sbv1.Definition {
 		d.Groups = append(d.Groups, &sbv1.GroupDefinition{
 			Name: g.Name, Drbd: bool(g.DRBD), Preferred: g.Preferred, MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Mode == config.ModeManual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(),
+			PromoteWhenPeerGone: g.PromoteIsolated == config.PromoteIsolatedWhenPeerGone,
 		})
 	}
 	return d
@@ -47,13 +48,13 @@ func definition(c config.Cluster) *sbv1.Definition {
 func definitionYAML(d *sbv1.Definition) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: %s\nnodes: [%s]\nfencing: %s\n", quoted(d.GetCluster()), strings.Join(each(d.GetNodes(), quoted), ", "), fencingYAML(d))
+	if d.GetAcceptPauseRisk() {
+		b.WriteString("accept_pause_risk: true\n")
+	}
 	b.WriteString(timingYAML(d.GetTiming()))
 	fmt.Fprintf(&b, "start_gate: %v\ngroups:\n", time.Duration(d.GetTiming().GetStartGateNs()))
 	for _, g := range d.GetGroups() {
 		fmt.Fprintf(&b, "  %s: {%s}\n", quoted(g.GetName()), strings.Join(groupYAML(g), ", "))
-	}
-	if d.GetAcceptPauseRisk() {
-		b.WriteString("# The witness also has accept_pause_risk, which this file cannot say.\n")
 	}
 	return b.String()
 }
@@ -83,6 +84,9 @@ func groupYAML(g *sbv1.GroupDefinition) []string {
 	}
 	if g.GetTakeoverDelayNs() != 0 {
 		out = append(out, "takeover_delay: "+time.Duration(g.GetTakeoverDelayNs()).String())
+	}
+	if g.GetPromoteWhenPeerGone() {
+		out = append(out, "promote_isolated: "+string(config.PromoteIsolatedWhenPeerGone))
 	}
 	return out
 }
