@@ -195,6 +195,7 @@ func (d *desk) note(b Beat) arbiter.Command {
 	if d.c.Learning {
 		return nil
 	}
+	b.Caller.Request = 0 // a beat is no request: another one's number must not answer it
 	for _, gb := range b.Groups {
 		g := d.c.Groups[gb.Group]
 		if g == nil {

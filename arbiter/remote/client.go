@@ -104,7 +104,7 @@ func (c *Client) tell(told map[string]boottime.Instant, stood bool, addr string,
 		return
 	}
 	told[addr] = now
-	c.conf.Log.Warn("no session with witness", "witness", addr, "err", err)
+	c.conf.Log.Warn("no session with witness", "witness", addr, "error", err)
 }
 
 // once keeps one session with one witness until it breaks. stood says that there
@@ -137,7 +137,7 @@ func (c *Client) open(ctx context.Context, cancel context.CancelCauseFunc, conn 
 	defer slow.Stop()
 	st, err := sbv1.NewArbiterClient(conn).Session(ctx)
 	if err == nil {
-		_, err = st.Header()
+		err = accepted(st)
 	}
 	if err == nil && !slow.Stop() {
 		err = context.Cause(ctx)
@@ -149,6 +149,16 @@ func (c *Client) open(ctx context.Context, cancel context.CancelCauseFunc, conn 
 		return nil, cause
 	}
 	return nil, err
+}
+
+// accepted waits for the header. A stream that was refused has none, and the
+// reason comes with the first message.
+func accepted(st stream) error {
+	header, err := st.Header()
+	if err == nil && header == nil {
+		_, err = st.Recv()
+	}
+	return err
 }
 
 func (c *Client) set(s *session) {

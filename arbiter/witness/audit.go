@@ -219,7 +219,7 @@ func (a *Audit) store(ctx context.Context, text []byte, at int64) (stored bool, 
 		}
 		if !full {
 			full = true
-			a.log.Error("disk full: decisions wait for space before they are written to the audit log", "file", a.path, "err", err)
+			a.log.Error("disk full: decisions wait for space before they are written to the audit log", "file", a.path, "error", err)
 		}
 		if err := a.file.Truncate(at); err != nil {
 			return false, fmt.Errorf("cut audit log %s: %w", a.path, err)

@@ -149,7 +149,7 @@ func (o *office) begin(t *term) {
 			_ = o.post(t.ctx, opened{t}) // nobody is there any more: no leadership either
 			return
 		}
-		o.log.Warn("leadership cannot begin yet", "term", t.number, "err", err)
+		o.log.Warn("leadership cannot begin yet", "term", t.number, "error", err)
 		rest(t.ctx, time.Second)
 	}
 }

@@ -65,7 +65,7 @@ func (o *office) propose(t *term, p leader.Propose) {
 		_ = o.post(t.ctx, applied{t, p, v}) // not taken: the leadership is over
 		return
 	}
-	o.log.Warn("command not answered by the log", "command", fmt.Sprintf("%T", p.Command), "err", err)
+	o.log.Warn("command not answered by the log", "command", fmt.Sprintf("%T", p.Command), "error", err)
 	// At least once: what is not led is not asked again at full speed.
 	for rest(t.ctx, pause); !errors.Is(err, engine.ErrNotLeader) && t.ctx.Err() == nil; rest(t.ctx, pause) {
 		if o.engine.Barrier(t.ctx) == nil {

@@ -59,8 +59,8 @@ type Server struct {
 	conf     Config
 	log      *slog.Logger
 	office   *office
-	stopping chan struct{} // closed when streams have to end
-	readers  sync.WaitGroup
+	stopping chan struct{}  // closed when streams have to end
+	streams  sync.WaitGroup // what reads and writes sessions
 }
 
 // New makes a server; nothing runs before [Server.Run].
@@ -120,6 +120,6 @@ func (s *Server) serve(ctx context.Context) error {
 		<-drained
 	}
 	<-served
-	s.readers.Wait()
+	s.streams.Wait()
 	return failed
 }

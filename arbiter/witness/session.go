@@ -82,9 +82,19 @@ func (s *Server) Session(stream grpc.BidiStreamingServer[sbv1.FromAgent, sbv1.Fr
 		return err
 	}
 	one := newSession(who{arbiter.ClusterID(id.Cluster), arbiter.NodeID(id.Name)})
-	s.readers.Go(func() { one.end(s.listen(stream, one)) })
+	// Both wait for the client, who may never come back; they end with the stream,
+	// which ends when this returns.
+	s.streams.Go(func() { one.end(s.listen(stream, one)) })
+	s.streams.Go(func() { one.end(s.speak(stream, one)) })
 	defer s.detach(one)
-	return s.speak(stream, one)
+	select {
+	case <-one.over:
+		return one.err
+	case <-stream.Context().Done():
+		return status.FromContextError(stream.Context().Err()).Err()
+	case <-s.stopping:
+		return unavailable("this witness is stopping")
+	}
 }
 
 // speak sends what the office has put into the outbox.
@@ -95,12 +105,8 @@ func (s *Server) speak(stream grpc.BidiStreamingServer[sbv1.FromAgent, sbv1.From
 		case m = <-one.out:
 		case why := <-one.nudges:
 			m = &sbv1.FromWitness{Message: &sbv1.FromWitness_Notice{Notice: &sbv1.Notice{Why: why}}}
-		case <-one.over:
-			return one.err
 		case <-stream.Context().Done():
 			return stream.Context().Err()
-		case <-s.stopping:
-			return unavailable("this witness is stopping")
 		}
 		if err := stream.Send(m); err != nil {
 			return err

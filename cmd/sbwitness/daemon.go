@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"sbarbiter/internal/config"
 	"sbarbiter/internal/pki"
 	"sbarbiter/internal/sdnotify"
+	"sbarbiter/internal/telemetry"
 )
 
 const (
@@ -35,6 +37,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What is kept is some tens of kilobytes a cluster: time is cheaper than memory.
+	debug.SetGCPercent(gcPercent)
+	d.log = telemetry.New(os.Stderr, telemetry.Level(os.Getenv("SBARBITER_LOG")), slog.String("witness", conf.Name))
 	if d.init {
 		return d.found(conf)
 	}
@@ -56,12 +61,12 @@ func (d *daemon) run(ctx context.Context) error {
 		return errors.Join(err, audit.Close(), engine.Close())
 	}
 	defer context.AfterFunc(ctx, func() { d.notify("STOPPING=1") })()
-	d.log.Info("witness starts", "witness", conf.Name, "listen", listener.Addr().String(), "state", conf.StateDir, "version", version())
+	d.log.Info("witness starts", "listen", listener.Addr().String(), "state", conf.StateDir, "version", version())
 	err = witness.New(witness.Config{
 		Name: conf.Name, Engine: engine, Machine: machine, Audit: audit, Listener: listener, Creds: creds, Log: d.log,
 		Ready: func() { d.notify(sdnotify.Ready, "STATUS=answering on "+listener.Addr().String()) },
 	}).Run(ctx)
-	d.log.Info("witness ends", "witness", conf.Name)
+	d.log.Info("witness ends")
 	return err
 }
 
@@ -83,7 +88,7 @@ func (d *daemon) found(conf config.Witness) error {
 	if err := raftlog.Init(conf.StateDir, conf.Name); err != nil {
 		return err
 	}
-	d.log.Warn("new state made: nothing is granted before clusters are declared and their nodes have reported", "witness", conf.Name, "state", conf.StateDir)
+	d.log.Warn("new state made: nothing is granted before clusters are declared and their nodes have reported", "state", conf.StateDir)
 	return nil
 }
 
@@ -121,7 +126,7 @@ func listen(ctx context.Context, conf config.Witness, file string) (net.Listener
 // notify tells the service manager, where there is one.
 func (d *daemon) notify(states ...string) {
 	if err := sdnotify.Notify(states...); err != nil && !errors.Is(err, sdnotify.ErrNoManager) {
-		d.log.Warn("service manager not notified", "err", err)
+		d.log.Warn("service manager not notified", "error", err)
 	}
 }
 

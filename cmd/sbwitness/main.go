@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,14 +25,13 @@ func main() {
 var errUsage = errors.New("see sbwitness --help")
 
 func exit(err error) int {
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "sbwitness:", err)
-		return 2
 	}
 	fmt.Fprintln(os.Stderr, "sbwitness:", err)
+	if errors.Is(err, errUsage) {
+		return 2
+	}
 	return 1
 }
 
@@ -54,8 +51,5 @@ func command() *cobra.Command {
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
 	c.Flags().StringVar(&d.file, "config", config.WitnessFile, "configuration `file`")
 	c.Flags().BoolVar(&d.init, "init", false, "make a new state directory, and end")
-	d.log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	// The state is some tens of kilobytes a cluster: time is cheaper than memory.
-	debug.SetGCPercent(gcPercent)
 	return c
 }
