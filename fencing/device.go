@@ -42,6 +42,7 @@ type device struct {
 	settle   boottime.Instant // off was accepted: wait until then for its effect; zero if not
 	end      boottime.Instant // of all attempts
 	offs     int
+	refused  int // offs that certainly did nothing
 	accepted int
 	power    Power // last known
 	err      error // of the last call that failed
@@ -121,6 +122,7 @@ func (d *device) offDone(now boottime.Instant, err error) {
 	d.waiting = false
 	d.settle = 0
 	if Permanent(err) {
+		d.refused++
 		d.err = err
 		d.note(now, "off refused")
 		d.fail(now, err.Error())
@@ -156,6 +158,9 @@ func (d *device) record(now boottime.Instant, p Power, err error) {
 	d.power = p
 	d.onSeen = d.onSeen || p == PowerOn
 }
+
+// mayAct reports whether an off has left for the device, or may have.
+func (d *device) mayAct() bool { return d.offs > d.refused }
 
 func (d *device) whyNot() string {
 	switch {

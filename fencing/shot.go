@@ -253,7 +253,7 @@ func (s *Shot) finish(now boottime.Instant, g Grade, why string) []Action {
 	r := Result{
 		Target: s.spec.Target, Executor: s.spec.Executor,
 		Proven: g >= ProvenByPower, Grade: g, Reason: why,
-		Readings: s.readings, Sent: s.sent, Start: s.spec.Start, End: now,
+		Readings: s.readings, Sent: slices.ContainsFunc(s.devices, (*device).mayAct), Start: s.spec.Start, End: now,
 	}
 	for _, d := range s.devices {
 		r.Devices = append(r.Devices, d.outcome(r.Proven))
