@@ -32,11 +32,12 @@ func TestLostWitnessStopsServicesBeforeTheDemotion(t *testing.T) {
 	tell(t, []string{"r0"}, func(s *story) {
 		s.pass(3 * time.Second)
 		s.witness.answers(false)
-		s.pass(20 * time.Second)
+		s.pass(4 * time.Second) // an agent that finds a stray Primary takes longer to demote it
 		s.must("demote")
 		if s.happened("stop services") > s.happened("demote") {
 			t.Errorf("demoted under running services: %q", s.did)
 		}
+		s.pass(20 * time.Second)
 		s.mustNot("reset")
 		s.witness.answers(true)
 		s.pass(5 * time.Second)
@@ -133,6 +134,18 @@ func (s *story) fencePeer(resource string) <-chan handler.Answer {
 	return answer
 }
 
+// answered fails the story if a handler still waits.
+func (s *story) answered(answer <-chan handler.Answer) handler.Answer {
+	s.t.Helper()
+	select {
+	case a := <-answer:
+		return a
+	default:
+		s.t.Fatal("the handler still waits")
+		return handler.Answer{}
+	}
+}
+
 func TestHandlerWaitsForTheWitness(t *testing.T) {
 	tell(t, []string{"r0"}, func(s *story) {
 		s.pass(3 * time.Second)
@@ -146,7 +159,7 @@ func TestHandlerWaitsForTheWitness(t *testing.T) {
 		}
 		s.witness.answers(true)
 		s.pass(2 * time.Second)
-		if a := <-answer; a.Exit != 4 {
+		if a := s.answered(answer); a.Exit != 4 {
 			t.Errorf("the peer is excluded, and the handler ends with %+v", a)
 		}
 		s.must("exclude")
@@ -168,7 +181,7 @@ func TestHandlerIsAnsweredOnlyOnceTheExclusionIsStored(t *testing.T) {
 		}
 		s.file.fail(nil)
 		s.pass(time.Second)
-		if a := <-answer; a.Exit != 4 {
+		if a := s.answered(answer); a.Exit != 4 {
 			t.Errorf("want exit 4, got %+v", a)
 		}
 	})
@@ -177,7 +190,9 @@ func TestHandlerIsAnsweredOnlyOnceTheExclusionIsStored(t *testing.T) {
 func TestHandlerOfAResourceThatIsNotOurs(t *testing.T) {
 	tell(t, []string{"r0"}, func(s *story) {
 		s.pass(time.Second)
-		if a := <-s.fencePeer("backup"); a.Exit != handler.NoAnswer || a.Why == "" {
+		answer := s.fencePeer("backup")
+		s.pass(time.Second)
+		if a := s.answered(answer); a.Exit != handler.NoAnswer || a.Why == "" {
 			t.Errorf("want exit 1 and a reason, got %+v", a)
 		}
 	})
