@@ -27,6 +27,8 @@ var faults = []fault{
 	{"cannot talk to the witness", func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, false) }},
 	{"cannot hear the witness", func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, false) }},
 	{"loses messages to the witness", func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0.4) }, func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0) }},
+	{"answers of the witness are slow", func(w *World, n *Node) { w.Slow(Path{W, n.host, 0}, 3*time.Second) }, func(w *World, n *Node) { w.Slow(Path{W, n.host, 0}, 0) }},
+	{"messages to the witness are slow", func(w *World, n *Node) { w.Slow(Path{n.host, W, 0}, 3*time.Second) }, func(w *World, n *Node) { w.Slow(Path{n.host, W, 0}, 0) }},
 	{"is not heard by its peer", func(w *World, n *Node) { w.mute(n, true) }, func(w *World, n *Node) { w.mute(n, false) }},
 	{"heartbeats cut", func(w *World, _ *Node) { w.Cut(A, B, true) }, func(w *World, _ *Node) { w.Cut(A, B, false) }},
 	{"replication cut", func(w *World, _ *Node) { w.CutReplication(true) }, func(w *World, _ *Node) { w.CutReplication(false) }},
@@ -70,8 +72,13 @@ func (w *World) standby(n *Node, on bool) {
 // at the end.
 func (w *World) Trouble(count int, from, to time.Duration) {
 	for range count {
-		f, n := faults[w.rng.IntN(len(faults))], w.nodes[w.rng.IntN(2)]
+		n := w.nodes[w.rng.IntN(2)]
 		at := w.between(from, to)
+		if w.rng.IntN(3) == 0 {
+			w.scheme(at, to)
+			continue
+		}
+		f := faults[w.rng.IntN(len(faults))]
 		lasts := w.between(100*time.Millisecond, 3*time.Second)
 		if w.rng.IntN(2) == 0 {
 			lasts = w.between(time.Second, 25*time.Second)
@@ -90,6 +97,7 @@ func (w *World) Trouble(count int, from, to time.Duration) {
 func (w *World) mend() {
 	clear(w.cut)
 	clear(w.loss)
+	clear(w.slow)
 	w.wire = true
 	w.witness.Restart()
 	for _, n := range w.nodes {
@@ -103,4 +111,91 @@ func (w *World) mend() {
 		}
 		w.standby(n, false)
 	}
+}
+
+// schemes are faults one after another, chosen to come at the worst time for
+// whoever holds the first group.
+var schemes = []struct {
+	what string
+	does func(w *World, n *Node, end time.Duration)
+}{
+	{"is cut off and cannot stop, and its agent stops after the last feed", (*World).uptoTheEnd},
+	{"loses the witness, lives by promise, and is cut off then", (*World).promised},
+	{"is cut off for as long as a shot takes", (*World).blink},
+	{"has a replication link that comes and goes", (*World).flap},
+	{"loses its peer's heartbeats, and everybody when no promise runs any more", (*World).unpromised},
+	{"loses the witness, which restarts, and is cut off then", (*World).restarted},
+}
+
+func (w *World) scheme(at, end time.Duration) {
+	s := schemes[w.rng.IntN(len(schemes))]
+	w.At(at, "", func() {
+		n := w.nodes[A]
+		for _, m := range w.nodes {
+			if m.Runs(w.groups[0]) {
+				n = m
+			}
+		}
+		w.line("fault", "", fmt.Sprintf("%s %s", n.id, s.what), "")
+		s.does(w, n, end)
+	})
+}
+
+// in does something later, if the end has not come.
+func (w *World) in(d, end time.Duration, what string, do func()) {
+	if w.now+d < end {
+		w.At(w.now+d, what, do)
+	}
+}
+
+// uptoTheEnd makes a holder live as long as its right lets it.
+func (w *World) uptoTheEnd(n *Node, end time.Duration) {
+	t := w.Definition.Timing
+	w.isolate(n, true)
+	n.FailStops(true)
+	last := t.TTL - w.Watchdog*101/100 - w.Options.Reset - w.Late
+	w.in(last+w.between(-600*time.Millisecond, 2*time.Second), end, string(n.id)+" agent stopped", func() { n.PauseAgent(true) })
+}
+
+func (w *World) promised(n *Node, end time.Duration) {
+	w.Cut(n.host, W, true)
+	t := w.Definition.Timing
+	w.in(t.TTL+w.between(0, 2*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
+	if w.rng.IntN(3) == 0 {
+		w.in(t.TTL+w.between(0, 3*time.Second), end, string(n.peer.id)+" agent restarts", func() { n.peer.KillAgent(); n.peer.StartAgent() })
+	}
+}
+
+func (w *World) unpromised(n *Node, end time.Duration) {
+	w.Cut(A, B, true)
+	d := w.Definition.Timing.TTL + 2*time.Second
+	w.in(d, end, "", func() { w.uptoTheEnd(n, end) })
+	if w.rng.IntN(2) == 0 {
+		w.in(d+w.between(0, 3*time.Second), end, "witness restarts", func() { w.witness.Crash(); w.witness.Restart() })
+	}
+}
+
+func (w *World) blink(n *Node, end time.Duration) {
+	w.isolate(n, true)
+	d := w.between(time.Second, 4*time.Second)
+	w.in(d, end, "the witness is back", func() { w.Cut(n.host, W, false) })
+	w.in(d+w.between(0, 3*time.Second), end, "over", func() { w.isolate(n, false) })
+}
+
+func (w *World) flap(n *Node, end time.Duration) {
+	if w.rng.IntN(2) == 0 {
+		w.Slow(Path{n.host, W, 0}, 2*time.Second)
+	}
+	d := time.Duration(0)
+	for i := range 2 * (2 + w.rng.IntN(4)) {
+		w.in(d, end, "replication flaps", func() { w.CutReplication(i%2 == 0) })
+		d += w.between(time.Second, 4*time.Second)
+	}
+	w.in(d, end, string(n.id)+" crashes", n.Crash)
+}
+
+func (w *World) restarted(n *Node, end time.Duration) {
+	w.Cut(n.host, W, true)
+	w.in(w.between(time.Second, 8*time.Second), end, "witness restarts", func() { w.witness.Crash(); w.witness.Restart() })
+	w.in(w.between(time.Second, 12*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
 }

@@ -29,6 +29,7 @@ type Node struct {
 	rate      float64
 	offset    time.Duration // of its clock, at true time 0, in this boot
 	frozen    bool          // stopped from outside
+	dying     bool          // a reset is on its way
 	deferred  []func()
 	bittenAt  time.Duration // when the watchdog bites; 0: not armed
 	shot      bool          // off or booting by its peer's shot
@@ -112,11 +113,11 @@ func (n *Node) Runs(g arbiter.GroupID) bool { return n.running && n.services[g].
 
 // Serves reports whether clients reach the group's services.
 func (n *Node) Serves(g arbiter.GroupID) bool {
-	return n.Runs(g) && !n.frozen && !n.services[g].barred && n.services[g].number == 0
+	return n.Runs(g) && !n.dying && !n.frozen && !n.services[g].barred && n.services[g].number == 0
 }
 
 // Up reports whether the machine runs.
-func (n *Node) Up() bool { return n.running }
+func (n *Node) Up() bool { return n.running && !n.dying }
 
 func (n *Node) clock() boottime.Instant {
 	return boottime.Instant(n.offset + time.Duration(float64(n.w.now)*n.rate))
@@ -148,7 +149,7 @@ func (n *Node) powerOn(after time.Duration) {
 		if n.boots != boot || !n.power {
 			return
 		}
-		n.running, n.frozen, n.shot = true, false, false
+		n.running, n.frozen, n.shot, n.dying = true, false, false, false
 		n.offset = -time.Duration(float64(n.w.now)*n.rate) + 5*time.Second
 		n.bootMem, n.bittenAt = nil, 0
 		n.idle()
@@ -189,9 +190,19 @@ func (n *Node) Reset(why string) {
 	if !n.running {
 		return
 	}
+	if n.dying {
+		return
+	}
 	n.w.line(n.host.String(), "", "RESET", why)
-	n.die()
-	n.powerOn(n.w.Boot)
+	n.dying = true
+	n.KillAgent()
+	boots := n.boots
+	n.w.after(n.w.between(0, n.w.Options.Reset), func() { // what runs may go on until then
+		if n.boots == boots && n.running {
+			n.die()
+			n.powerOn(n.w.Boot)
+		}
+	})
 }
 
 // Freeze stops the whole machine, or lets it go on.

@@ -69,18 +69,18 @@ func trouble(s uint64) (*sim.World, string) {
 	if from := 4*time.Second + time.Duration(s%24)*time.Second; s%2 == 0 {
 		w.Trouble(1+int(s%7), from, from+time.Duration(3+s%17)*time.Second) // all at once
 	} else {
-		w.Trouble(1+int(s%4), 4*time.Second, 45*time.Second)
+		w.Trouble(1+int(s%4), 4*time.Second, 60*time.Second)
 	}
-	w.Run(45 * time.Second)
+	w.Run(60 * time.Second)
 	for _, b := range w.Broken() {
 		return w, b
 	}
-	_, ok := w.RunUntil(120*time.Second, func() bool { return settled(w, o) })
+	_, ok := w.RunUntil(140*time.Second, func() bool { return settled(w, o) })
 	for _, b := range w.Broken() {
 		return w, b
 	}
 	if !ok {
-		return w, fmt.Sprintf("not settled %v after everything was mended", w.Now()-45*time.Second)
+		return w, fmt.Sprintf("not settled %v after everything was mended", w.Now()-60*time.Second)
 	}
 	w.Run(w.Now() + 3*time.Second)
 	for _, b := range w.Broken() {
@@ -95,7 +95,7 @@ func trouble(s uint64) (*sim.World, string) {
 // settled reports whether every group runs, with both copies in step and nobody
 // excluded.
 func settled(w *sim.World, o sim.Options) bool {
-	if w.Witness().State().Mandate != nil {
+	if w.Witness().State().Mandate != nil || !w.Node(sim.A).Up() || !w.Node(sim.B).Up() {
 		return false
 	}
 	for id, g := range o.Definition.Groups {

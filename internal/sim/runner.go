@@ -21,7 +21,7 @@ type session struct {
 
 // StartAgent starts the agent's process.
 func (n *Node) StartAgent() {
-	if !n.running || n.agent != nil {
+	if !n.running || n.dying || n.agent != nil {
 		return
 	}
 	n.life++

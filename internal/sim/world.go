@@ -57,6 +57,7 @@ type World struct {
 	rng     *rand.Rand
 	cut     map[Path]bool
 	loss    map[Path]float64
+	slow    map[Path]time.Duration
 	wire    bool // replication link
 	nodes   [2]*Node
 	witness *Witness
@@ -84,7 +85,7 @@ func (l Line) String() string {
 func New(o Options) *World {
 	w := &World{
 		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: true,
-		cut: map[Path]bool{}, loss: map[Path]float64{}, disks: map[arbiter.GroupID]*volume{},
+		cut: map[Path]bool{}, loss: map[Path]float64{}, slow: map[Path]time.Duration{}, disks: map[arbiter.GroupID]*volume{},
 	}
 	for id := range o.Definition.Groups {
 		w.groups = append(w.groups, id)
@@ -171,6 +172,9 @@ func (w *World) send(p Path, arrive func()) {
 	if w.rng.IntN(200) == 0 {
 		d = w.between(time.Millisecond, 120*time.Millisecond)
 	}
+	if s := w.slow[p]; s > 0 {
+		d = w.between(s/4, s)
+	}
 	w.after(d, func() {
 		if !w.cut[p] {
 			arrive()
@@ -190,6 +194,9 @@ func (w *World) CutPath(p Path, cut bool) { w.cut[p] = cut }
 
 // Lose makes a path lose a share of what it carries.
 func (w *World) Lose(p Path, share float64) { w.loss[p] = share }
+
+// Slow makes everything on a path take up to d; 0 ends it.
+func (w *World) Slow(p Path, d time.Duration) { w.slow[p] = d }
 
 // CutReplication cuts or mends DRBD's link.
 func (w *World) CutReplication(cut bool) { w.wire = !cut }
