@@ -203,17 +203,16 @@ func (l *Leader) Tick(now boottime.Instant, wall int64) []Action {
 // wake notices that the leader itself was late: then it has heard nobody and
 // knows nothing about deadlines, like a new one.
 func (l *Leader) wake(now boottime.Instant) {
-	late := now.Sub(l.awake)
+	gap := now.Sub(l.awake)
 	l.awake = now
+	late := false
 	for _, d := range l.desks {
-		if late > d.c.Definition.Timing.Renew {
-			l.since = now
-			break
-		}
+		late = late || gap > d.c.Definition.Timing.Renew
 	}
-	if l.since != now {
+	if !late {
 		return
 	}
+	l.since = now
 	for _, d := range l.desks {
 		d.restart(now)
 	}
