@@ -10,6 +10,8 @@ type Comparison struct {
 	// Corrected is this side's generation after the comparison; two of 8.4's
 	// rules repair traces of a resync whose last message was lost.
 	Corrected Generation
+	// Peer is the peer's generation, corrected likewise.
+	Peer Generation
 }
 
 // pair is what a rule looks at: this side and its peer, as announced.
@@ -23,8 +25,9 @@ type pair struct {
 type rule struct {
 	name string
 	says func(pair) Strategy
-	// correct repairs this side's generation if the rule applied; mostly nil.
-	correct func(Generation) Generation
+	// correct and correctPeer repair a generation if the rule applied; mostly
+	// nil.
+	correct, correctPeer func(Generation) Generation
 }
 
 // Compare relates this side's generation to the peer's by the family's rules,
@@ -42,9 +45,12 @@ func Compare(c Config, self, peer Side) Comparison {
 		if s == "" {
 			continue
 		}
-		result := Comparison{Rule: r.name, Strategy: s, Corrected: self.Generation}
+		result := Comparison{Rule: r.name, Strategy: s, Corrected: self.Generation, Peer: peer.Generation}
 		if r.correct != nil {
 			result.Corrected = r.correct(self.Generation)
+		}
+		if r.correctPeer != nil {
+			result.Peer = r.correctPeer(peer.Generation)
 		}
 		return result
 	}

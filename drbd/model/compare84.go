@@ -3,24 +3,22 @@ package model
 import "sbarbiter/drbd"
 
 // rules84 is the driver 8.4's comparison, top to bottom (its rule numbers).
-// Those between 34 and 41 are for equal current UUIDs. Where the kernel also
-// repairs its copy of the peer's generation there is nothing to do here: the
-// peer repairs its own.
+// Those between 34 and 41 are for equal current UUIDs.
 var rules84 = []rule{
 	{name: "10", says: when(func(s, p Generation) bool { return isCreated(s.Current) && isCreated(p.Current) }, NoSync)},
 	{name: "20", says: when(func(s, p Generation) bool { return isNothing(s.Current) && !isCreated(p.Current) }, TargetFull)},
 	{name: "30", says: when(func(s, p Generation) bool { return !isCreated(s.Current) && isNothing(p.Current) }, SourceFull)},
 
 	{name: "34", says: when(missedEnd84, SourceBitmap), correct: Generation.endMissed},
-	{name: "36", says: when(unfinished84, SourceBitmap)},
-	{name: "35", says: mirrored(missedEnd84, TargetBitmap)},
-	{name: "37", says: mirrored(unfinished84, TargetBitmap)},
+	{name: "36", says: when(missedFinish, SourceBitmap)},
+	{name: "35", says: mirrored(missedEnd84, TargetBitmap), correctPeer: Generation.endMissed},
+	{name: "37", says: mirrored(missedFinish, TargetBitmap)},
 	{name: "40", says: nobodyCrashed84},
 	{name: "41", says: crashedMeetsPrimary84},
 	{name: "40", says: crashed84},
 
 	{name: "50", says: when(descends84, TargetBitmap)},
-	{name: "51", says: when(missedStart84, TargetBitmap)},
+	{name: "51", says: when(missedStart84, TargetBitmap), correctPeer: Generation.startMissed},
 	{name: "60", says: when(ancestor84, TargetFull)},
 	{name: "70", says: mirrored(descends84, SourceBitmap)},
 	{name: "71", says: mirrored(missedStart84, SourceBitmap), correct: Generation.startMissed},
@@ -32,10 +30,12 @@ var rules84 = []rule{
 
 // missedEnd84: the peer has finished a resync whose end this source missed.
 func missedEnd84(s, p Generation) bool {
-	return unfinished84(s, p) && same(s.Bitmap, p.ancestor(0)) && same(s.ancestor(0), p.ancestor(1))
+	return missedFinish(s, p) && same(s.Bitmap, p.ancestor(0)) && same(s.ancestor(0), p.ancestor(1))
 }
 
-func unfinished84(s, p Generation) bool {
+// missedFinish: the peer has this side's generation and takes it for in sync,
+// this side has the peer still as left behind.
+func missedFinish(s, p Generation) bool {
 	return sameCurrent(s, p) && same(p.Bitmap, 0) && !same(s.Bitmap, 0)
 }
 

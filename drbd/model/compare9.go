@@ -14,8 +14,8 @@ var rules9 = []rule{
 	{name: "just-created-self", says: when(func(s, _ Generation) bool { return isCreated(s.Current) }, TargetFull)},
 	{name: "just-created-peer", says: when(func(_, p Generation) bool { return isCreated(p.Current) }, SourceFull)},
 
-	{name: "sync-source-missed-finish", says: equal9(func(p pair) Strategy { return only(p.self.MissedEnd, SourceBitmap) })},
-	{name: "sync-target-peer-missed-finish", says: equal9(func(p pair) Strategy { return only(p.peer.MissedEnd, TargetBitmap) })},
+	{name: "sync-source-missed-finish", says: when(missedFinish, SourceBitmap)},
+	{name: "sync-target-peer-missed-finish", says: mirrored(missedFinish, TargetBitmap)},
 	{name: "reconnected", says: equal9(func(p pair) Strategy { return only(p.self.Reconnect && p.peer.Reconnect, NoSync) })},
 	{name: "crashed-primary", says: equal9(crashedPrimary9)},
 	{name: "lost-quorum", says: equal9(lostQuorum9)},

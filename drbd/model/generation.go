@@ -153,7 +153,10 @@ func (g Generation) targetEnds(f drbd.Family, from Generation, r drbd.Role) Gene
 	own := g.Current
 	if f == drbd.Family9 {
 		g.History = from.History
-		g = g.push9(from.Bitmap).push9(own)
+		g = g.push9(from.Bitmap)
+		if !same(own, from.Current) {
+			g = g.push9(own)
+		}
 	} else {
 		g.History = []drbd.UUID{from.ancestor(0), from.ancestor(1)}
 		if from.Bitmap != 0 {

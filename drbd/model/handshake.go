@@ -44,6 +44,8 @@ type Outcome struct {
 	Calls   []Call
 	// Demoted: this side gave up its role.
 	Demoted bool
+	// Rehearsed: it dropped only because the attempt was tentative.
+	Rehearsed bool
 	// Tied: a tie was broken by the accident of how the connection was made.
 	// Another attempt may end the other way round.
 	Tied bool
@@ -201,6 +203,7 @@ func (j *judgement) dropUnresolved() {
 
 func (j *judgement) dropTentative() {
 	if j.tentative {
+		j.outcome.Rehearsed = true
 		j.drop()
 	}
 }

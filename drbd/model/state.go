@@ -27,7 +27,7 @@ const (
 
 	ErrDiscardPrimary Answer = 123
 	ErrNetConfigured  Answer = 125
-	ErrNoDisk         Answer = 138
+	ErrUnknown        Answer = 158
 )
 
 // OK reports whether the request was carried out, or needed nothing.

@@ -12,19 +12,21 @@ import (
 
 // A vector is one case of testdata/vectors-*.txt.
 type vector struct {
-	name       string
-	a, b       Side
-	config     Config
-	tentative  bool
-	wantA      map[string]string
-	wantB      map[string]string
+	name      string
+	a, b      Side
+	config    Config
+	tentative bool
+	wantA     map[string]string
+	wantB     map[string]string
 }
 
 func TestHandshakesEndAsInTheKernel84(t *testing.T) {
 	runVectors(t, "testdata/vectors-84.txt", drbd.Family84, 86)
 }
 
-func TestHandshakesEndAsInTheKernel9(t *testing.T) { runVectors(t, "testdata/vectors-9.txt", drbd.Family9, 40) }
+func TestHandshakesEndAsInTheKernel9(t *testing.T) {
+	runVectors(t, "testdata/vectors-9.txt", drbd.Family9, 40)
+}
 
 func runVectors(t *testing.T, file string, f drbd.Family, atLeast int) {
 	t.Helper()
