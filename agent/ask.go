@@ -30,7 +30,7 @@ func (m *Machine) wants(now boottime.Instant, g *group) bool {
 // shouldAsk reports whether there is a reason to ask now: nobody holds g, this
 // node does, or its holder is silent to this node and to the witness.
 func (m *Machine) shouldAsk(now boottime.Instant, g *group) bool {
-	if !m.wants(now, g) || !m.witnessNear(now) || g.answerAt != m.answered || m.hearsInOffice(now, g) {
+	if !m.wants(now, g) || !m.witnessNear(now) || g.answerAt != m.answered || m.hearsInOffice(now, g) || g.answer.Reason == arbiter.WitnessLearning {
 		return false
 	}
 	switch a := g.answer; a.Holder {

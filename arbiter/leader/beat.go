@@ -232,6 +232,11 @@ func (d *desk) answer(now, received boottime.Instant, b Beat) *BeatAnswer {
 func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb GroupBeat) GroupAnswer {
 	g := d.c.Groups[gb.Group]
 	peer := d.c.Definition.Peer(caller.Node)
+	if d.c.Learning {
+		// Nobody is excluded or holds anything, as far as is known: a node must
+		// not take that for news.
+		return GroupAnswer{Group: gb.Group, Reason: arbiter.WitnessLearning, Sentence: "this witness is learning what the nodes know"}
+	}
 	a := GroupAnswer{Group: gb.Group, Own: g.Excluded[caller.Node], Peer: g.Excluded[peer]}
 	if g.Lease != nil {
 		a.Holder, a.Epoch = g.Lease.Holder, g.Lease.Epoch
@@ -253,8 +258,6 @@ func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb 
 func (d *desk) mayRenew(g *arbiter.Group, caller arbiter.Caller, gb GroupBeat) (arbiter.Reason, string) {
 	l, m := g.Lease, d.c.Mandate
 	switch {
-	case d.c.Learning:
-		return arbiter.WitnessLearning, "this witness is learning what the nodes know"
 	case l != nil && l.Holder != caller.Node:
 		return arbiter.GrantedToPeer, string(gb.Group) + " was granted to " + string(l.Holder)
 	case l == nil || l.Epoch != gb.Epoch || l.Boot != caller.Boot:

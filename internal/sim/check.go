@@ -62,6 +62,7 @@ func (w *World) checkShot(target, by *Node) {
 	}
 	m := w.witness.State().Mandate
 	switch {
+	case w.witness.State().Learning: // it will hear of the mandate from its executor
 	case m == nil || m.Phase == arbiter.Open:
 		w.breaks("S5: %s was shot without a mandate under way", target.id)
 	case m.Target != "" && m.Target != target.id:

@@ -390,6 +390,26 @@ func TestWitnessThatLostItsDiskLearnsAndMovesNothing(t *testing.T) {
 	p.holds(sim.B, db, 5*time.Second)
 }
 
+func TestStaleNodeStaysStaleForAWitnessThatLostItsDisk(t *testing.T) {
+	p := up(t, stonith(33))
+	p.Witness().Crash()
+	p.quiet(5 * time.Second)
+	p.CutReplication(true)
+	p.quiet(5 * time.Second) // node-b has given its copy up by its own word
+	p.Witness().Restart()
+	p.quiet(5 * time.Second)
+	p.Cut(sim.A, sim.W, true)
+	p.Witness().Forget()
+	p.quiet(5 * time.Second)
+	if p.Said(sim.B, "readmitted", 0) > 0 {
+		t.Fatal("a witness that knows nothing was taken for one that has cleared the exclusion")
+	}
+	p.Cut(sim.A, sim.W, false)
+	p.stays(sim.A, db, 10*time.Second)
+	p.CutReplication(false)
+	p.readmitted(10 * time.Second)
+}
+
 func TestIdleCostsNothing(t *testing.T) {
 	p := up(t, stonith(32))
 	p.quiet(30 * time.Second)
