@@ -99,6 +99,12 @@ func (p *Pair) order(ctx context.Context, args ...string) error {
 	return err
 }
 
+// KillBMC makes a node's BMC answer nobody.
+func (p *Pair) KillBMC(n lab.NodeName) {
+	p.badBMC[n] = true
+	p.BMCs[n].Stop()
+}
+
 // ChangeBMCPassword makes a node's BMC refuse the password that the peer has.
 func (p *Pair) ChangeBMCPassword(n lab.NodeName, password string) error {
 	p.badBMC[n] = password != lab.BMCPassword

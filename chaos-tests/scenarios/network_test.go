@@ -23,7 +23,7 @@ func TestReplicationCutAloneExcludesThePeerAndShootsNobody(t *testing.T) {
 	s.within(5*time.Second, "the holder writes on", s.writes(s.holder))
 	s.within(5*time.Second, "the log tells", s.told(string(s.holder.Name), "peer excluded"))
 	s.resumedWithin(time.Second)
-	s.throughout(3*time.Second, "it goes on", s.writes(s.holder))
+	s.throughout(3*time.Second, "it goes on", s.writing(s.holder))
 	s.nobodyShot()
 
 	s.must("mend it", s.HealReplication(s.ctx))
@@ -65,7 +65,7 @@ func TestAllLinksBetweenTheNodesCutLeavesTheHolderInOffice(t *testing.T) {
 	s.within(15*time.Second, "the peer is excluded", s.excluded(s.standby))
 	s.within(5*time.Second, "the holder writes on", s.writes(s.holder))
 	s.throughout(6*time.Second, "the standby is not promoted", s.notOn(s.standby))
-	s.must("the holder writes", s.writes(s.holder)())
+	s.must("the holder writes", s.writing(s.holder)())
 	if now := s.epoch(); now != before {
 		t.Errorf("epoch %d became %d", before, now)
 	}

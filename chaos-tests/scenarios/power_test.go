@@ -34,7 +34,7 @@ func TestPowerCutOfTheStandbyStopsNothing(t *testing.T) {
 
 	s.within(10*time.Second, "the standby is excluded", s.excluded(s.standby))
 	s.within(5*time.Second, "the holder writes on", s.writes(s.holder))
-	s.throughout(3*time.Second, "it goes on", s.writes(s.holder))
+	s.throughout(3*time.Second, "it goes on", s.writing(s.holder))
 	s.noGap(6 * time.Second)
 	s.nobodyShot()
 
@@ -65,7 +65,7 @@ func TestBothColdStartedOneAloneTheOtherLater(t *testing.T) {
 
 	s.must("the stale one comes first", s.standby.PowerOn(s.ctx))
 	s.must("wait for it", s.standby.WaitUp(s.ctx))
-	s.within(20*time.Second, "it is told why not", s.told(string(s.standby.Name), "stale"))
+	s.within(20*time.Second, "it is told why not", s.told("witness", "refused: excluded", string(s.standby.Name)))
 	s.throughout(5*time.Second, "stale data is not promoted", s.notOn(s.standby))
 
 	s.must("the other comes later", s.holder.PowerOn(s.ctx))

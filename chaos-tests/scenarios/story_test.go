@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,17 +98,27 @@ func (s *story) throughout(d time.Duration, what string, f func() error) {
 	}
 }
 
-// writes: the node has acknowledged a record a moment ago.
+// writes: the node has acknowledged a record since this was asked.
 func (s *story) writes(n *lab.Node) func() error {
+	from := time.Now()
 	return func() error {
 		last, ok := s.Truth.LastAck()
-		switch {
-		case !ok:
-			return fmt.Errorf("nobody has written yet")
-		case last.Node != string(n.Name):
-			return fmt.Errorf("%s wrote last, %.1f s ago", last.Node, time.Since(last.At).Seconds())
-		case time.Since(last.At) > time.Second:
-			return fmt.Errorf("%s wrote last, but %.1f s ago", last.Node, time.Since(last.At).Seconds())
+		if !ok || last.At.Before(from) {
+			return errors.New("nobody writes")
+		}
+		if last.Node != string(n.Name) {
+			return fmt.Errorf("%s writes", last.Node)
+		}
+		return nil
+	}
+}
+
+// writing: the node has acknowledged a record a moment ago.
+func (s *story) writing(n *lab.Node) func() error {
+	return func() error {
+		last, ok := s.Truth.LastAck()
+		if quiet := time.Since(last.At); !ok || last.Node != string(n.Name) || quiet > 3*time.Second {
+			return fmt.Errorf("%s wrote last, %.1f s ago", last.Node, quiet.Seconds())
 		}
 		return nil
 	}
@@ -119,7 +130,7 @@ func (s *story) takenOver(limit time.Duration) time.Duration {
 	return s.within(limit, string(s.standby.Name)+" writes", s.writes(s.standby))
 }
 
-// staysDown: nobody but the node given may write; "" for nobody at all.
+// notOn: the node has not written since this was asked.
 func (s *story) notOn(n *lab.Node) func() error {
 	from := time.Now()
 	return func() error {

@@ -31,7 +31,7 @@ func TestWitnessKilledAndRestartedChangesNothing(t *testing.T) {
 	before := s.epoch()
 
 	s.Witness.Kill()
-	s.throughout(3*time.Second, "the holder writes", s.writes(s.holder))
+	s.throughout(3*time.Second, "the holder writes", s.writing(s.holder))
 	s.must("start the witness", s.Witness.Start())
 
 	s.within(20*time.Second, "full redundancy", s.redundant)
@@ -49,7 +49,7 @@ func TestHolderStaysByPromiseWhileTheWitnessIsDead(t *testing.T) {
 
 	s.Witness.Kill()
 
-	s.throughout(ttl+5*time.Second, "the holder writes beyond its lease", s.writes(s.holder))
+	s.throughout(ttl+5*time.Second, "the holder writes beyond its lease", s.writing(s.holder))
 	s.undisturbed()
 
 	s.must("start the witness", s.Witness.Start())
@@ -63,7 +63,7 @@ func TestHolderStaysByPromiseWhileTheWitnessIsDead(t *testing.T) {
 func TestWitnessDeadThenHolderDeadAlarmsAndTakesNothingOver(t *testing.T) {
 	s := begin(t)
 	s.Witness.Kill()
-	s.must("the holder writes", s.writes(s.holder)())
+	s.must("the holder writes", s.writing(s.holder)())
 
 	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
 
