@@ -1,0 +1,77 @@
+package daemon_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/internal/config"
+	"sbarbiter/internal/pki"
+)
+
+// refusal runs an agent that must not start.
+func refusal(t *testing.T, d *daemon.Daemon) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := d.Run(ctx)
+	if err == nil {
+		t.Fatal("the agent has run")
+	}
+	return err.Error()
+}
+
+func TestAgentRefusesWhatItCouldNotKeepItsWordWith(t *testing.T) {
+	r := newRig(t)
+	for name, c := range map[string]struct {
+		spoil func(n *config.Node)
+		want  string
+	}{
+		"another node's certificate":  {func(n *config.Node) { n.PKIDir = r.path("node-b", "pki") }, "sbctl pki issue node node-a"},
+		"an operator's certificate":   {func(n *config.Node) { n.PKIDir = r.path("admin", "pki") }, "operator admin"},
+		"another cluster's":           {func(n *config.Node) { n.Cluster = "web2" }, "node web2/node-a"},
+		"no heartbeat key":            {func(n *config.Node) { n.HeartbeatKey = r.path("no.key") }, "no.key"},
+		"a lease too short to end in": {func(n *config.Node) { n.Timing.TTL = 10 * time.Second }, "ttl 10s is too short"},
+		"a watchdog that is not there": {func(n *config.Node) {
+			n.Watchdog, n.Timing.Watchdog = config.Watchdog{Device: r.path("no-watchdog"), Timeout: 5 * time.Second}, 5*time.Second
+		}, "no-watchdog"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := r.node(0)
+			d.Node.StateDir, d.Node.RuntimeDir = t.TempDir(), t.TempDir()
+			d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
+			c.spoil(&d.Node)
+			if said := refusal(t, d); !strings.Contains(said, c.want) {
+				t.Errorf("want %q in: %s", c.want, said)
+			}
+		})
+	}
+}
+
+func TestStateThatIsNotWholeOrNotOursIsNamed(t *testing.T) {
+	r := newRig(t)
+	node := func() *daemon.Daemon {
+		d := r.node(0)
+		d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
+		return d
+	}
+	first := node()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	must(t, first.Run(ctx))
+
+	other := node()
+	other.Node.Name, other.Node.Peer, other.Node.PKIDir = "node-b", "node-a", r.path("node-b", "pki")
+	other.Node.HeartbeatKey = r.path("node-b", "pki", pki.HeartbeatKeyFile)
+	if said := refusal(t, other); !strings.Contains(said, "node-a") {
+		t.Errorf("another node's state: want its owner named in: %s", said)
+	}
+
+	must(t, os.WriteFile(r.path("node-a", "state", "agent.incarnation"), []byte("garbage"), 0o600))
+	if said := refusal(t, node()); !strings.Contains(said, "agent.incarnation") {
+		t.Errorf("damaged state: want the file named in: %s", said)
+	}
+}
