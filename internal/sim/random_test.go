@@ -108,3 +108,13 @@ func settled(w *sim.World, o sim.Options) bool {
 	}
 	return true
 }
+
+func TestSameSeedIsTheSameRun(t *testing.T) {
+	for s := uint64(1); s <= 20; s++ {
+		a, _ := trouble(s)
+		b, _ := trouble(s)
+		if a.Steps != b.Steps || a.Timeline() != b.Timeline() {
+			t.Errorf("seed %d: two runs differ", s)
+		}
+	}
+}
