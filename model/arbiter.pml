@@ -9,7 +9,7 @@
  *   top                arbiter.Cluster.Epoch
  *   holder epoch same  arbiter.Lease: Holder, Epoch; same: Lease.Boot is the holder's present boot id
  *   rests              arbiter.Lease.Basis
- *   how last           arbiter.Group: Ended, Last
+ *   how                arbiter.Group.Ended
  *   barred             arbiter.Group.Excluded (0: not excluded)
  *   order              arbiter.Group.Order.To
  *   phase target by    arbiter.Mandate: Phase, Target, Executor; aim: Group
@@ -57,13 +57,10 @@
 #define me       AT(n,g)
 #define it       AT(PEER(n),g)
 
-/* causes of an ending, and bases of a grant */
+/* how a lease ended, and what a grant rests on */
 #define NOTHING  0
-#define CLOCKED  1     /* lease and watchdog ran out; an operator's word binds no better */
-#define REPORTED 2     /* both nodes told a new incarnation that they run nothing */
-#define FENCED   3
-#define BOOTED   4
-#define RECEIPT  5
+#define WEAK     1     /* the clock, a report to a new incarnation, an operator; and every proof that is older than a promise */
+#define PROOF    2     /* stop receipt, new boot id, seen off, since the last promise: the promiser knows by epoch, boot id and mandate */
 /* phases of a mandate */
 #define NONE     0
 #define OPEN     1
@@ -84,7 +81,7 @@
 
 /* the witness: what it stores */
 byte top = 1;
-byte holder[G]; byte epoch[G]; bool same[G]; byte rests[G]; byte last[G];
+byte holder[G]; byte epoch[G]; bool same[G]; byte rests[G];
 byte how[2*G]; byte barred[2*G]; bool unshot[G];
 byte phase; byte target; byte by; byte aim;
 bool learning; bool told[2]; byte ranAs[2*G]; bool ranNow[2*G];
@@ -117,9 +114,9 @@ bool conn[G]; bool bad[2*G];
 /* ghosts: nobody in the protocol looks at them */
 bool stale[2*G];       /* the copy lacks an acknowledged write */
 bool gap[2*G];         /* its disk failed and no durable record says so yet */
-bool after[2*G];       /* the node was promised something after its last proof of death: the promiser knows by boot id and mandate */
 bool kept[2];          /* a right of the node was extended after a shot at it had begun */
 bool shot[2];          /* off by a shot */
+bool armed[2];         /* E2 was granted on the word that its watchdog is armed, so it is */
 byte faults; byte ranEpoch[G]; byte ranNode[G];
 
 #define can(n)     (on[n] && mind[n]==AWAKE)
@@ -145,7 +142,7 @@ inline cut(g) {
 }
 
 /* services are down, the resource is secondary */
-inline down(i) { hot[i]=0; mine[i]=0; lease[i]=0; word[i]=0; frozen[i]=0; lone[i]=0;
+inline down(i) { hot[i]=0; armed[(i)/G]=0; mine[i]=0; lease[i]=0; word[i]=0; frozen[i]=0; lone[i]=0;
 #if defined(TRAVEL) || defined(M_EXIT4)
   exq[i]=0;
 #endif
@@ -207,12 +204,10 @@ inline begin(n,g,e) {
 /* n's lease of g ends, or what is known of its end improves */
 inline ends(n,g,cause) {
   if :: holder[g]==n ->
-        holder[g]=NOBODY; same[g]=0; due[g]=0; HOW(AT(n,g),g,cause); UNSHOT(g,0);
-        if :: cause==FENCED || cause==BOOTED -> PROMISED(AT(n,g),0) :: else fi;
-        DISORDER(g,cause)
+        holder[g]=NOBODY; same[g]=0; due[g]=0; HOW(AT(n,g),g,cause); rests[g]=NOTHING; UNSHOT(g,0);
+        NOORDER(g)
      :: holder[g]!=n && how[AT(n,g)]!=NOTHING && how[AT(n,g)]<cause ->
-        how[AT(n,g)]=cause;
-        if :: cause==FENCED || cause==BOOTED -> PROMISED(AT(n,g),0) :: else fi
+        how[AT(n,g)]=cause
      :: else
   fi
 }
@@ -248,8 +243,8 @@ inline refused(i) { asks[i]=0; patience[i]=0 }
 inline receipt(n,g,e) {
   printf("W takes %c's receipt for epoch %d\n", C(n), e);
   if :: holder[g]==n && epoch[g]==e ->
-          void(n); if :: phase==BEGUN && target==n && aim==g -> phase=SETTLED :: else fi; ends(n,g,RECEIPT)
-     :: holder[g]!=n && epoch[g]>=e && how[AT(n,g)]!=NOTHING && how[AT(n,g)]<FENCED -> how[AT(n,g)]=RECEIPT
+          void(n); if :: phase==BEGUN && target==n && aim==g -> phase=SETTLED :: else fi; KEEPORDER(g); ends(n,g,PROOF); TAKEORDER(g)
+     :: holder[g]!=n && epoch[g]>=e && how[AT(n,g)]!=NOTHING && how[AT(n,g)]<PROOF -> how[AT(n,g)]=PROOF
      :: else
   fi
 }
@@ -271,7 +266,7 @@ proctype agent(byte n; byte g) {
 #endif
      }
   /* back in contact, somebody who went on by the peer's promise while its lease had ended is reinstated if nobody was granted the group */
-  :: d_step { talks(n) && hot[me] && holder[g]==NOBODY && epoch[g]==mine[me] && how[me]!=RECEIPT && phase==NONE && word[me]>0 && how[me]!=NOTHING ->
+  :: d_step { talks(n) && hot[me] && holder[g]==NOBODY && epoch[g]==mine[me] && phase==NONE && word[me]>0 ->
        printf("%c runs under epoch %d and is reinstated\n", C(n), mine[me]); holder[g]=n; same[g]=1; how[me]=NOTHING; due[g]=T+1; lease[me]=T }
   /* services have started: the grants before this one matter to no promise any more */
   :: d_step { talks(n) && hot[me] && !frozen[me] && holds(n,g) && !shotAt(n) && (how[me]!=NOTHING || how[it]!=NOTHING) ->
@@ -287,7 +282,7 @@ proctype agent(byte n; byte g) {
 
   /* ask: stored before it is sent */
   :: d_step { can(n) && met[n] && clear[n] && !hot[me] && !asks[me] && !GIVINGBACK(me) && gave[me]==0 && !bad[me] && ASKWORTH(n,g) ->
-       printf("%c asks\n", C(n)); asks[me]=1; req[me]=1; patience[me]=T; OVERTAKE(me) }
+       printf("%c asks\n", C(n)); forget(me); asks[me]=1; req[me]=1; patience[me]=T; OVERTAKE(me) }
   :: d_step { can(n) && met[n] && asks[me] && req[me] && patience[me]==0 -> printf("%c asks anew\n", C(n)); patience[me]=T }
 
   /* a grant arrives */
@@ -323,7 +318,7 @@ proctype agent(byte n; byte g) {
   :: d_step { can(n) && hot[me] && right(me) && MAYPROMISE(PEER(n),g) && seen[it]<=mine[me] && (word[me]<T || bound[it]<PT) ->
        printf("%c promises epoch %d to %c\n", C(PEER(n)), mine[me], C(n));
        if :: seen[it]<mine[me] -> BACK(it,0) :: else fi;
-       NOTE(it,mine[me],n); bound[it]=PT; word[me]=T; PROMISED(me,1); extended(n) }
+       NOTE(it,mine[me],n); bound[it]=PT; word[me]=T; PROMISED(n,g); extended(n) }
   /* no witness answers: the peer outdates itself, records it, says so; the answer may be lost */
   :: d_step { can(n) && frozen[me] && right(me) && MAYSPEAK(PEER(n),g) && seen[it]<=mine[me] && !got[it] && gave[me]==0 && !bad[me] ->
        printf("%c gives its copy up, %c goes on\n", C(PEER(n)), C(n)); WORDED(gave[it]); gap[it]=0; NOTE(it,mine[me],n); GOT(me); owes[me]=1; alone(n,g) }
@@ -338,7 +333,7 @@ proctype agent(byte n; byte g) {
   :: d_step { can(n) && !clear[n] && !hot[me] && whose[me]==n && seen[me]>0 && GIVENBACK(me) && gave[me]==0 && !bad[me] && !got[it] &&
        MAYPROMISE(PEER(n),g) && whose[it]==n && seen[it]==seen[me] ->
        printf("%c has booted and goes on under epoch %d by %c's word\n", C(n), seen[me], C(PEER(n)));
-       clear[n]=1; bound[it]=PT; word[me]=T; lease[me]=0; PROMISED(me,1); extended(n); begin(n,g,seen[me]) }
+       clear[n]=1; bound[it]=PT; word[me]=T; lease[me]=0; REINSTARMED(n); PROMISED(n,g); extended(n); begin(n,g,seen[me]) }
 #endif
 #ifdef M_QUARANTINE
   :: d_step { can(n) && !clear[n] && !hot[me] && whose[me]==n && !back[me] && gave[me]==0 ->
@@ -383,7 +378,7 @@ proctype desk(byte n; byte g) {
             :: ONEMANDATE(n,g) -> refused(me)                                                                             /* rule 5 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
-                 printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ends(PEER(n),g,CLOCKED); give(n,g)
+                 printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ends(PEER(n),g,WEAK); armed[PEER(n)]=hot[it]; give(n,g)
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && !OUTLIVED(n,g) && SHOOTS && met[n] && ex[n]==IDLE ->               /* rule 7: a shot */
                  printf("W: %c may shoot %c\n", C(n), C(PEER(n))); phase=OPEN; target=PEER(n); by=n; aim=g; ex[n]=READ; kept[PEER(n)]=0; patience[me]=0
             :: else -> refused(me)
@@ -404,7 +399,7 @@ proctype desk(byte n; byte g) {
        rdq[me]=0; rdw[me]=0 }
 #endif
 #ifdef OPERATOR
-  :: d_step { wit && !learning && holder[g]==n && !on[n] -> printf("an operator says truly that %c is off\n", C(n)); ends(n,g,CLOCKED); void(n) }
+  :: d_step { wit && !learning && holder[g]==n && !on[n] -> printf("an operator says truly that %c is off\n", C(n)); ends(n,g,WEAK); void(n) }
 #endif
 #ifdef SWITCH
   :: d_step { FAULT && wit && !learning && holder[g]==n && order[g]==NOBODY && phase==NONE && conn[g] && barred[it]==0 && gave[it]==0 && met[PEER(n)] ->
@@ -418,7 +413,7 @@ proctype desk(byte n; byte g) {
 
 inline introduced(n,g) {      /* a new boot id proves the life before dead, except where the new one runs the group by the peer's word */
   if :: newboot[n] && holder[g]==n && !same[g] && (hot[AT(n,g)] && mine[AT(n,g)]==epoch[g]) && BOOTRUNS(n) -> same[g]=1
-     :: newboot[n] && !(holder[g]==n && !same[g] && hot[AT(n,g)] && mine[AT(n,g)]==epoch[g] && BOOTRUNS(n)) && !(hot[AT(n,g)] && BOOTRUNS(n)) -> ends(n,g,BOOTED)
+     :: newboot[n] && !(holder[g]==n && !same[g] && hot[AT(n,g)] && mine[AT(n,g)]==epoch[g] && BOOTRUNS(n)) && !(hot[AT(n,g)] && BOOTRUNS(n)) -> ends(n,g,PROOF)
      :: else
   fi
 }
@@ -438,9 +433,9 @@ inline learnt(g) {
      :: !(ranNow[AT(0,g)] && hot[AT(0,g)]) && ranNow[AT(1,g)] && hot[AT(1,g)] -> holder[g]=1; same[g]=1; epoch[g]=ranAs[AT(1,g)]
      :: else -> holder[g]=NOBODY; same[g]=0;
           epoch[g]=(seen[AT(0,g)]>seen[AT(1,g)] -> seen[AT(0,g)] : seen[AT(1,g)]);
-          how[AT(0,g)]=REPORTED; how[AT(1,g)]=REPORTED; last[g]=REPORTED
+          HOW(AT(0,g),g,WEAK); HOW(AT(1,g),g,WEAK)
   fi;
-  due[g]=T+1; rests[g]=REPORTED; unshot[g]=0
+  due[g]=T+1; rests[g]=NOTHING; unshot[g]=0
 }
 
 inline hit(t) {
@@ -452,7 +447,7 @@ inline hit(t) {
      :: else fi
 }
 inline proven(t, n) {
-  printf("W: %c is proven off\n", C(t)); endsAll(t,FENCED);
+  printf("W: %c is proven off\n", C(t)); endsAll(t,PROOF);
   if :: holder[aim]==NOBODY && FITBAR(n) && gave[AT(n,aim)]==0 && !bad[AT(n,aim)] && ORDERED(n,aim) && top<MAXE && asks[AT(n,aim)] ->
         printf("W grants epoch %d to %c\n", top+1, C(n)); patience[AT(n,aim)]=T; give(n,aim)
      :: else -> asks[AT(n,aim)]=req[AT(n,aim)] fi;
@@ -510,7 +505,7 @@ proctype machine(byte n) {
   :: d_step { ex[n]==SHOT && fuse[n]>0 && MISS -> printf("%c's shot fails\n", C(n)); MISSED; fuse[n]=0; NOSTATUS(n) }
   :: d_step { talks(n) && ex[n]==OFF -> ex[n]=IDLE;
        if :: phase==BEGUN && by==n && target==PEER(n) -> proven(PEER(n), n)
-          :: phase==SETTLED && by==n && target==PEER(n) -> endsAll(PEER(n),FENCED); over()
+          :: phase==SETTLED && by==n && target==PEER(n) -> endsAll(PEER(n),PROOF); over()
           :: else -> printf("W: that mandate is over\n") fi }
   :: d_step { talks(n) && ex[n]==FAIL -> ex[n]=IDLE;
        if :: phase==BEGUN && by==n && target==PEER(n) && !HOSTNEXT(n) -> printf("W: %c's shot proved nothing\n", C(n)); UNSHOT(aim,1); over()
@@ -521,7 +516,7 @@ proctype machine(byte n) {
 }
 
 
-inline lost(g) { holder[g]=NOBODY; epoch[g]=0; same[g]=0; how[AT(0,g)]=0; how[AT(1,g)]=0; last[g]=0; rests[g]=0; unshot[g]=0; barred[AT(0,g)]=0; barred[AT(1,g)]=0; NOORDER(g) }
+inline lost(g) { holder[g]=NOBODY; epoch[g]=0; same[g]=0; how[AT(0,g)]=0; how[AT(1,g)]=0; rests[g]=0; unshot[g]=0; barred[AT(0,g)]=0; barred[AT(1,g)]=0; NOORDER(g) }
 
 proctype host() {
   do
@@ -536,7 +531,7 @@ proctype host() {
        if :: phase==OPEN -> kept[target]=0 :: else fi;
        phase=BEGUN; by=HOSTX; hfuse=FT; limit=FT+1; ex[PEER(target)]=(ex[PEER(target)]==READ -> IDLE : ex[PEER(target)]) }
   :: d_step { wit && hfuse>0 -> printf("the witness host's shot reaches %c\n", C(target)); hfuse=0; hit(target);
-       if :: phase==BEGUN && !learning -> proven(target, PEER(target)) :: phase==SETTLED && !learning -> endsAll(target,FENCED); over() :: else fi }
+       if :: !learning && phase>=BEGUN -> endsAll(target,PROOF); asks[AT(PEER(target),aim)]=req[AT(PEER(target),aim)]; over() :: else fi }   /* the asker's next ask is granted */
   :: d_step { wit && hfuse>0 && MISS -> printf("the witness host's shot fails\n"); MISSED; hfuse=0; if :: phase==BEGUN -> UNSHOT(aim,1) :: else fi; over() }
 #endif
 #endif
@@ -634,7 +629,7 @@ proctype fate(byte n) {
 #endif
   :: d_step { FAULT && can(n) && MAYHANG -> printf("%c's agent stands still\n", C(n)); faults++; mind[n]=HUNG }
 #ifdef CLOCK
-  :: d_step { FAULT && can(n) && MAYHANG -> printf("%c's agent stands still, no watchdog is armed\n", C(n)); faults++; mind[n]=BARE }
+  :: d_step { FAULT && can(n) && MAYHANG && !armed[n] -> printf("%c's agent stands still, no watchdog is armed\n", C(n)); faults++; mind[n]=BARE }
 #endif
 #ifdef VMPAUSE
   :: d_step { FAULT && can(n) -> printf("%c, all of it, stands still\n", C(n)); faults++; mind[n]=FROZENVM }

@@ -17,12 +17,15 @@
 #ifdef SWITCH
 #define NOORDER(g) order[g]=NOBODY
 #define ORDERED(n,g) (order[g]==NOBODY || order[g]==n)
-#define DISORDER(g,cause) if :: order[g]!=NOBODY && cause!=RECEIPT -> order[g]=NOBODY :: else fi
+byte moving;
+#define KEEPORDER(g) moving=order[g]
+#define TAKEORDER(g) order[g]=moving; moving=0
 #define DISORDERED(g,n) if :: order[g]==n -> order[g]=NOBODY :: else fi
 #else
 #define NOORDER(g) skip
 #define ORDERED(n,g) 1
-#define DISORDER(g,cause) skip
+#define KEEPORDER(g) skip
+#define TAKEORDER(g) skip
 #define DISORDERED(g,n) skip
 #endif
 
@@ -35,13 +38,18 @@
 #endif
 
 /* what nobody would look at is not kept: fewer states */
+#if defined(REINST) || defined(LOSS) || defined(M_QUARANTINE)
+#define WHOSE(i,h) whose[i]=h
+#else
+#define WHOSE(i,h) skip
+#endif
 #ifdef TRAVEL
 #define SEND(n,g,e) rel[AT(n,g)]=e
 #else
 #define SEND(n,g,e) if :: wit && !learning -> receipt(n,g,e) :: else fi     /* unheard: as if the agent forgot it */
 #endif
 #if defined(PROMISE) || defined(LOSS) || defined(M_QUARANTINE)
-#define NOTE(i,e,h) seen[i]=e; whose[i]=h
+#define NOTE(i,e,h) seen[i]=e; WHOSE(i,h)
 #define GOT(i) got[i]=1
 #else
 #define NOTE(i,e,h) skip
@@ -53,13 +61,19 @@
 #define BACK(i,v) skip
 #endif
 #ifdef PROMISE
-#define HOW(i,g,c) how[i]=c; last[g]=c
-#define RESTS(n,g) if :: how[AT(PEER(n),g)]!=NOTHING -> rests[g]=how[AT(PEER(n),g)] :: else -> rests[g]=last[g] fi
-#define PROMISED(i,v) after[i]=v
+#define HOW(i,g,c) how[i]=c
+#define RESTS(n,g) if :: how[AT(PEER(n),g)]!=NOTHING -> rests[g]=how[AT(PEER(n),g)] :: else -> rests[g]=PROOF fi
+#ifdef M_OLDPROOF           /* a proof of death overcomes a promise that was given after it */
+#define PROMISED(n,g) skip
+#else
+#define PROMISED(n,g) if :: how[AT(n,g)]==PROOF -> how[AT(n,g)]=WEAK :: else fi; \
+  if :: holder[g]==PEER(n) && rests[g]==PROOF -> rests[g]=WEAK :: else fi; \
+  if :: basis[AT(PEER(n),g)]==PROOF -> basis[AT(PEER(n),g)]=WEAK :: else fi
+#endif
 #else
 #define HOW(i,g,c) skip
 #define RESTS(n,g) skip
-#define PROMISED(i,v) skip
+#define PROMISED(n,g) skip
 #endif
 #if defined(FENCE) && defined(CLOCK)
 #define UNSHOT(g,v) unshot[g]=v
@@ -211,10 +225,8 @@ bool gone; bool asked[2];
 #endif
 #if defined(M_BASIS)        /* a promise is not held against any grant */
 #define BINDS(n,g) 0
-#elif defined(M_OLDPROOF)   /* a proof of death overcomes a promise that was given after it */
-#define BINDS(n,g) (bound[me]>0 && basis[me]<FENCED)
 #else
-#define BINDS(n,g) (bound[me]>0 && !(basis[me]==RECEIPT || basis[me]>=FENCED && !after[it]))
+#define BINDS(n,g) (bound[me]>0 && basis[me]!=PROOF)
 #endif
 #ifdef M_OWNWORD            /* a node that has given its copy up takes the grant that still arrives */
 #define ACCEPTS(n,g) (!bad[me] && !BINDS(n,g))
@@ -379,6 +391,12 @@ bool gone; bool asked[2];
 #define ANSWERED(i,n,g) if :: phase!=NONE && target==PEER(n) && aim==g && by==HOSTX :: else -> asks[i]=0 fi
 #endif
 
+#ifdef M_REINSTBARE         /* a booted holder goes on by its peer's word without a watchdog */
+#define REINSTARMED(n) skip
+#else
+#define REINSTARMED(n) armed[n]=1
+#endif
+
 /* -- a witness without its memory -- */
 #ifdef M_FLOOR              /* the epochs that the nodes have seen are ignored */
 #define FLOOR(n,g) top=1
@@ -401,7 +419,7 @@ bool gone; bool asked[2];
 
 /* -- switchover -- */
 #ifdef M_RECEIPT            /* the group is free before its holder has said that it stopped */
-#define RECEIPTFIRST(n,g) ends(n,g,RECEIPT)
+#define RECEIPTFIRST(n,g) ends(n,g,PROOF); order[g]=PEER(n)
 #else
 #define RECEIPTFIRST(n,g) skip
 #endif
