@@ -372,8 +372,9 @@ func (f *fakeDRBD) did(what string, role drbd.Role) error {
 	return nil
 }
 
-func (f *fakeDRBD) Up(context.Context, string) error         { return f.did("up", "") }
-func (f *fakeDRBD) Promote(context.Context, string) error    { return f.did("promote", drbd.RolePrimary) }
+func (f *fakeDRBD) Up(context.Context, string) error { return f.did("up", "") }
+func (f *fakeDRBD) Promote(context.Context, string) error { return f.did("promote", drbd.RolePrimary) }
+
 func (f *fakeDRBD) Demote(context.Context, string) error     { return f.did("demote", drbd.RoleSecondary) }
 func (f *fakeDRBD) Outdate(context.Context, string) error    { return f.did("outdate", "") }
 func (f *fakeDRBD) Disconnect(context.Context, string) error { return f.did("disconnect", "") }

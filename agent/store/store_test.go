@@ -257,3 +257,19 @@ func BenchmarkSaveDurable(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+func TestRaisedIncarnationNeverGoesBack(t *testing.T) {
+	s := open(t, t.TempDir(), Identity{"nfs1", "node-a"})
+	defer s.Close()
+	for _, step := range []struct {
+		raise, next uint64
+	}{{7, 8}, {3, 9}} { // a lower number changes nothing
+		if err := s.RaiseIncarnation(step.raise); err != nil {
+			t.Fatal(err)
+		}
+		n, err := s.NextIncarnation()
+		if err != nil || n != step.next {
+			t.Fatalf("after raising to %d the next start is number %d (%v), want %d", step.raise, n, err, step.next)
+		}
+	}
+}

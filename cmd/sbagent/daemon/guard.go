@@ -68,5 +68,6 @@ func (d *Daemon) disarm(dog watchdog.Watchdog, holds bool) error {
 	if err := dog.Disarm(ctx); err != nil && !errors.Is(err, sdnotify.ErrNoManager) {
 		return fmt.Errorf("the watchdog may reset this machine: %w", err)
 	}
+	d.Log.Info("agent stops", "why", "nothing runs here, and the watchdog was told to stop; one with nowayout resets this machine all the same")
 	return nil
 }
