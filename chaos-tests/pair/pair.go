@@ -85,8 +85,8 @@ func (p *Pair) start(ctx context.Context, bin string) error {
 	if p.cfg.Watch != nil {
 		p.cfg.Watch(p.timeline)
 	}
-	if err := p.declare(ctx); err != nil || p.cfg.Bare {
-		return err
+	if p.cfg.Bare {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, greenWithin)
 	defer cancel()
@@ -94,19 +94,6 @@ func (p *Pair) start(ctx context.Context, bin string) error {
 		return fmt.Errorf("%w\n%s", err, p.timeline.Text(time.Time{}))
 	}
 	return p.Begin(ctx)
-}
-
-// declare tells the witness about the cluster, as soon as it listens.
-func (p *Pair) declare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	return poll(ctx, 100*time.Millisecond, func() error {
-		a, err := p.Sbctl(ctx, "cluster", "add", "-f", "cluster.yaml")
-		if err == nil && a.Exit != 0 {
-			err = fmt.Errorf("sbctl cluster add: exit %d: %s", a.Exit, a.Text())
-		}
-		return err
-	})
 }
 
 // Close ends and removes everything. It may be called twice.

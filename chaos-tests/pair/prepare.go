@@ -37,8 +37,13 @@ var identities = map[string][]string{
 }
 
 // witnessStart starts the witness in its directory of the lab, which gets its
-// name only with the lab and stands for the witness host's /etc and /var.
+// name only with the lab and stands for the witness host's /etc and /var. The
+// first time it also declares the cluster, as the operator would before the
+// agents are started.
 const witnessStart = `(cat witness.yaml; echo "pki: $PWD/pki"; echo "state_dir: $PWD/state") >here.yaml
+[ -d state ] || (
+	until ../bin/sbctl --witness ` + lab.WitnessAddr + ` --pki operator cluster add -f cluster.yaml; do sleep 0.1; done
+) >declared.log 2>&1 &
 exec ../bin/sbwitness --config here.yaml`
 
 // prepare makes credentials and configuration, and says what the lab starts.

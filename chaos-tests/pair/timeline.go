@@ -82,18 +82,38 @@ func (t *Timeline) writers() []Entry {
 var asides = []string{"told DRBD", "handler called", "handler ended", "shot ended", "session begins", "heartbeat timeout reached, starting election"}
 
 // ForPeople leaves out asides, and what a node only repeats of the witness's
-// decision.
+// decision. The witness logs a decision once it is on disk, which the node may
+// know by then: such a decision gets the earlier time.
 func ForPeople(es []Entry) []Entry {
-	var out []Entry
-	for _, e := range es {
-		echo := e.kind != decision && e.Why != "" && slices.ContainsFunc(es, func(w Entry) bool {
-			return w.kind == decision && strings.HasPrefix(e.Why, w.Why) && e.At.Sub(w.At).Abs() < time.Second
-		})
-		if !slices.Contains(asides, e.kind) && (e.Alarm || !echo) {
-			out = append(out, e)
+	out := slices.DeleteFunc(slices.Clone(es), func(e Entry) bool { return slices.Contains(asides, e.kind) })
+	var echoes []Entry
+	for i := range out {
+		if out[i].kind != decision {
+			continue
+		}
+		w := &out[i]
+		for _, e := range es {
+			if e.repeats(*w) {
+				echoes = append(echoes, e)
+				w.At = earlier(w.At, e.At)
+			}
 		}
 	}
+	out = slices.DeleteFunc(out, func(e Entry) bool { return !e.Alarm && slices.Contains(echoes, e) })
+	slices.SortStableFunc(out, func(a, b Entry) int { return a.At.Compare(b.At) })
 	return out
+}
+
+// repeats: a node says what the witness has just decided.
+func (e Entry) repeats(w Entry) bool {
+	return e.kind != decision && w.Why != "" && strings.HasPrefix(e.Why, w.Why) && e.At.Sub(w.At).Abs() < time.Second
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // settle is how much later than its time an entry may become known.
