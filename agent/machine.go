@@ -39,6 +39,8 @@ type Machine struct {
 	witnessed leader.PeerView  // of the peer, in that answer
 	standby   bool
 
+	witnessRate rate
+
 	peer  peer
 	links []leader.Link
 	refs  map[string]bool
@@ -102,9 +104,14 @@ func (m *Machine) Step(now boottime.Instant, ev Event) []Action {
 func (m *Machine) wake(now boottime.Instant) {
 	gap := now.Sub(m.last)
 	m.last = now
-	if gap <= m.cfg.gap() {
-		return
+	if gap > m.cfg.gap() {
+		m.interrupted(now, fmt.Sprintf("no step for %v", gap))
 	}
+}
+
+// interrupted raises the barrier on every group: what this agent believed of the
+// time is not true any more.
+func (m *Machine) interrupted(now boottime.Instant, how string) {
 	m.gapAt, m.beatAt = now, 0
 	for _, g := range m.groups {
 		if g.phase == Running && !g.barred {
@@ -113,7 +120,7 @@ func (m *Machine) wake(now boottime.Instant) {
 			m.saveBoot()
 		}
 	}
-	m.note(nil, "was stopped", fmt.Sprintf("no step for %v; groups are blocked until their right is confirmed", gap))
+	m.note(nil, "was stopped", how+"; groups are blocked until their right is confirmed")
 	m.abortShot("the agent was stopped for a while")
 }
 

@@ -21,6 +21,7 @@ type peer struct {
 	sentAt boottime.Instant
 	silent bool
 	known  bool
+	rate   rate
 }
 
 // promise is what this node has told its peer: no grant that rests on a clock
@@ -84,6 +85,9 @@ func (m *Machine) onPeer(now boottime.Instant, ev PeerHeard) {
 		m.note(nil, "peer heard", string(m.cfg.Peer)+" on link "+ev.Link)
 	}
 	m.peer.beat, m.peer.at, m.peer.known, m.peer.silent = ev.Beat, now, true, false
+	if asked, ok := m.peer.sent[ev.Beat.Echo]; ok {
+		m.compare(asked, now, ev.Beat.Clock, &m.peer.rate, string(m.cfg.Peer))
+	}
 	if ev.Beat.Floor > m.mem.Floor {
 		m.mem.Floor, m.dirty = ev.Beat.Floor, true
 	}

@@ -160,10 +160,14 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation {
 		return
 	}
+	if ev.Version.Starts != m.mem.Seen.Starts || ev.Version.Incarnation != m.mem.Seen.Incarnation {
+		m.witnessRate = rate{} // another leadership, perhaps on another host
+	}
 	m.see(ev.Version)
 	if sent < m.answered {
 		return
 	}
+	m.compare(sent, now, ev.Clock, &m.witnessRate, "the witness")
 	m.answered = sent
 	m.witnessed, m.standby = ev.Answer.Peer, ev.Answer.Standby
 	for _, a := range ev.Answer.Groups {
