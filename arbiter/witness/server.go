@@ -94,16 +94,16 @@ func (s *Server) serve(ctx context.Context) error {
 	server := grpc.NewServer(rpc.ServerOptions(s.conf.Creds, s.log)...)
 	sbv1.RegisterArbiterServer(server, s)
 	sbv1.RegisterOperatorServer(server, s)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(s.conf.Listener) }()
+	served, failed := make(chan struct{}), error(nil)
+	go func() {
+		defer close(served)
+		failed = server.Serve(s.conf.Listener)
+	}()
 	if s.conf.Ready != nil {
 		s.conf.Ready()
 	}
-	var failed error
 	select {
-	case err := <-served:
-		failed = fmt.Errorf("serve %v: %w", s.conf.Listener.Addr(), errors.Join(err, errors.New("the listener has ended")))
-		served <- nil
+	case <-served:
 	case <-ctx.Done():
 	}
 	close(s.stopping)
@@ -121,5 +121,8 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	<-served
 	s.streams.Wait()
-	return failed
+	if failed != nil && !errors.Is(failed, grpc.ErrServerStopped) { // that was us
+		return fmt.Errorf("serve %v: %w", s.conf.Listener.Addr(), failed)
+	}
+	return nil
 }

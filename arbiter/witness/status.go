@@ -65,7 +65,7 @@ func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 	}
 	if g.Last.Cause != arbiter.ByNothing {
 		e := g.Last
-		out.Last = wire.ToBasis(arbiter.Basis{Cause: e.Cause, Holder: e.Holder, Epoch: e.Epoch, Grade: e.Grade})
+		out.Last = wire.ToBasis(arbiter.Basis{Cause: e.Cause, Holder: e.Holder, Epoch: e.Epoch, Grade: e.Grade, Boot: e.Boot, Mandate: e.Mandate})
 	}
 	if g.Order != nil {
 		out.OrderTo = string(g.Order.To)

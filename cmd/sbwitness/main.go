@@ -16,9 +16,13 @@ import (
 )
 
 func main() {
+	os.Exit(run())
+}
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(exit(command().ExecuteContext(ctx)))
+	return exit(command().ExecuteContext(ctx))
 }
 
 // errUsage marks errors of the command line.
