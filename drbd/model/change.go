@@ -124,13 +124,15 @@ func (n *Node) newDue() {
 }
 
 // recordAll writes what the metadata flags say about the present state. A disk
-// that is gone cannot be told that it is.
+// that is gone cannot be told that it is. Writing metadata flushes the disk's
+// cache first (the driver asks for that, and they are on the same disk).
 func (n *Node) recordAll() {
 	for i := range n.volumes {
 		v := &n.volumes[i]
 		if !v.state.AtLeast(drbd.DiskInconsistent) {
 			continue
 		}
+		before := v.disk.flags
 		f := &v.disk.flags
 		f.Consistent = v.state.AtLeast(drbd.DiskOutdated)
 		f.WasUpToDate = v.state.AtLeast(drbd.DiskConsistent)
@@ -138,6 +140,9 @@ func (n *Node) recordAll() {
 		f.Connected = v.repl != drbd.ReplOff
 		f.PeerOutdated = v.peer == drbd.DiskInconsistent || v.peer == drbd.DiskOutdated
 		f.CrashedPrimary = v.crashed
+		if *f != before {
+			v.disk.flush()
+		}
 	}
 }
 

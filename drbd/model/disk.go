@@ -97,16 +97,21 @@ func (d *disk) flush() {
 	d.cache = nil
 }
 
+func extentOf(b Block) int { return int(b) / extentBlocks }
+
 // warm notes in the activity log that a block's extent is being written. A
 // full log forgets the extent that was used least recently, and flushes first:
-// what it no longer covers must be on the medium.
-func (d *disk) warm(b Block, limit int) {
-	extent := int(b) / extentBlocks
+// what it no longer covers must be on the medium. Extents in use stay; where
+// the driver would wait for one of them, this log grows for a while.
+func (d *disk) warm(b Block, limit int, inUse func(extent int) bool) {
+	extent := extentOf(b)
 	if i := slices.Index(d.hot, extent); i >= 0 {
 		d.hot = slices.Delete(d.hot, i, i+1)
 	} else if len(d.hot) >= limit {
-		d.flush()
-		d.hot = slices.Delete(d.hot, 0, 1)
+		if i := slices.IndexFunc(d.hot, func(e int) bool { return !inUse(e) }); i >= 0 {
+			d.flush()
+			d.hot = slices.Delete(d.hot, i, i+1)
+		}
 	}
 	d.hot = append(d.hot, extent)
 }

@@ -47,7 +47,7 @@ func (n *Node) request(ev Event) {
 		n.emit(IODone{ID: requestID(ev), Result: IORefused})
 		return
 	}
-	if n.suspended() {
+	if n.suspended() || n.unstable() {
 		n.io.queue = append(n.io.queue, ev)
 		return
 	}
@@ -76,6 +76,16 @@ func requestID(ev Event) RequestID {
 	panic(fmt.Sprintf("model: %T is no request", ev))
 }
 
+// unstable: 8.4 lets no new I/O begin while a handshake runs or a target waits.
+func (n *Node) unstable() bool {
+	if n.nine() || n.conn != drbd.ConnConnected {
+		return false
+	}
+	return slices.ContainsFunc(n.volumes, func(v volume) bool {
+		return v.repl == drbd.ReplOff || v.repl == drbd.ReplWFBitMapT || v.repl == drbd.ReplWFSyncUUID
+	})
+}
+
 // replicates reports whether the peer is sent what is written here.
 func (n *Node) replicates(v *volume) bool {
 	s := n.stateOf(v)
@@ -96,7 +106,7 @@ func (n *Node) write(w Write) {
 		return
 	}
 	if local {
-		v.disk.warm(w.At.Block, n.settings.HotExtents)
+		n.warm(v, w.At)
 		v.disk.write(w.At.Block, w.Stamp)
 	}
 	if !remote {
@@ -114,6 +124,15 @@ func (n *Node) write(w Write) {
 	if len(n.io.flight)%epochWrites == 0 {
 		n.sendBarrier()
 	}
+}
+
+// warm keeps the extents of writes that the peer may lose in the activity log.
+func (n *Node) warm(v *volume, at Place) {
+	v.disk.warm(at.Block, n.settings.HotExtents, func(extent int) bool {
+		return slices.ContainsFunc(n.io.flight, func(f flight) bool {
+			return f.write.At.Volume == at.Volume && extentOf(f.write.At.Block) == extent
+		})
+	})
 }
 
 func (n *Node) sendBarrier() {
@@ -194,7 +213,7 @@ func (n *Node) peerWrites(d data) {
 		return
 	}
 	if !v.peer.AtLeast(drbd.DiskInconsistent) {
-		v.disk.warm(d.at.Block, n.settings.HotExtents)
+		n.warm(v, d.at)
 		v.disk.differs.set(d.at.Block)
 	}
 	v.disk.write(d.at.Block, d.stamp)
@@ -264,6 +283,7 @@ func (n *Node) partIO() {
 	for _, r := range reads {
 		n.request(r)
 	}
+	n.drain()
 }
 
 // giveUp notes for every write on its way that the peer lacks it.
@@ -312,7 +332,12 @@ func (n *Node) resume(how thaw) {
 		n.sendAgain()
 	}
 	n.completeWrites()
-	for len(n.io.queue) > 0 && !n.suspended() {
+	n.drain()
+}
+
+// drain starts the requests that waited.
+func (n *Node) drain() {
+	for len(n.io.queue) > 0 && !n.suspended() && !n.unstable() {
 		next := n.io.queue[0]
 		n.io.queue = n.io.queue[1:]
 		n.request(next)

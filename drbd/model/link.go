@@ -148,6 +148,10 @@ func (n *Node) shake(h hello) {
 		n.hangUp(drbd.ConnStandAlone)
 		return
 	}
+	if n.nine() && n.changedSinceSent() {
+		n.hangUp(drbd.ConnConnecting) // what the peer judges by is not true any more
+		return
+	}
 	at := Attempt{Tentative: n.tentative || h.tentative}
 	asked := n.tentative
 	outcomes := make([]Outcome, len(h.sides))
@@ -169,6 +173,16 @@ func (n *Node) shake(h hello) {
 		return
 	}
 	n.join(h, outcomes)
+}
+
+// changedSinceSent reports whether a generation began since it was announced.
+func (n *Node) changedSinceSent() bool {
+	for i := range n.volumes {
+		if v := &n.volumes[i]; !v.sent.Generation.Equal(v.disk.generation) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) bothDiscard(h hello) bool { return n.volumes[0].sent.Discard && h.sides[0].Discard }
@@ -204,10 +218,10 @@ func (n *Node) refuse(o Outcome, asked bool) {
 	n.hangUp(to)
 }
 
-// peerOnlyConsistent: a frozen node of 8.4 cannot go on with a peer that was
+// peerOnlyConsistent: a frozen node cannot go on with a peer that was
 // restarted, since what it would send again is not all that the peer lost.
 func (n *Node) peerOnlyConsistent(h hello, outcomes []Outcome) bool {
-	if n.nine() || !n.suspended() {
+	if !n.suspended() {
 		return false
 	}
 	for i, o := range outcomes {
@@ -245,4 +259,5 @@ func (n *Node) join(h hello, outcomes []Outcome) {
 			n.send(bitmap{VolumeNumber(i), append(bitset(nil), d...)})
 		}
 	}
+	n.drain()
 }

@@ -225,8 +225,9 @@ func (n *Node) crash(ev Crash) {
 	n.on = false
 }
 
-// attach reads the metadata of every volume: the activity log of a node that
-// was Primary is applied, its mark taken off.
+// attach reads the metadata of every volume. What the activity log still covers
+// since the last clean end is marked as differing, and the mark of a Primary is
+// taken off.
 func (n *Node) attach() {
 	for i := range n.volumes {
 		v := &n.volumes[i]
@@ -237,9 +238,8 @@ func (n *Node) attach() {
 		}
 		if d.flags.Primary || d.flags.CrashedPrimary {
 			v.crashed = true
-			d.applyLog()
 		}
-		d.hot = nil
+		d.applyLog()
 		d.generation = d.generation.withRole(drbd.RoleSecondary)
 	}
 	n.up = true

@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"testing"
 
 	"sbarbiter/drbd"
 )
@@ -10,7 +9,7 @@ import (
 // A rig is two nodes and what is between them. Nothing moves by itself: tests
 // say when messages arrive.
 type rig struct {
-	t       testing.TB
+	t       reporter
 	nodes   [2]*Node
 	wires   [2][]Message // sent by node i, not yet delivered
 	closed  [2]bool      // node i hung up, its peer does not know
@@ -22,6 +21,14 @@ type rig struct {
 	answers map[CommandID]Answer
 	results map[RequestID]IODone
 	asked   [2][]Called // handlers that somebody waits for
+	after   func()      // looks at the nodes after every step
+}
+
+// reporter is what the tests of one story and of many have in common.
+type reporter interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 const (
@@ -31,7 +38,7 @@ const (
 
 var names = [2]string{"a", "b"}
 
-func newRig(t testing.TB, s Settings) *rig {
+func newRig(t reporter, s Settings) *rig {
 	if s.Blocks == nil {
 		s.Blocks = []int{64}
 	}
@@ -41,7 +48,7 @@ func newRig(t testing.TB, s Settings) *rig {
 }
 
 // startedRig has both nodes up, connected and in sync.
-func startedRig(t testing.TB, s Settings) *rig {
+func startedRig(t reporter, s Settings) *rig {
 	r := newRig(t, s)
 	for i := range r.nodes {
 		r.start(i)
@@ -72,6 +79,9 @@ func (r *rig) step(i int, ev Event) {
 		case IODone:
 			r.results[e.ID] = e
 		}
+	}
+	if r.after != nil {
+		r.after()
 	}
 }
 

@@ -75,6 +75,7 @@ func (n *Node) beforeTargetDone(exit int) {
 
 func (n *Node) startTarget(number VolumeNumber) {
 	n.setRepl(number, drbd.ReplSyncTarget)
+	n.drain()
 	n.endTargetIfThrough(number)
 }
 
