@@ -82,9 +82,10 @@ func (u *systemdUnit) judge(out string) (State, error) {
 	}
 }
 
-// Start starts the unit and waits for it.
+// Start starts the unit and waits for it. It does not look first: systemd
+// starts nothing twice, and a takeover waits for every systemctl.
 func (u *systemdUnit) Start(ctx context.Context) error {
-	return u.reach(ctx, Running, "start")
+	return u.order(ctx, Running, "start")
 }
 
 // Stop stops the unit and waits for it. When two thirds of the time are gone,
@@ -110,6 +111,11 @@ func (u *systemdUnit) reach(ctx context.Context, want State, verb string) error 
 	if state, err := u.State(ctx); err == nil && state == want {
 		return nil
 	}
+	return u.order(ctx, want, verb)
+}
+
+// order has systemd do something and sees that it is done.
+func (u *systemdUnit) order(ctx context.Context, want State, verb string) error {
 	if _, err := u.call(ctx, verb, "--", u.name); err != nil {
 		return withOutput(err, u.status(ctx))
 	}

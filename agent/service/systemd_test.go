@@ -41,8 +41,11 @@ func TestSystemdUnitStartsAndStops(t *testing.T) {
 	mustStop(t, u)
 	wantState(t, u, Stopped)
 	calls, _ := os.ReadFile(state + ".calls")
-	if n := strings.Count(string(calls), "start -- nfs.service\n"); n != 1 {
-		t.Errorf("start was asked for %d times:\n%s", n, calls)
+	if n := strings.Count(string(calls), "stop -- nfs.service\n"); n != 1 {
+		t.Errorf("stop was asked for %d times:\n%s", n, calls)
+	}
+	if first, _, _ := strings.Cut(string(calls), "start --"); strings.Count(first, "show") != 1 {
+		t.Errorf("a start must not wait for another look:\n%s", calls)
 	}
 }
 
