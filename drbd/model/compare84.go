@@ -36,7 +36,7 @@ func missedEnd84(s, p Generation) bool {
 // missedFinish: the peer has this side's generation and takes it for in sync,
 // this side has the peer still as left behind.
 func missedFinish(s, p Generation) bool {
-	return sameCurrent(s, p) && same(p.Bitmap, 0) && !same(s.Bitmap, 0)
+	return sameCurrent(s, p) && p.Bitmap == 0 && s.Bitmap != 0
 }
 
 func (g Generation) endMissed() Generation {
