@@ -30,7 +30,7 @@
  *   REINST a booted holder may go by its peer's word            OPERATOR a true word that a node is off
  *   LOSS the witness loses its memory                           SWITCH planned switchovers
  *   DISK disks fail while connected                             TRAVEL exclusions, readmissions and their answers take time
- *   GROUPS=2 a second group, at first on B                      VMPAUSE a machine may stand still, its watchdog too
+ *   GROUPS=2 a second group, on B (ONENODE: A)                  VMPAUSE a machine may stand still, its watchdog too
  *   STEADY nodes stay up and hear each other (for L2)           CALM what can be done is done before time goes on (for L1)
  * Bounds: F faults, MAXE highest epoch, T ticks of a lease and a promise, FT ticks of a shot.
  */
@@ -375,7 +375,7 @@ proctype desk(byte n; byte g) {
        :: holder[g]==n && !same[g] -> refused(me)
        :: else ->
             if
-            :: ONEMANDATE(n,g) -> refused(me)                                                                             /* rule 5 */
+            :: ONEMANDATE(n,g) -> RETRYLATER(n,g)                                                                             /* rule 5 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
                  printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ends(PEER(n),g,WEAK); armed[PEER(n)]=hot[it]; give(n,g)
@@ -528,15 +528,14 @@ proctype host() {
 #ifdef HOST
   :: d_step { wit && !learning && target<2 && hfuse==0 && by!=HOSTX && (phase==OPEN || phase==BEGUN && WAITOUT) && ASKERALIVE && asks[AT(PEER(target),aim)] && barred[AT(PEER(target),aim)]==0 ->
        printf("the witness host begins to shoot %c\n", C(target));
-       if :: phase==OPEN -> kept[target]=0 :: else fi;
-       phase=BEGUN; by=HOSTX; hfuse=FT; limit=FT+1; ex[PEER(target)]=(ex[PEER(target)]==READ -> IDLE : ex[PEER(target)]) }
+       kept[target]=0; phase=BEGUN; by=HOSTX; hfuse=FT; limit=FT+1; ex[PEER(target)]=(ex[PEER(target)]==READ -> IDLE : ex[PEER(target)]) }
   :: d_step { wit && hfuse>0 -> printf("the witness host's shot reaches %c\n", C(target)); hfuse=0; hit(target);
        if :: !learning && phase>=BEGUN -> endsAll(target,PROOF); asks[AT(PEER(target),aim)]=req[AT(PEER(target),aim)]; over() :: else fi }   /* the asker's next ask is granted */
   :: d_step { wit && hfuse>0 && MISS -> printf("the witness host's shot fails\n"); MISSED; hfuse=0; if :: phase==BEGUN -> UNSHOT(aim,1) :: else fi; over() }
 #endif
 #endif
 #ifdef LOSS
-  :: d_step { learning && told[0] && told[1] && LEARNSHOT ->
+  :: d_step { wit && learning && told[0] && told[1] && LEARNSHOT ->
        printf("W has learnt what both know\n"); learning=0; told[0]=0; told[1]=0; over(); learnt(0);
 #if G==2
        learnt(1);
@@ -680,8 +679,8 @@ init {
     holder[0]=0; epoch[0]=1; same[0]=1; due[0]=T+1; conn[0]=1; ranEpoch[0]=1; ranNode[0]=0; NOORDER(0);
     hot[AT(0,0)]=1; mine[AT(0,0)]=1; lease[AT(0,0)]=T; seen[AT(0,0)]=1; seen[AT(1,0)]=1; whose[AT(0,0)]=0; whose[AT(1,0)]=0;
 #if G==2
-    top=2; holder[1]=1; epoch[1]=2; same[1]=1; due[1]=T+1; conn[1]=1; ranEpoch[1]=2; ranNode[1]=1; NOORDER(1);
-    hot[AT(1,1)]=1; mine[AT(1,1)]=2; lease[AT(1,1)]=T; seen[AT(0,1)]=2; seen[AT(1,1)]=2; whose[AT(0,1)]=1; whose[AT(1,1)]=1;
+    top=2; holder[1]=SECOND; epoch[1]=2; same[1]=1; due[1]=T+1; conn[1]=1; ranEpoch[1]=2; ranNode[1]=SECOND; NOORDER(1);
+    hot[AT(SECOND,1)]=1; mine[AT(SECOND,1)]=2; lease[AT(SECOND,1)]=T; seen[AT(0,1)]=2; seen[AT(1,1)]=2; whose[AT(0,1)]=SECOND; whose[AT(1,1)]=SECOND;
 #endif
   }
   atomic {
@@ -695,5 +694,6 @@ init {
 
 #ifdef CALM
 /* L1: once A is gone for good and B is not excluded, B runs the group again and again */
+ltl goes_on { ([]<> ticked) && ([]<> !ticked) }     /* time goes on whatever happens: no fairness is assumed anywhere */
 ltl l1 { [] ((gone && barred[1]==0 && gave[1]==0 && !bad[1]) -> []<> hot[1]) }
 #endif

@@ -3,6 +3,12 @@
  */
 
 /* -- what an instance has -- */
+#ifdef ONENODE
+#define SECOND 0
+#else
+#define SECOND 1
+#endif
+
 #ifdef FENCE
 #define SHOOTS 1
 #else
@@ -103,13 +109,12 @@ byte moving;
 #define MAYBOOT(n) (n==1 || !gone)
 #define MISS FAULT
 #define MISSED faults++
-#define ASKWORTH(n,g) (!asked[n] && (top<MAXE || holder[g]==n) && CALMASK(n))
-#define CALMASK(n) (n==1 || asked[n]==0)
+#define ASKWORTH(n,g) (!asked[n] && (top<(gone -> MAXE : MAXE-3) || holder[g]==n))
 #define CALMTICK asked[0]=0; asked[1]=0
 #define TICKGHOST ticked=!ticked
 bool gone; bool asked[2];
 #define URGENTLESS (!gone || wit && !learning && can(1) && met[1] && !req[1] && grant[1]==0 && rel[1]==0 && (ex[1]==IDLE) && hfuse==0 && \
-  (hot[1] || asks[1] || asked[1] || gave[1]>0 || barred[1]>0 || bad[1]) && !(hot[1] && (lease[1]<T || frozen[1])) && !owes[1] && !(phase>=BEGUN && limit==0))
+  (hot[1] || (asks[1] -> phase!=NONE : asked[1]) || gave[1]>0 || barred[1]>0 || bad[1]) && !(hot[1] && (lease[1]<T || frozen[1])) && !owes[1] && !(phase>=BEGUN && limit==0))
 #define OVERTAKE(i) asked[n]=1
 #define ASKSILENT (phase==OPEN && !asks[AT(PEER(target),aim)])
 #else
@@ -339,6 +344,11 @@ bool gone; bool asked[2];
 #else
 #define READDROP(n) ex[n]=IDLE
 #define BEGINASK(n) asks[AT(n,aim)]
+#endif
+#ifdef M_WITHDRAW           /* "a mandate is under way" is a final answer: the ask is closed while the witness host shoots for it */
+#define RETRYLATER(n,g) refused(me)
+#else
+#define RETRYLATER(n,g) if :: phase>=BEGUN && target==PEER(n) && aim==g -> patience[me]=0 :: else -> refused(me) fi
 #endif
 #define READVOID(n) ex[n]=IDLE
 #define BEGINREADING(n) over(); ex[n]=IDLE
