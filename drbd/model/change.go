@@ -19,7 +19,12 @@ func (n *Node) wish(change func(*State)) Answer {
 	return a
 }
 
+// tryWish says what a change would lead to. While a handshake runs nothing can
+// be wished for: the kernel lets commands wait, the caller here tries again.
 func (n *Node) tryWish(change func(*State)) ([]State, Answer) {
+	if n.conn == drbd.ConnConnected && !n.allConnected() {
+		return nil, InTransient
+	}
 	use := NotInUse
 	if n.users > 0 || n.io.busy() {
 		use = InUse

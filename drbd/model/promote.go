@@ -22,15 +22,12 @@ type promotion struct {
 func (p promotion) waits() bool { return p.id != 0 }
 
 func (n *Node) promote(c Command) {
-	switch {
-	case n.promotion.waits():
+	if n.promotion.waits() {
 		n.answer(c.ID, Concurrent)
-	case n.conn == drbd.ConnConnected && !n.allConnected():
-		n.answer(c.ID, InTransient)
-	default:
-		n.promotion = promotion{id: c.ID, force: c.Verb == PromoteForced}
-		n.tryPromotion()
+		return
 	}
+	n.promotion = promotion{id: c.ID, force: c.Verb == PromoteForced}
+	n.tryPromotion()
 }
 
 // tryPromotion goes on with the promotion until it is through, refused, or has

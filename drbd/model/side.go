@@ -106,6 +106,15 @@ func (c Config) incompatible(peer Config) string {
 	return ""
 }
 
+// fencing returns the policy in force. 8.4 keeps it with the disk, so that
+// without one there is none.
+func (c Config) fencing(own drbd.DiskState) Fencing {
+	if c.Family != drbd.Family9 && !own.AtLeast(drbd.DiskInconsistent) {
+		return FencingDontCare
+	}
+	return c.Fencing
+}
+
 func (c Config) protocol() Protocol {
 	if c.Protocol == "" {
 		return ProtocolC

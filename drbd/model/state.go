@@ -18,6 +18,7 @@ const (
 	ConnectedOutdate Answer = -6
 	PeerNotOutdated  Answer = -7
 	PeerRefused      Answer = -10
+	IsDiskless       Answer = -11
 	HeldOpen         Answer = -12
 	NeedConnection   Answer = -15
 	LowerThanOutdate Answer = -16
@@ -94,7 +95,7 @@ func Sanitize(old, s State, c Config) State {
 	if s.connected() {
 		s = s.withGoodDisks()
 	}
-	if c.Fencing == FencingAndStonith && s.lonely() && !old.lonely() {
+	if c.fencing(old.Disk) == FencingAndStonith && s.lonely() && !old.lonely() {
 		s.Frozen = true
 	}
 	if c.SuspendNoData && s.withoutData() && !old.withoutData() {
@@ -156,7 +157,7 @@ func Check(s State, c Config) Answer {
 		return TwoPrimaries
 	case primary && apart && !good:
 		return NeedUpToDate
-	case primary && apart && c.Fencing.asks() && s.PeerDisk.AtLeast(drbd.DiskUnknown):
+	case primary && apart && c.fencing(s.Disk).asks() && s.PeerDisk.AtLeast(drbd.DiskUnknown):
 		return PeerNotOutdated
 	case primary && !s.Disk.AtLeast(drbd.DiskOutdated) && !s.PeerDisk.AtLeast(drbd.DiskOutdated):
 		return NeedUpToDate
@@ -191,10 +192,31 @@ func Change(old, want State, c Config, open Use) (State, Answer) {
 	if a := Check(next, c); !a.OK() && Check(old, c) != a {
 		return old, a
 	}
-	if next.Disk == drbd.DiskOutdated && !old.Disk.AtLeast(drbd.DiskOutdated) {
-		return old, LowerThanOutdate
+	if a := passage(old, next); !a.OK() {
+		return old, a
 	}
 	return next, Done
+}
+
+// passage says whether one state may follow another by request.
+func passage(old, next State) Answer {
+	promotes := next.Role == drbd.RolePrimary && old.Role != drbd.RolePrimary
+	onPeersData := next.PeerDisk == drbd.DiskUpToDate && next.Disk != drbd.DiskUpToDate && next.Disk != drbd.DiskDiskless
+	steady := next.Repl == old.Repl && next.Conn == old.Conn
+	switch next.Repl {
+	case drbd.ReplOff, drbd.ReplEstablished, drbd.ReplStartingSyncS, drbd.ReplStartingSyncT,
+		drbd.ReplWFBitMapS, drbd.ReplWFBitMapT, drbd.ReplWFSyncUUID:
+		steady = false
+	}
+	switch {
+	case promotes && onPeersData && !steady:
+		return InTransient
+	case next.Disk == drbd.DiskOutdated && !old.Disk.AtLeast(drbd.DiskOutdated):
+		return LowerThanOutdate
+	case old.Disk == drbd.DiskDiskless && next.Disk.AtLeast(drbd.DiskFailed):
+		return IsDiskless
+	}
+	return Done
 }
 
 // Use says whether somebody holds a device open.
