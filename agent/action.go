@@ -90,6 +90,9 @@ type Hold struct {
 	Why     string
 }
 
+// Left says that nothing of this node's is left to stop or to give back.
+type Left struct{}
+
 // Exit answers a fence-peer call with an exit code.
 type Exit struct {
 	Call CallID
@@ -137,6 +140,7 @@ func (ReadPower) action() {}
 func (Shoot) action()     {}
 func (Exit) action()      {}
 func (Hold) action()      {}
+func (Left) action()      {}
 func (Feed) action()      {}
 func (Reset) action()     {}
 func (*Note) action()     {}
@@ -145,7 +149,7 @@ func (*Note) action()     {}
 // before it.
 func Safer(a Action) bool {
 	switch a := a.(type) {
-	case Stop, Hold, Barrier, Demote, Reset, *Note, SaveBoot:
+	case Stop, Hold, Feed, Barrier, Demote, Reset, *Note, SaveBoot:
 		return true
 	case Exit:
 		return a.Code != exitExcluded

@@ -23,7 +23,7 @@ type bid struct {
 
 // wants reports whether this node would take g, whoever has it now.
 func (m *Machine) wants(now boottime.Instant, g *group) bool {
-	return m.spoken && g.phase == Stopped && g.release == nil && (g.outdate == nil || g.outdate.done) &&
+	return m.leaving == "" && m.spoken && g.phase == Stopped && g.release == nil && (g.outdate == nil || g.outdate.done) &&
 		!m.standby && now >= g.backoff && m.knowsDisks(g)
 }
 

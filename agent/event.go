@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"time"
+
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
@@ -125,6 +127,10 @@ type OutdateDone struct {
 // done.
 type SaveFailed struct{ Err error }
 
+// Leave says that this machine is being shut down: its groups are stopped and
+// given back, and none is taken any more.
+type Leave struct{ Why string }
+
 // CallID names one handler call waiting for its exit code.
 type CallID uint64
 
@@ -147,6 +153,7 @@ func (FencePeer) event()   {}
 func (DiskFailed) event()  {}
 func (OutdateDone) event() {}
 func (SaveFailed) event()  {}
+func (Leave) event()       {}
 
 // PeerBeat is what the two agents tell each other.
 type PeerBeat struct {
@@ -171,6 +178,7 @@ type PeerGroup struct {
 	HolderEpoch arbiter.Epoch // the last it knows
 	GivenBack   bool
 	Promised    arbiter.Epoch // the sender accepts no grant on the clock's word beside this epoch; 0: no promise
+	PromisedFor time.Duration // from before the beat was sent that this one echoes
 	InStep      bool
 	Excluded    arbiter.ExclusionNumber
 	OwnWord     uint64

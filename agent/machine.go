@@ -46,10 +46,14 @@ type Machine struct {
 	refs  map[string]bool
 	disks map[string]Storage
 
-	shot    *shot
-	feedAt  boottime.Instant
-	dirty   bool // memory must be stored before the step's words leave
-	actions []Action
+	shot      *shot
+	feedAt    boottime.Instant
+	disagrees bool   // with the witness about durations
+	leaving   string // why this machine is being shut down
+	left      bool
+	bindsTo   boottime.Instant // what was promised before this agent's start binds until then
+	dirty     bool             // memory must be stored before the step's words leave
+	actions   []Action
 }
 
 // call is a request to the witness whose answer is awaited. An unknown outcome
@@ -75,6 +79,8 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	if mem == nil {
 		m.mem, m.fresh = NewMemory(), true
 	}
+	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
+	m.bindsTo, m.dirty = now.Add(arbiter.Guard(m.mem.Promise)), true
 	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared
 	for _, gc := range cfg.Groups {
 		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
@@ -159,6 +165,9 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 		if g := m.by[ev.Group]; g != nil {
 			g.services = ev.Services
 		}
+	case Leave:
+		m.leaving = ev.Why
+		m.note(nil, "leaving", ev.Why)
 	case SaveFailed:
 		m.note(nil, "cannot store", fmt.Sprintf("%v; nothing is promised or asked until it can", ev.Err)).Alarm = true
 		m.dirty = true
@@ -175,6 +184,10 @@ func (m *Machine) tick(now boottime.Instant) {
 		m.ask(now, g)
 		m.strand(now, g)
 	}
+	if now > m.bindsTo && m.mem.Promise != m.cfg.Timing.Promise {
+		m.mem.Promise, m.dirty = m.cfg.Timing.Promise, true
+	}
+	m.leave(now)
 	m.stray(now)
 	m.retry(now)
 	m.fencing(now)

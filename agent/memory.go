@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
@@ -18,7 +19,10 @@ type Memory struct {
 	Mandates []arbiter.MandateID             `json:"mandates,omitempty"` // begun, and perhaps in flight
 	Begun    arbiter.MandateID               `json:"begun,omitempty"`    // the highest ever begun here
 	Asking   map[arbiter.GroupID]bool        `json:"asking,omitempty"`   // open asks
-	Words    uint64                          `json:"words,omitempty"`    // records of its own given so far
+	// Promise is the longest promise that may still bind: a shorter one in the
+	// configuration counts only once this one has run out.
+	Promise time.Duration `json:"promise,omitempty"`
+	Words   uint64        `json:"words,omitempty"` // records of its own given so far
 }
 
 // GroupMemory is what a node must not forget about a group.

@@ -74,7 +74,7 @@ func (m *Machine) hearsPeer(now boottime.Instant) bool {
 func (m *Machine) bound(now boottime.Instant, g *group) bool { return now < m.boundUntil(g) }
 
 func (m *Machine) boundUntil(g *group) boottime.Instant {
-	return max(g.promised.until, m.started.Add(arbiter.Guard(m.timing.Promise)))
+	return max(g.promised.until, m.bindsTo)
 }
 
 func (m *Machine) onPeer(now boottime.Instant, ev PeerHeard) {
@@ -114,7 +114,7 @@ func (m *Machine) onPeerGroup(now boottime.Instant, g *group, pg PeerGroup) {
 	if !ok || pg.Promised == 0 {
 		return
 	}
-	until := sent.Add(m.timing.Promise)
+	until := sent.Add(min(m.timing.Promise, pg.PromisedFor))
 	if g.hot() && pg.Promised == g.right.epoch && until > g.right.promise {
 		g.right.promise = until
 		m.saveBoot()
@@ -182,7 +182,7 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 	}
 	if e := m.mayPromise(now, g); e != 0 {
 		g.promised = promise{epoch: e, until: now.Add(arbiter.Guard(m.timing.Promise)), mandate: m.mem.Begun}
-		pg.Promised = e
+		pg.Promised, pg.PromisedFor = e, m.timing.Promise
 	}
 	return pg
 }

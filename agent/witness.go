@@ -169,6 +169,7 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	}
 	m.compare(sent, now, ev.Clock, &m.witnessRate, "the witness")
 	m.answered = sent
+	m.agree(ev.Answer.Definition.Timing)
 	m.witnessed, m.standby = ev.Answer.Peer, ev.Answer.Standby
 	for _, a := range ev.Answer.Groups {
 		if g := m.by[a.Group]; g != nil {
@@ -233,4 +234,20 @@ func (m *Machine) learnHolder(g *group, holder arbiter.NodeID, epoch arbiter.Epo
 // witnessNear reports whether a witness has answered a moment ago.
 func (m *Machine) witnessNear(now boottime.Instant) bool {
 	return m.session && m.spoken && !m.answered.IsZero() && now.Sub(m.answered) < m.timing.SuspectAfter
+}
+
+// agree takes the durations that the witness goes by: what this node counts must
+// never be longer. Zero: the answer does not say.
+func (m *Machine) agree(t arbiter.Timing) {
+	if t.TTL == 0 {
+		return
+	}
+	own := m.cfg.Timing
+	m.timing.TTL, m.timing.FenceTimeout = min(own.TTL, t.TTL), min(own.FenceTimeout, t.FenceTimeout)
+	differs := own.TTL != t.TTL || own.Promise != t.Promise
+	if differs && !m.disagrees {
+		m.note(nil, "timing differs", fmt.Sprintf("the witness goes by ttl %v and promise %v, this node's file by %v and %v; "+
+			"the shorter ttl counts; make cluster file and node file alike", t.TTL, t.Promise, own.TTL, own.Promise)).Alarm = true
+	}
+	m.disagrees = differs
 }

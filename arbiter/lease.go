@@ -11,7 +11,7 @@ func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
 	basis.Switchover = g.Order != nil && g.Order.To == caller.Node && basis.Cause == ByReceipt &&
 		basis.Epoch != 0 && basis.Epoch == g.Order.Epoch
 	c.Epoch = c.Epoch.Next()
-	g.Lease = &Lease{Holder: caller.Node, Boot: caller.Boot, Epoch: c.Epoch, Basis: basis, Watchdog: w}
+	g.Lease = &Lease{Holder: caller.Node, Boot: caller.Boot, Epoch: c.Epoch, Basis: basis, Watchdog: w, TTL: c.Definition.Timing.TTL}
 	g.Order, g.Begun = nil, true
 	if m := c.Mandate; m != nil && m.Phase == Open && m.Group == id {
 		c.Mandate = nil

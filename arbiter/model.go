@@ -1,6 +1,9 @@
 package arbiter
 
-import "maps"
+import (
+	"maps"
+	"time"
+)
 
 // State is everything that a witness remembers. Only [State.Apply] changes it.
 type State struct {
@@ -89,6 +92,9 @@ type Lease struct {
 	Basis    Basis    `json:"basis"`
 	Started  bool     `json:"started,omitempty"` // services have run under it
 	Watchdog Watchdog `json:"watchdog,omitzero"` // as the holder reported it when it asked
+	// TTL is the longest that any renewal of this lease may have promised: a
+	// definition with a shorter one counts in full only from the next epoch on.
+	TTL time.Duration `json:"ttl,omitempty"`
 	// Unshot says why the last attempt to shoot the holder proved nothing.
 	Unshot string `json:"unshot,omitempty"`
 }

@@ -231,7 +231,7 @@ func (c *Cluster) learntGroup(id GroupID, g *Group) {
 			last = Ending{Holder: r.Holder, Epoch: r.Epoch}
 		}
 		if r.Runs && r.Epoch > 0 && (g.Lease == nil || r.Epoch > g.Lease.Epoch) {
-			g.Lease = &Lease{Holder: node, Boot: c.Nodes[node].Boot, Epoch: r.Epoch, Started: true}
+			g.Lease = &Lease{Holder: node, Boot: c.Nodes[node].Boot, Epoch: r.Epoch, Started: true, TTL: c.Definition.Timing.TTL}
 		}
 		if c.Definition.Groups[id].DRBD {
 			g.learnExclusion(node, r)

@@ -20,6 +20,11 @@ func (a *applying) define(cmd Define) Verdict {
 	}
 	def.Groups = maps.Clone(def.Groups)
 	c.Definition = def
+	for _, g := range c.Groups {
+		if g.Lease != nil {
+			g.Lease.TTL = max(g.Lease.TTL, def.Timing.TTL)
+		}
+	}
 	for _, id := range def.Nodes {
 		if c.Nodes[id] == nil {
 			c.Nodes[id] = &Node{}

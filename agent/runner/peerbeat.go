@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"time"
+
 	"fmt"
 	"math"
 
@@ -22,7 +24,7 @@ func encodeBeat(b agent.PeerBeat) ([]byte, error) {
 		p.Groups = append(p.Groups, &sbv1.PeerGroup{
 			Group: string(g.Group), Phase: string(g.Phase), InOffice: g.InOffice, Epoch: uint64(g.Epoch),
 			Holder: string(g.Holder), HolderEpoch: uint64(g.HolderEpoch), GivenBack: g.GivenBack,
-			Promised: uint64(g.Promised), InStep: g.InStep, Excluded: uint64(g.Excluded), OwnWord: g.OwnWord,
+			Promised: uint64(g.Promised), PromisedForNs: g.PromisedFor.Nanoseconds(), InStep: g.InStep, Excluded: uint64(g.Excluded), OwnWord: g.OwnWord,
 		})
 	}
 	for _, a := range b.Asks {
@@ -52,7 +54,7 @@ func decodeBeat(payload []byte) (agent.PeerBeat, error) {
 		b.Groups = append(b.Groups, agent.PeerGroup{
 			Group: arbiter.GroupID(g.GetGroup()), Phase: agent.Phase(g.GetPhase()), InOffice: g.GetInOffice(), Epoch: arbiter.Epoch(g.GetEpoch()),
 			Holder: arbiter.NodeID(g.GetHolder()), HolderEpoch: arbiter.Epoch(g.GetHolderEpoch()), GivenBack: g.GetGivenBack(),
-			Promised: arbiter.Epoch(g.GetPromised()), InStep: g.GetInStep(),
+			Promised: arbiter.Epoch(g.GetPromised()), PromisedFor: time.Duration(g.GetPromisedForNs()), InStep: g.GetInStep(),
 			Excluded: arbiter.ExclusionNumber(g.GetExcluded()), OwnWord: g.GetOwnWord(),
 		})
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -22,7 +23,7 @@ func drawGroup(t *rapid.T) agent.PeerGroup {
 		Group: arbiter.GroupID(names.Draw(t, "group")), Phase: agent.Phase(names.Draw(t, "phase")),
 		InOffice: rapid.Bool().Draw(t, "in office"), Epoch: epochs.Draw(t, "epoch"),
 		Holder: arbiter.NodeID(names.Draw(t, "holder")), HolderEpoch: epochs.Draw(t, "holder epoch"),
-		GivenBack: rapid.Bool().Draw(t, "given back"), Promised: epochs.Draw(t, "promised"),
+		GivenBack: rapid.Bool().Draw(t, "given back"), Promised: epochs.Draw(t, "promised"), PromisedFor: time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "for")),
 		InStep: rapid.Bool().Draw(t, "in step"), Excluded: arbiter.ExclusionNumber(rapid.Uint64().Draw(t, "excluded")),
 		OwnWord: rapid.Uint64().Draw(t, "own word"),
 	}

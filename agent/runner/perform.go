@@ -66,6 +66,8 @@ func (r *Runner) perform(a agent.Action) {
 		r.call(a)
 	case agent.Tell:
 		r.tell(a.Beat)
+	case agent.Left:
+		close(r.left)
 	case agent.Start:
 		r.start(a)
 	case agent.Stop:

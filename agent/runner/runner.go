@@ -83,8 +83,9 @@ type Runner struct {
 	seen    map[string]connection
 	unsaved unsaved
 	calls   callers
-	dead    bool // a reset was ordered and did not happen
-	holds   bool // the machine had a right to something when it last wrote that down
+	left    chan struct{} // closed once everything is stopped and given back
+	dead    bool          // a reset was ordered and did not happen
+	holds   bool          // the machine had a right to something when it last wrote that down
 	status  string
 	mute    bool // the last beat to the peer was not sent, and that was said
 }
@@ -109,7 +110,7 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 		cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
 		events: make(chan delivery, eventBuffer),
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
-		calls: newCallers(), holds: cfg.Holding,
+		calls: newCallers(), holds: cfg.Holding, left: make(chan struct{}),
 	}
 	for _, g := range cfg.Groups {
 		r.groups[g.ID] = &operator{group: g}
@@ -146,6 +147,22 @@ func (r *Runner) Run(ctx context.Context) error {
 		return fmt.Errorf("run agent: %w", err)
 	}
 	return nil
+}
+
+// Leave stops every group and gives it back, because the machine is being shut
+// down, and returns when that is done or ctx ends. It is called while Run runs.
+func (r *Runner) Leave(ctx context.Context, why string) error {
+	select {
+	case r.events <- delivery{event: agent.Leave{Why: why}}:
+	case <-ctx.Done():
+		return fmt.Errorf("leave: %w", ctx.Err())
+	}
+	select {
+	case <-r.left:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("leave: groups are not all stopped and given back: %w", ctx.Err())
+	}
 }
 
 // Holds reports whether groups may be running here by this agent's right. It is

@@ -4,13 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Systemd is a unit of systemd's. It must not be enabled: it is started by the
@@ -32,60 +27,92 @@ func (c Systemd) Validate() error {
 	return nil
 }
 
-// Unit returns the unit that goes through systemctl.
+// Unit returns the unit that speaks to systemd: on its own socket, and by
+// systemctl where that cannot be reached.
 func (c Systemd) Unit(env Env) Unit {
-	program := env.Systemctl
-	if program == "" {
-		program = "systemctl"
+	u := &systemdUnit{name: c.UnitName, socket: env.SystemdSocket, systemctl: systemctl{program: env.Systemctl}}
+	if u.socket == "" {
+		u.socket = systemdSocket
 	}
-	return &systemdUnit{name: c.UnitName, systemctl: program}
+	if u.systemctl.program == "" {
+		u.systemctl.program = "systemctl"
+	}
+	return u
+}
+
+// manager is a way to systemd.
+type manager interface {
+	// look reads the state of a unit.
+	look(ctx context.Context, unit string) (status, error)
+	// change starts or stops a unit and returns nil once systemd says that it is
+	// done.
+	change(ctx context.Context, v verb, unit string) error
+	// kill sends SIGKILL to all of a unit's processes.
+	kill(ctx context.Context, unit string) error
+}
+
+// verb is what is asked of systemd, as systemctl has it.
+type verb string
+
+const (
+	verbStart verb = "start"
+	verbStop  verb = "stop"
+)
+
+// status is what systemd knows of a unit.
+type status struct {
+	active string // ActiveState
+	sub    string // SubState, for people
+	tasks  uint64 // what runs in it; read where it is not active
 }
 
 type systemdUnit struct {
 	name      string
-	systemctl string
+	socket    string
+	systemctl systemctl
 }
 
 // Name is "systemd NAME".
 func (u *systemdUnit) Name() string { return "systemd " + u.name }
 
+// open returns the shortest way to systemd. To start systemctl may take longer
+// than all that it then does.
+func (u *systemdUnit) open(ctx context.Context) (m manager, done func()) {
+	b, err := openBus(ctx, u.socket)
+	if err != nil {
+		return u.systemctl, func() {}
+	}
+	return b, b.close
+}
+
 // State says Stopped only when nothing of the unit is left. A unit on its way
 // up or down is neither running nor stopped.
 func (u *systemdUnit) State(ctx context.Context) (State, error) {
-	out, err := u.call(ctx, "show", "--property=LoadState,ActiveState,SubState,TasksCurrent", "--", u.name)
+	m, done := u.open(ctx)
+	defer done()
+	return u.look(ctx, m)
+}
+
+func (u *systemdUnit) look(ctx context.Context, m manager) (State, error) {
+	s, err := m.look(ctx, u.name)
 	if err != nil {
 		return Unknown, fmt.Errorf("look at %s: %w", u.Name(), err)
 	}
-	return u.judge(out)
-}
-
-func (u *systemdUnit) judge(out string) (State, error) {
-	p := map[string]string{}
-	for line := range strings.Lines(out) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			p[k] = v
-		}
-	}
-	switch active := p["ActiveState"]; active {
+	switch s.active {
 	case "active", "reloading", "refreshing":
 		return Running, nil
 	case "inactive", "failed":
-		// Without a task count systemd writes "[not set]" or the largest number.
-		if n, err := strconv.ParseInt(p["TasksCurrent"], 10, 64); err == nil && n > 0 {
-			return Unknown, fmt.Errorf("%s is %s and %d tasks of it still run: see `systemctl status %s`", u.Name(), active, n, u.name)
+		if s.tasks > 0 {
+			return Unknown, fmt.Errorf("%s is %s and %d tasks of it still run: see `systemctl status %s`", u.Name(), s.active, s.tasks, u.name)
 		}
 		return Stopped, nil
-	case "":
-		return Unknown, fmt.Errorf("look at %s: systemctl said nothing of its state: %q", u.Name(), out)
-	default:
-		return Unknown, fmt.Errorf("%s is %s (%s)", u.Name(), active, p["SubState"])
 	}
+	return Unknown, fmt.Errorf("%s is %s (%s)", u.Name(), s.active, s.sub)
 }
 
-// Start starts the unit and waits for it. It does not look first: systemd
-// starts nothing twice, and a takeover waits for every systemctl.
+// Start starts the unit and waits for it.
 func (u *systemdUnit) Start(ctx context.Context) error {
-	return u.order(ctx, Running, "start")
+	return u.reach(ctx, Running, verbStart)
 }
 
 // Stop stops the unit and waits for it. When two thirds of the time are gone,
@@ -93,74 +120,48 @@ func (u *systemdUnit) Start(ctx context.Context) error {
 func (u *systemdUnit) Stop(ctx context.Context) error {
 	end, ok := ctx.Deadline()
 	if !ok {
-		return u.reach(ctx, Stopped, "stop")
+		return u.reach(ctx, Stopped, verbStop)
 	}
 	patient, cancel := context.WithTimeout(ctx, time.Until(end)*2/3)
 	defer cancel()
-	err := u.reach(patient, Stopped, "stop")
+	err := u.reach(patient, Stopped, verbStop)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if _, killErr := u.call(ctx, "kill", "--signal=SIGKILL", "--", u.name); killErr != nil {
+	if killErr := u.kill(ctx); killErr != nil {
 		return errors.Join(err, fmt.Errorf("kill %s: %w", u.Name(), killErr))
 	}
-	return u.reach(ctx, Stopped, "stop")
+	return u.reach(ctx, Stopped, verbStop)
 }
 
-func (u *systemdUnit) reach(ctx context.Context, want State, verb string) error {
-	if state, err := u.State(ctx); err == nil && state == want {
+func (u *systemdUnit) kill(ctx context.Context) error {
+	m, done := u.open(ctx)
+	defer done()
+	return m.kill(ctx, u.name)
+}
+
+func (u *systemdUnit) reach(ctx context.Context, want State, v verb) error {
+	m, done := u.open(ctx)
+	defer done()
+	if state, err := u.look(ctx, m); err == nil && state == want {
 		return nil
 	}
-	return u.order(ctx, want, verb)
-}
-
-// order has systemd do something and sees that it is done.
-func (u *systemdUnit) order(ctx context.Context, want State, verb string) error {
-	if _, err := u.call(ctx, verb, "--", u.name); err != nil {
-		return withOutput(err, u.status(ctx))
+	err := m.change(ctx, v, u.name)
+	if errors.Is(err, errBusLost) {
+		m = u.systemctl
+		err = m.change(ctx, v, u.name)
+	}
+	if err != nil {
+		return withOutput(err, u.systemctl.describe(ctx, u.name))
 	}
 	for {
-		state, err := u.State(ctx)
+		state, err := u.look(ctx, m)
 		if err == nil && state == want {
 			return nil
 		}
 		// A unit may be "deactivating" a moment longer than its job.
 		if sleep(ctx, 50*time.Millisecond) != nil || err == nil {
-			return withOutput(errors.Join(fmt.Errorf("systemctl %s succeeded and the unit is %v", verb, state), err), u.status(ctx))
+			return withOutput(errors.Join(fmt.Errorf("%s succeeded and the unit is %v", v, state), err), u.systemctl.describe(ctx, u.name))
 		}
 	}
-}
-
-// status is what systemd has to say about the unit, for an error. It gets a
-// second of its own, for the time of the attempt is usually used up.
-func (u *systemdUnit) status(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	cmd := u.command(ctx, "status", "--lines=5", "--no-pager", "--full", "--", u.name)
-	out, _ := cmd.Output() // its exit status tells the state, not success
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	const most = 8
-	return strings.Join(lines[max(0, len(lines)-most):], "\n")
-}
-
-func (u *systemdUnit) call(ctx context.Context, args ...string) (string, error) {
-	out, err := u.command(ctx, args...).Output()
-	if err == nil {
-		return string(out), nil
-	}
-	said := ""
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		said = strings.TrimSpace(string(exit.Stderr))
-	}
-	return string(out), withOutput(fmt.Errorf("systemctl %s: %w", args[0], errors.Join(err, ctx.Err())), said)
-}
-
-func (u *systemdUnit) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, u.systemctl, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0", "SYSTEMD_PAGER=")
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond
-	return cmd
 }

@@ -28,7 +28,7 @@ stop) printf inactive >$f ;;
 kill) printf failed >$f ;;
 status) echo "nfs.service: it has a headache"; exit 3 ;;
 esac`)
-	return Systemd{UnitName: "nfs.service"}.Unit(Env{Systemctl: program}), state
+	return Systemd{UnitName: "nfs.service"}.Unit(Env{Systemctl: program, SystemdSocket: state + ".no-socket"}), state
 }
 
 func TestSystemdUnitStartsAndStops(t *testing.T) {

@@ -69,7 +69,10 @@ type Env struct {
 	// RuntimeDir keeps what is known about running programs. It dies with the
 	// boot and belongs to one group: /run/sbarbiter/nfs.
 	RuntimeDir string
-	// Systemctl is the program that speaks to systemd; "systemctl" if empty.
+	// SystemdSocket is where systemd listens; /run/systemd/private if empty.
+	SystemdSocket string
+	// Systemctl is the program that speaks to systemd where its socket cannot
+	// be reached, and explains failures; "systemctl" if empty.
 	Systemctl string
 	// Output takes what supervised programs print. It has to outlive the agent
 	// (the journal's socket does, a pipe does not); the agent's stderr if nil.

@@ -168,6 +168,9 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		return
 	}
 	h.beat = b
+	if h.first.IsZero() {
+		h.first = r.at
+	}
 	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open {
 		d.queue = append([]*request{r}, d.queue...)
 		l.propose(now, d, nil, arbiter.EndMandate{

@@ -35,8 +35,9 @@ type asker struct {
 }
 
 type hearing struct {
-	at   boottime.Instant
-	beat Beat
+	at    boottime.Instant
+	first boottime.Instant // beat of this life
+	beat  Beat
 }
 
 type deadline struct {
@@ -75,7 +76,7 @@ func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
 		case g.Lease == nil:
 			delete(d.deadlines, id)
 		case d.deadlines[id].of != uint64(g.Lease.Epoch):
-			d.deadlines[id] = deadline{of: uint64(g.Lease.Epoch), at: now.Add(arbiter.Guard(t.TTL))}
+			d.deadlines[id] = deadline{of: uint64(g.Lease.Epoch), at: now.Add(arbiter.Guard(max(t.TTL, g.Lease.TTL)))}
 		}
 		if g.Order == nil {
 			delete(d.orders, id)
@@ -138,15 +139,22 @@ func (d *desk) judge(now boottime.Instant, node arbiter.NodeID, id arbiter.Group
 		j.Delay = d.delayed(now, id, holder)
 	}
 	j.Backoff = !d.failedAt.IsZero() && now.Sub(d.failedAt) < shotBackoff
-	j.Gate = d.gate(now, id, g, j.PeerHeard)
+	// A node that has just begun to talk does not know its own disks yet.
+	j.Gate = d.gate(now, id, g, j.Peer != nil || j.PeerHeard && d.talks(now, peer))
 	return j
+}
+
+// talks reports whether a node has beaten long enough to have said what it wants.
+func (d *desk) talks(now boottime.Instant, node arbiter.NodeID) bool {
+	h := d.heard[node]
+	return h != nil && !h.first.IsZero() && now.Sub(h.first) >= 2*d.c.Definition.Timing.SuspectAfter
 }
 
 // gate reports whether a group that is free because machines have started waits
 // for the other node.
-func (d *desk) gate(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group, peerHeard bool) bool {
-	cold := g.Lease == nil && (g.Last.Cause == arbiter.ByBoot || g.Last.Cause == arbiter.ByNothing)
-	if !cold || peerHeard {
+func (d *desk) gate(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group, peerSpoke bool) bool {
+	cold := g.Lease == nil && (g.Last.Cause == arbiter.ByBoot || g.Last.Cause == arbiter.ByReport || g.Last.Cause == arbiter.ByNothing)
+	if !cold || peerSpoke {
 		delete(d.gates, id)
 		return false
 	}
@@ -184,13 +192,17 @@ func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
 func (d *desk) greet(now boottime.Instant, caller arbiter.Caller) {
 	h := d.hear(now, caller.Node)
 	if was := h.beat.Caller; was.Boot != caller.Boot || was.Incarnation != caller.Incarnation {
-		h.beat = Beat{}
+		h.beat, h.first = Beat{}, 0
 	}
 }
 
 // renew moves the deadline of a group's lease.
 func (d *desk) renew(received boottime.Instant, id arbiter.GroupID, e arbiter.Epoch) {
-	at := received.Add(arbiter.Guard(d.c.Definition.Timing.TTL))
+	ttl := d.c.Definition.Timing.TTL
+	if g := d.c.Groups[id]; g != nil && g.Lease != nil {
+		ttl = max(ttl, g.Lease.TTL)
+	}
+	at := received.Add(arbiter.Guard(ttl))
 	if was := d.deadlines[id]; was.of == uint64(e) && was.at > at {
 		return
 	}

@@ -20,7 +20,7 @@ const (
 
 var timing = arbiter.Timing{
 	TTL: 20 * time.Second, Promise: 20 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
-	SuspectAfter: time.Second, FenceTimeout: 15 * time.Second, StartGate: 30 * time.Second,
+	SuspectAfter: time.Second, FenceTimeout: 15 * time.Second,
 }
 
 // stage is a leadership with an engine in memory and a clock that a story moves.

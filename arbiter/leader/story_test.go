@@ -301,24 +301,27 @@ func TestStandbyMovesTheGroups(t *testing.T) {
 }
 
 func TestStartGateWaitsForTheOtherNode(t *testing.T) {
+	const gate = 30 * time.Second
+	gated := func(d *arbiter.Definition) { d.Timing.StartGate = gate }
 	t.Run("until it is closed no more", func(t *testing.T) {
-		s := newStage(t)
+		s := newStage(t, gated)
 		s.pass(2 * timing.SuspectAfter) // node-b is not heard any more
 		if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.GateClosed {
 			t.Fatalf("alone at a cluster start: %+v", v)
 		}
-		s.passWith(timing.StartGate-step, s.beating(nodeA, 0))
+		s.passWith(gate-step, s.beating(nodeA, 0))
 		if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.GateClosed {
 			t.Errorf("before the gate opens: %+v", v)
 		}
 		s.pass(step)
 		s.grant(nodeA)
 	})
-	t.Run("or until it is heard", func(t *testing.T) {
-		s := newStage(t)
-		s.pass(2 * timing.SuspectAfter)
-		s.say(s.acquire(nodeA))
-		s.beat(nodeB, 0)
+	t.Run("or until it has had time to say that it does not want it", func(t *testing.T) {
+		s := newStage(t, gated)
+		if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.GateClosed {
+			t.Fatalf("the other node has only introduced itself: %+v", v)
+		}
+		s.passWith(3*timing.SuspectAfter, s.beating(nodeB, 0))
 		s.grant(nodeA)
 	})
 }

@@ -116,7 +116,7 @@ func (w *world) declare() {
 		Groups: map[arbiter.GroupID]arbiter.GroupDefinition{data: {}},
 		Timing: arbiter.Timing{
 			TTL: 4 * time.Second, Promise: 4 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
-			SuspectAfter: time.Second, FenceTimeout: 2 * time.Second, StartGate: time.Millisecond,
+			SuspectAfter: time.Second, FenceTimeout: 2 * time.Second,
 		},
 	}
 	w.eventually("the cluster is declared", func() bool {

@@ -36,7 +36,7 @@ const (
 // to it as well.
 var quick = arbiter.Timing{
 	TTL: 4 * time.Second, Promise: 4 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
-	SuspectAfter: time.Second, FenceTimeout: 2 * time.Second, StartGate: 100 * time.Millisecond,
+	SuspectAfter: time.Second, FenceTimeout: 2 * time.Second,
 }
 
 func definition(id arbiter.ClusterID) arbiter.Definition {

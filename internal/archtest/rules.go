@@ -32,6 +32,9 @@ var shellMayImport = map[string][]string{
 		"agent/heartbeat", "agent/probe", "agent/service", "agent/store", "agent/watchdog",
 		"arbiter/remote", "drbd/kernel", "fencing/shooter",
 	},
+	// The two ends of one contract read and write it alike.
+	"arbiter/witness": {"arbiter/wire"},
+	"arbiter/remote":  {"arbiter/wire"},
 }
 
 // supports are for tests alone.

@@ -188,6 +188,9 @@ func (n *Node) do(a agent.Action) {
 		n.peer.bmc.read(n, a)
 	case agent.Shoot:
 		n.peer.bmc.shoot(n, a)
+	case agent.Left:
+		n.w.line(n.host.String(), "", "has left", "the machine goes down in order")
+		n.die()
 	case agent.Hold:
 		n.peer.bmc.held = a.Mandate
 	case agent.Exit:

@@ -212,6 +212,18 @@ func TestSwitchoverHasNoShotAndAShortGap(t *testing.T) {
 	p.stays(sim.B, db, 30*time.Second)
 }
 
+func TestOrderlyShutdownOfTheHolderShootsNobody(t *testing.T) {
+	p := up(t, stonith(41))
+	p.Node(sim.A).ShutDown()
+	took := p.holds(sim.B, db, 5*time.Second)
+	t.Logf("told to shut down to running on the other: %v", took)
+	p.quiet(3 * time.Second) // DRBD notices that the other machine is gone
+	p.stays(sim.B, db, 10*time.Second)
+	p.nobodyShot()
+	p.Node(sim.A).Plug()
+	p.readmitted(25 * time.Second)
+}
+
 func TestColdStartOfBothStartsOnOne(t *testing.T) {
 	p := up(t, stonith(19))
 	p.Node(sim.A).Unplug()

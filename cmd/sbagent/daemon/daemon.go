@@ -35,6 +35,7 @@ type Daemon struct {
 	Resetter watchdog.Resetter // resets the machine
 	Notify   func(...string) error
 	Host     func(config.Node) error // says what this machine does not bear out
+	Closing  func() bool             // whether the machine is being shut down
 }
 
 // Run starts the agent and runs it until ctx ends. Then the services go on, and
@@ -71,6 +72,9 @@ func (d *Daemon) defaults() {
 	if d.Host == nil {
 		d.Host = config.CheckHost
 	}
+	if d.Closing == nil {
+		d.Closing = closing
+	}
 }
 
 // armed opens the watchdog, last of all because it has to be fed from then on,
@@ -98,7 +102,7 @@ func (d *Daemon) armed(ctx context.Context, mem memory, parts runner.Parts) erro
 		Agent: cfg, Groups: groups, Handlers: filepath.Join(d.Node.RuntimeDir, handler.SocketName), Holding: mem.holding(),
 	}, agent.New(boottime.Now(), cfg, mem.agent, mem.boot), parts)
 	d.Log.Info("agent started", "incarnation", mem.incarnation, "boot", mem.bootID, "watchdog", dog.Identity().Driver, "holding", mem.holding())
-	err = r.Run(ctx)
+	err = d.untilTold(ctx, r)
 	return errors.Join(err, d.disarm(dog, r.Holds()))
 }
 

@@ -157,14 +157,15 @@ type PeerGroup struct {
 	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`  // that the sender runs the group under; 0: none
 	Holder        string                 `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"` // last holder it knows
 	HolderEpoch   uint64                 `protobuf:"varint,5,opt,name=holder_epoch,json=holderEpoch,proto3" json:"holder_epoch,omitempty"`
-	Promised      uint64                 `protobuf:"varint,6,opt,name=promised,proto3" json:"promised,omitempty"`                     // epoch for which the sender promises, counted from the echoed beat; 0: none
-	Obtained      uint64                 `protobuf:"varint,7,opt,name=obtained,proto3" json:"obtained,omitempty"`                     // the exclusion of the receiver that the sender obtained
-	InStep        bool                   `protobuf:"varint,8,opt,name=in_step,json=inStep,proto3" json:"in_step,omitempty"`           // sender sees both copies connected and UpToDate on all volumes
-	Excluded      uint64                 `protobuf:"varint,9,opt,name=excluded,proto3" json:"excluded,omitempty"`                     // the sender's own exclusion as it knows it
-	OwnWord       uint64                 `protobuf:"varint,10,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`       // the sender's own record
-	Reinstates    uint64                 `protobuf:"varint,11,opt,name=reinstates,proto3" json:"reinstates,omitempty"`                // epoch under which the sender grants a quarantined holder its group back
-	InOffice      bool                   `protobuf:"varint,12,opt,name=in_office,json=inOffice,proto3" json:"in_office,omitempty"`    // the sender runs the group by a lease or a promise
-	GivenBack     bool                   `protobuf:"varint,13,opt,name=given_back,json=givenBack,proto3" json:"given_back,omitempty"` // holder, if it is the sender, has given the group back
+	Promised      uint64                 `protobuf:"varint,6,opt,name=promised,proto3" json:"promised,omitempty"`                                   // epoch for which the sender promises, counted from the echoed beat; 0: none
+	Obtained      uint64                 `protobuf:"varint,7,opt,name=obtained,proto3" json:"obtained,omitempty"`                                   // the exclusion of the receiver that the sender obtained
+	InStep        bool                   `protobuf:"varint,8,opt,name=in_step,json=inStep,proto3" json:"in_step,omitempty"`                         // sender sees both copies connected and UpToDate on all volumes
+	Excluded      uint64                 `protobuf:"varint,9,opt,name=excluded,proto3" json:"excluded,omitempty"`                                   // the sender's own exclusion as it knows it
+	OwnWord       uint64                 `protobuf:"varint,10,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`                     // the sender's own record
+	Reinstates    uint64                 `protobuf:"varint,11,opt,name=reinstates,proto3" json:"reinstates,omitempty"`                              // epoch under which the sender grants a quarantined holder its group back
+	InOffice      bool                   `protobuf:"varint,12,opt,name=in_office,json=inOffice,proto3" json:"in_office,omitempty"`                  // the sender runs the group by a lease or a promise
+	GivenBack     bool                   `protobuf:"varint,13,opt,name=given_back,json=givenBack,proto3" json:"given_back,omitempty"`               // holder, if it is the sender, has given the group back
+	PromisedForNs int64                  `protobuf:"varint,14,opt,name=promised_for_ns,json=promisedForNs,proto3" json:"promised_for_ns,omitempty"` // counted by the receiver from before it sent the beat echoed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +289,13 @@ func (x *PeerGroup) GetGivenBack() bool {
 		return x.GivenBack
 	}
 	return false
+}
+
+func (x *PeerGroup) GetPromisedForNs() int64 {
+	if x != nil {
+		return x.PromisedForNs
+	}
+	return 0
 }
 
 // PeerAsk asks the receiver to outdate itself and record its own exclusion.
@@ -455,7 +463,7 @@ const file_sb_v1_peer_proto_rawDesc = "" +
 	"\x06groups\x18\t \x03(\v2\x10.sb.v1.PeerGroupR\x06groups\x12\"\n" +
 	"\x04asks\x18\n" +
 	" \x03(\v2\x0e.sb.v1.PeerAskR\x04asks\x12%\n" +
-	"\x05words\x18\v \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\xec\x02\n" +
+	"\x05words\x18\v \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\x94\x03\n" +
 	"\tPeerGroup\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
@@ -473,7 +481,8 @@ const file_sb_v1_peer_proto_rawDesc = "" +
 	"reinstates\x12\x1b\n" +
 	"\tin_office\x18\f \x01(\bR\binOffice\x12\x1d\n" +
 	"\n" +
-	"given_back\x18\r \x01(\bR\tgivenBack\"e\n" +
+	"given_back\x18\r \x01(\bR\tgivenBack\x12&\n" +
+	"\x0fpromised_for_ns\x18\x0e \x01(\x03R\rpromisedForNs\"e\n" +
 	"\aPeerAsk\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +

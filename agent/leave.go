@@ -1,0 +1,22 @@
+package agent
+
+import "sbarbiter/internal/boottime"
+
+// leave stops and gives back everything, once, for a machine that is being shut
+// down; so the peer takes over without shooting it.
+func (m *Machine) leave(now boottime.Instant) {
+	if m.leaving == "" || m.left {
+		return
+	}
+	done := true
+	for _, g := range m.groups {
+		if g.phase == Starting || g.phase == Running {
+			m.stop(now, g, m.leaving)
+		}
+		done = done && g.phase == Stopped && g.release == nil
+	}
+	if done {
+		m.left = true
+		m.do(Left{})
+	}
+}
