@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,10 +25,11 @@ import (
 func main() {
 	bin := flag.String("bin", "", "directory of built programs (default: build them)")
 	rounds := flag.Int("rounds", 5, "rounds of each measurement")
+	only := flag.String("only", "", "one measurement alone: idle, memory, switchover, failover or isolated")
 	verbose := flag.Bool("v", false, "print the timeline of each round")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, *rounds, *verbose)
+	err := run(ctx, *bin, *only, *rounds, *verbose)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -50,7 +53,7 @@ var limits = figures{
 	"agent_pss_mib": 25, "witness_pss_mib": 25, "packets_per_s": 50, "kb_per_s": 20,
 }
 
-func run(ctx context.Context, bin string, rounds int, verbose bool) error {
+func run(ctx context.Context, bin, only string, rounds int, verbose bool) error {
 	if err := lab.Ready(); err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func run(ctx context.Context, bin string, rounds int, verbose bool) error {
 		{"failover", b.failover},
 		{"isolated", b.isolated},
 	} {
+		if only != "" && only != m.name {
+			continue
+		}
 		all, err := b.repeat(ctx, m.name, rounds, m.measure)
 		if err != nil {
 			return fmt.Errorf("measure %s: %w", m.name, err)
@@ -119,11 +125,13 @@ func report(name string, all []figures) {
 	}
 	slices.Sort(over)
 	out["over_limit"] = append([]string{}, over...)
-	line, err := json.Marshal(out)
-	if err != nil {
+	var line strings.Builder
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(out); err != nil {
 		panic("bench: a map of numbers has no JSON: " + err.Error())
 	}
-	fmt.Printf("RESULT %s\n", line)
+	fmt.Printf("RESULT %s", line.String())
 }
 
 func median(all []figures, key string) float64 {
@@ -134,7 +142,7 @@ func median(all []figures, key string) float64 {
 		}
 	}
 	slices.Sort(values)
-	return values[len(values)/2]
+	return math.Round(1000*values[len(values)/2]) / 1000
 }
 
 func seconds(d time.Duration) float64 {
