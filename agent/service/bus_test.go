@@ -189,7 +189,7 @@ func TestSystemdIsSpokenToWithoutItsProgram(t *testing.T) {
 	mustStop(t, u)
 	mustStop(t, u)
 	wantState(t, u, Stopped)
-	s.wantCalls(t, "StartUnit replace", "StopUnit replace")
+	s.wantCalls(t, "StartUnit replace", "StartUnit replace", "StopUnit replace")
 }
 
 func TestFailedJobShowsTheUnitsStatus(t *testing.T) {

@@ -110,9 +110,12 @@ func (u *systemdUnit) look(ctx context.Context, m manager) (State, error) {
 	return Unknown, fmt.Errorf("%s is %s (%s)", u.Name(), s.active, s.sub)
 }
 
-// Start starts the unit and waits for it.
+// Start starts the unit and waits for it. It does not look first: systemd
+// starts nothing twice, and a takeover waits for every question.
 func (u *systemdUnit) Start(ctx context.Context) error {
-	return u.reach(ctx, Running, verbStart)
+	m, done := u.open(ctx)
+	defer done()
+	return u.order(ctx, m, Running, verbStart)
 }
 
 // Stop stops the unit and waits for it. When two thirds of the time are gone,
@@ -120,18 +123,18 @@ func (u *systemdUnit) Start(ctx context.Context) error {
 func (u *systemdUnit) Stop(ctx context.Context) error {
 	end, ok := ctx.Deadline()
 	if !ok {
-		return u.reach(ctx, Stopped, verbStop)
+		return u.reachStopped(ctx)
 	}
 	patient, cancel := context.WithTimeout(ctx, time.Until(end)*2/3)
 	defer cancel()
-	err := u.reach(patient, Stopped, verbStop)
+	err := u.reachStopped(patient)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	if killErr := u.kill(ctx); killErr != nil {
 		return errors.Join(err, fmt.Errorf("kill %s: %w", u.Name(), killErr))
 	}
-	return u.reach(ctx, Stopped, verbStop)
+	return u.reachStopped(ctx)
 }
 
 func (u *systemdUnit) kill(ctx context.Context) error {
@@ -140,12 +143,17 @@ func (u *systemdUnit) kill(ctx context.Context) error {
 	return m.kill(ctx, u.name)
 }
 
-func (u *systemdUnit) reach(ctx context.Context, want State, v verb) error {
+func (u *systemdUnit) reachStopped(ctx context.Context) error {
 	m, done := u.open(ctx)
 	defer done()
-	if state, err := u.look(ctx, m); err == nil && state == want {
+	if state, err := u.look(ctx, m); err == nil && state == Stopped {
 		return nil
 	}
+	return u.order(ctx, m, Stopped, verbStop)
+}
+
+// order has systemd do something and sees that it is done.
+func (u *systemdUnit) order(ctx context.Context, m manager, want State, v verb) error {
 	err := m.change(ctx, v, u.name)
 	if errors.Is(err, errBusLost) {
 		m = u.systemctl
