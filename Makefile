@@ -51,8 +51,8 @@ demo: ## a power cut and a takeover, watched; DEMO_INSTALL=0 installs nothing
 	@go run ./chaos-tests/demo -bin bin
 
 .PHONY: lab
-lab: build ## two real DRBD nodes to play with; Ctrl-C ends them
-	@go run ./chaos-tests/lab/cmd/lab
+lab: build ## a real pair with sbarbiter to play with; Ctrl-C ends it
+	@go run ./chaos-tests/lab/cmd/lab -bin bin
 
 .PHONY: bench
 bench: ## benchmarks of the parts

@@ -14,36 +14,38 @@ import (
 type command struct {
 	usage string // its first word is its name; NODE as the second wants a node
 	does  string
-	act   func(ctx context.Context, l *lab.Lab, n *lab.Node, rest []string) error
+	act   func(ctx context.Context, w *world, n *lab.Node, rest []string) error
 }
 
 var commands = []command{
-	{"cut NODE", "take its power away", func(ctx context.Context, _ *lab.Lab, n *lab.Node, _ []string) error { return n.PowerCut(ctx) }},
-	{"on NODE", "power on", func(ctx context.Context, _ *lab.Lab, n *lab.Node, _ []string) error { return n.PowerOn(ctx) }},
-	{"freeze NODE", "stop it in its tracks", func(_ context.Context, _ *lab.Lab, n *lab.Node, _ []string) error { return n.Freeze() }},
-	{"thaw NODE", "let it go on", func(_ context.Context, _ *lab.Lab, n *lab.Node, _ []string) error { return n.Thaw() }},
-	{"isolate NODE", "pull both of its cables", func(ctx context.Context, l *lab.Lab, n *lab.Node, _ []string) error { return l.Isolate(ctx, n.Name) }},
-	{"gateway-lost NODE", "the gateway answers this node no more", func(ctx context.Context, l *lab.Lab, n *lab.Node, _ []string) error {
-		return l.Gateway.LoseFor(ctx, n.Name)
+	{"cut NODE", "take its power away", func(ctx context.Context, _ *world, n *lab.Node, _ []string) error { return n.PowerCut(ctx) }},
+	{"on NODE", "power on", func(ctx context.Context, _ *world, n *lab.Node, _ []string) error { return n.PowerOn(ctx) }},
+	{"freeze NODE", "stop it in its tracks", func(_ context.Context, _ *world, n *lab.Node, _ []string) error { return n.Freeze() }},
+	{"thaw NODE", "let it go on", func(_ context.Context, _ *world, n *lab.Node, _ []string) error { return n.Thaw() }},
+	{"isolate NODE", "pull both of its cables", func(ctx context.Context, w *world, n *lab.Node, _ []string) error { return w.Isolate(ctx, n.Name) }},
+	{"gateway-lost NODE", "the gateway answers this node no more", func(ctx context.Context, w *world, n *lab.Node, _ []string) error {
+		return w.Gateway.LoseFor(ctx, n.Name)
 	}},
-	{"cut-replication", "cut the replication link", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.CutReplication(ctx) }},
-	{"cut-management", "cut the management link between the nodes", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error {
-		return l.CutManagement(ctx)
+	{"cut-replication", "cut the replication link", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.CutReplication(ctx) }},
+	{"cut-management", "cut the management link between the nodes", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error {
+		return w.CutManagement(ctx)
 	}},
-	{"cut-between", "cut all links between the nodes", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.CutBetweenNodes(ctx) }},
-	{"gateway-down", "take the gateway away from everybody", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.Gateway.Down(ctx) }},
-	{"heal", "end all network faults", func(ctx context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.HealAll(ctx) }},
-	{"witness-kill", "SIGKILL the witness", func(_ context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { l.Witness.Kill(); return nil }},
-	{"witness-start", "start it again", func(_ context.Context, l *lab.Lab, _ *lab.Node, _ []string) error { return l.Witness.Start() }},
-	{"bmc-dead NODE", "its BMC answers nobody", func(_ context.Context, l *lab.Lab, n *lab.Node, _ []string) error { l.BMCs[n.Name].Stop(); return nil }},
-	{"bmc-start NODE", "its BMC is back", func(_ context.Context, l *lab.Lab, n *lab.Node, _ []string) error { return l.BMCs[n.Name].Start() }},
-	{"write NODE", "promote, mount, start the writer (without agents)", func(ctx context.Context, _ *lab.Lab, n *lab.Node, _ []string) error { return n.StartWriter(ctx) }},
+	{"cut-between", "cut all links between the nodes", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.CutBetweenNodes(ctx) }},
+	{"gateway-down", "take the gateway away from everybody", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.Gateway.Down(ctx) }},
+	{"heal", "end all network faults", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.HealAll(ctx) }},
+	{"witness-kill", "SIGKILL the witness", func(_ context.Context, w *world, _ *lab.Node, _ []string) error { w.Witness.Kill(); return nil }},
+	{"witness-start", "start it again", func(_ context.Context, w *world, _ *lab.Node, _ []string) error { return w.Witness.Start() }},
+	{"bmc-dead NODE", "its BMC answers nobody", func(_ context.Context, w *world, n *lab.Node, _ []string) error { w.BMCs[n.Name].Stop(); return nil }},
+	{"bmc-start NODE", "its BMC is back", func(_ context.Context, w *world, n *lab.Node, _ []string) error { return w.BMCs[n.Name].Start() }},
+	{"write NODE", "promote, mount, start the writer (without agents)", func(ctx context.Context, _ *world, n *lab.Node, _ []string) error { return n.StartWriter(ctx) }},
 	{"run NODE COMMAND...", "run a command in a node", runInNode},
 	{"witness COMMAND...", "run a command on the witness's host", runOnWitness},
+	{"sbctl WORDS...", "run sbctl, as on the witness's host", runSbctl},
+	{"timeline", "what all hosts did and said", showTimeline},
 	{"truth", "what the writers said", showTruth},
 }
 
-func perform(ctx context.Context, l *lab.Lab, words []string) error {
+func perform(ctx context.Context, w *world, words []string) error {
 	if len(words) == 0 {
 		return nil
 	}
@@ -55,17 +57,17 @@ func perform(ctx context.Context, l *lab.Lab, words []string) error {
 			continue
 		}
 		if len(usage) < 2 || usage[1] != "NODE" {
-			return c.act(ctx, l, nil, words[1:])
+			return c.act(ctx, w, nil, words[1:])
 		}
-		if len(words) < 2 || l.Node(lab.NodeName(words[1])) == nil {
+		if len(words) < 2 || w.Node(lab.NodeName(words[1])) == nil {
 			return fmt.Errorf("which node? %s with node-a or node-b", c.usage)
 		}
-		return c.act(ctx, l, l.Node(lab.NodeName(words[1])), words[2:])
+		return c.act(ctx, w, w.Node(lab.NodeName(words[1])), words[2:])
 	}
 	return fmt.Errorf("no command %q", words[0])
 }
 
-func runInNode(ctx context.Context, _ *lab.Lab, n *lab.Node, rest []string) error {
+func runInNode(ctx context.Context, _ *world, n *lab.Node, rest []string) error {
 	out, code, err := n.Run(ctx, strings.Join(rest, " "))
 	fmt.Print(out)
 	if err == nil && code != 0 {
@@ -74,25 +76,42 @@ func runInNode(ctx context.Context, _ *lab.Lab, n *lab.Node, rest []string) erro
 	return err
 }
 
-func runOnWitness(ctx context.Context, l *lab.Lab, _ *lab.Node, rest []string) error {
+func runOnWitness(ctx context.Context, w *world, _ *lab.Node, rest []string) error {
 	if len(rest) == 0 {
 		return fmt.Errorf("which command?")
 	}
-	cmd := l.Witness.Command(ctx, rest[0], rest[1:]...)
+	cmd := w.Witness.Command(ctx, rest[0], rest[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }
 
-func showTruth(_ context.Context, l *lab.Lab, _ *lab.Node, _ []string) error {
-	last, ok := l.Truth.LastAck()
+func showTruth(_ context.Context, w *world, _ *lab.Node, _ []string) error {
+	last, ok := w.Truth.LastAck()
 	if !ok {
 		fmt.Println("nothing was written yet")
 		return nil
 	}
 	fmt.Printf("%d records acknowledged, the last (%d) by %s %.1f s ago; both able to write at once for %v\n",
-		len(l.Truth.Acks()), last.Seq, last.Node, time.Since(last.At).Seconds(), l.Truth.DualActive())
-	for _, g := range l.Truth.Gaps(500 * time.Millisecond) {
+		len(w.Truth.Acks()), last.Seq, last.Node, time.Since(last.At).Seconds(), w.Truth.DualActive())
+	for _, g := range w.Truth.Gaps(500 * time.Millisecond) {
 		fmt.Printf("  nobody wrote for %.2f s (%s, then %s)\n", g.Length().Seconds(), g.Before, g.After)
 	}
+	return nil
+}
+
+func runSbctl(ctx context.Context, w *world, _ *lab.Node, rest []string) error {
+	if w.pair == nil {
+		return fmt.Errorf("no sbarbiter runs in a bare lab")
+	}
+	a, err := w.pair.Sbctl(ctx, rest...)
+	fmt.Print(a.Out, a.Err)
+	return err
+}
+
+func showTimeline(_ context.Context, w *world, _ *lab.Node, _ []string) error {
+	if w.pair == nil {
+		return fmt.Errorf("no sbarbiter runs in a bare lab")
+	}
+	fmt.Print(w.pair.Timeline().Text(time.Time{}))
 	return nil
 }

@@ -1,6 +1,9 @@
-// Command lab starts the pair and leaves it up to play in: it tells how to get
-// into each node and takes commands that break and mend things. With the end
-// of its input, or Ctrl-C, everything is gone.
+// Command lab starts a pair with sbarbiter and leaves it up to play in: it
+// tells how to get into each node and takes commands that break and mend
+// things. With the end of its input, or Ctrl-C, everything is gone.
+//
+// With -bare there is DRBD without sbarbiter, and whatever the other flags
+// bring along.
 package main
 
 import (
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"sbarbiter/chaos-tests/lab"
+	"sbarbiter/chaos-tests/pair"
 )
 
 func main() {
@@ -27,20 +31,39 @@ func main() {
 	}
 }
 
+// world is what the player plays in; pair is nil in a bare lab.
+type world struct {
+	*lab.Lab
+	pair *pair.Pair
+}
+
 func run(ctx context.Context) error {
+	bare := flag.Bool("bare", false, "DRBD without sbarbiter")
 	cfg, err := configure()
 	if err != nil {
 		return err
 	}
-	start, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	l, err := lab.Start(start, cfg)
+	w, err := start(ctx, cfg, *bare)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	greet(l)
-	return play(ctx, l)
+	defer w.Close()
+	greet(w)
+	return play(ctx, w)
+}
+
+func start(ctx context.Context, cfg lab.Config, bare bool) (*world, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	if bare {
+		l, err := lab.Start(ctx, cfg)
+		return &world{Lab: l}, err
+	}
+	p, err := pair.Start(ctx, pair.Config{Binaries: cfg.Binaries, Log: cfg.Log, LogDir: cfg.LogDir})
+	if err != nil {
+		return nil, err
+	}
+	return &world{p.Lab, p}, nil
 }
 
 // configure reads flags and the directory of files for the three hosts.
@@ -71,12 +94,12 @@ func configure() (lab.Config, error) {
 	return cfg, err
 }
 
-func greet(l *lab.Lab) {
+func greet(w *world) {
 	fmt.Println("\nA shell in a node, from another terminal:")
-	for _, n := range l.Nodes() {
+	for _, n := range w.Nodes() {
 		fmt.Printf("  %s   %s\n", n.Name, n.ShellCommand())
 	}
-	fmt.Printf("Consoles and witness log: %s\n\nBreak things here:\n", l.Dir())
+	fmt.Printf("Consoles and witness log: %s\n\nBreak things here:\n", w.Dir())
 	for _, c := range commands {
 		fmt.Printf("  %-28s %s\n", c.usage, c.does)
 	}
@@ -84,7 +107,7 @@ func greet(l *lab.Lab) {
 }
 
 // play performs commands until the input ends.
-func play(ctx context.Context, l *lab.Lab) error {
+func play(ctx context.Context, w *world) error {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -101,7 +124,7 @@ func play(ctx context.Context, l *lab.Lab) error {
 			if !ok || strings.TrimSpace(line) == "quit" {
 				return nil
 			}
-			if err := perform(ctx, l, strings.Fields(line)); err != nil {
+			if err := perform(ctx, w, strings.Fields(line)); err != nil {
 				fmt.Println(err)
 			}
 		}
