@@ -181,7 +181,9 @@ inline poweroff(n) {
 }
 
 /* writes are acknowledged without the peer, at once: the worst case */
-inline alone(n,g) { frozen[AT(n,g)]=0; lone[AT(n,g)]=1; stale[AT(PEER(n),g)]=1 }
+inline alone(n,g) {
+  assert(!bad[AT(n,g)] && (!stale[AT(n,g)] || gap[AT(n,g)]));            /* S2 */
+  frozen[AT(n,g)]=0; lone[AT(n,g)]=1; stale[AT(PEER(n),g)]=1 }
 
 /* node n begins to run group g under epoch e; the guarantees are looked at here */
 inline begin(n,g,e) {
@@ -256,7 +258,7 @@ inline receipt(n,g,e) {
 proctype agent(byte n; byte g) {
   do
   /* a renewal: in one step, because it is dated from its sending (a late answer is worth no more than an early one) */
-  :: d_step { talks(n) && hot[me] && holds(n,g) && RENEWBEGUN(n) && (lease[me]<T || due[g]<T+1 || (phase==OPEN && target==n)) RENEWTURN ->
+  :: d_step { talks(n) && hot[me] && holds(n,g) && RENEWBEGUN(n) && RENEWTURN ->
        printf("%c renews epoch %d\n", C(n), mine[me]); extended(n); void(n); due[g]=T+1;
 #ifdef M_REPLY
        rnw[me]=1 }
@@ -309,7 +311,7 @@ proctype agent(byte n; byte g) {
 #else
   :: d_step { talks(n) && frozen[me] && !(holds(n,g) && due[g]==0) ->     /* "renew first" is no refusal */
        if :: MAYEXCLUDE(n,g) -> printf("%c excludes %c, writes go on\n", C(n), C(PEER(n)));
-             exclude(n,g); extended(n); EXVOID(n); due[g]=T+1; GOT(me); alone(n,g)
+             exclude(n,g); extended(n); void(n); due[g]=T+1; GOT(me); alone(n,g)
           :: else -> printf("%c may not exclude %c: exit 6 or 1 and reset\n", C(n), C(PEER(n))); poweroff(n)
        fi }
 #endif
@@ -326,11 +328,11 @@ proctype agent(byte n; byte g) {
        printf("%c gives its copy up, unheard\n", C(PEER(n))); WORDED(gave[it]); gap[it]=0; NOTE(it,mine[me],n) }
   /* the witness is told of it as soon as one answers */
   :: d_step { talks(n) && hot[me] && lone[me] && owes[me] && MAYEXCLUDE(n,g) ->
-       printf("%c tells that %c has given its copy up\n", C(n), C(PEER(n))); exclude(n,g); extended(n); EXVOID(n); due[g]=T+1; owes[me]=0 }
+       printf("%c tells that %c has given its copy up\n", C(n), C(PEER(n))); exclude(n,g); extended(n); void(n); due[g]=T+1; owes[me]=0 }
 #endif
 #ifdef REINST
   /* quarantine: no witness answers, the peer promises the epoch that this node held last */
-  :: d_step { can(n) && !clear[n] && !hot[me] && whose[me]==n && seen[me]>0 && GIVENBACK(me) && gave[me]==0 && !bad[me] && !got[it] &&
+  :: d_step { can(n) && !clear[n] && !hot[me] && whose[me]==n && seen[me]>0 && !back[me] && gave[me]==0 && !bad[me] && !got[it] &&
        MAYPROMISE(PEER(n),g) && whose[it]==n && seen[it]==seen[me] ->
        printf("%c has booted and goes on under epoch %d by %c's word\n", C(n), seen[me], C(PEER(n)));
        clear[n]=1; bound[it]=PT; word[me]=T; lease[me]=0; REINSTARMED(n); PROMISED(n,g); extended(n); begin(n,g,seen[me]) }
@@ -364,14 +366,14 @@ proctype agent(byte n; byte g) {
 
 proctype desk(byte n; byte g) {
   do
-  /* a request is answered: the first rule that fits */
+  /* a request is answered: the first rule that fits. Who asks has no own word and a disk, then: what changes later it says when it is granted */
   :: d_step { wit && !learning && req[me] -> req[me]=0;
        if
        :: holder[g]==n && same[g] ->                                                                                      /* rule 2 */
-            if :: shotAt(n) || barred[me]>0 || gave[me]>0 -> printf("W refuses %c, the holder\n", C(n)); refused(me)
+            if :: shotAt(n) || barred[me]>0 -> printf("W refuses %c, the holder\n", C(n)); refused(me)
                :: else -> printf("W: %c holds epoch %d\n", C(n), epoch[g]); extended(n); void(n); due[g]=T+1; answer(n,g)
             fi
-       :: !(holder[g]==n && same[g]) && (barred[me]>0 || gave[me]>0 || bad[me]) -> printf("W refuses %c, which is excluded\n", C(n)); refused(me)          /* rule 3 */
+       :: !(holder[g]==n && same[g]) && barred[me]>0 -> printf("W refuses %c, which is excluded\n", C(n)); refused(me)          /* rule 3 */
        :: holder[g]==n && !same[g] -> refused(me)
        :: else ->
             if
@@ -389,7 +391,7 @@ proctype desk(byte n; byte g) {
 #endif
 #ifdef TRAVEL
   :: d_step { wit && !learning && exq[me] && met[n] && !(holds(n,g) && due[g]==0) -> exq[me]=0;
-       if :: MAYEXCLUDE(n,g) -> exclude(n,g); printf("W excludes %c (%d)\n", C(PEER(n)), barred[it]); extended(n); EXVOID(n); due[g]=T+1; exa[me]=barred[it]
+       if :: MAYEXCLUDE(n,g) -> exclude(n,g); printf("W excludes %c (%d)\n", C(PEER(n)), barred[it]); extended(n); void(n); due[g]=T+1; exa[me]=barred[it]
           :: else -> printf("W refuses %c's exclusion: reset\n", C(n)); if :: frozen[me] -> poweroff(n) :: else fi
        fi }
   :: d_step { wit && !learning && (rdq[me]>0 || rdw[me]>0) ->
@@ -501,7 +503,7 @@ proctype machine(byte n) {
 #if G==2
   :: d_step { can(n) && ex[n]==IDLE && asks[AT(n,1)] && !req[AT(n,1)] && grant[AT(n,1)]==0 && wit && !(phase!=NONE && by!=n && target==PEER(n) && aim==1) -> asks[AT(n,1)]=0 }
 #endif
-  :: d_step { ex[n]==SHOT && fuse[n]>0 -> printf("%c's shot reaches %c\n", C(n), C(PEER(n))); hit(PEER(n)); fuse[n]=0; ex[n]=OFF }
+  :: d_step { FLIES(n) && fuse[n]>0 -> printf("%c's shot reaches %c\n", C(n), C(PEER(n))); hit(PEER(n)); fuse[n]=0; ex[n]=OFF }
   :: d_step { ex[n]==SHOT && fuse[n]>0 && MISS -> printf("%c's shot fails\n", C(n)); MISSED; fuse[n]=0; NOSTATUS(n) }
   :: d_step { talks(n) && ex[n]==OFF -> ex[n]=IDLE;
        if :: phase==BEGUN && by==n && target==PEER(n) -> proven(PEER(n), n)

@@ -42,7 +42,7 @@ search() {
 	cd "$here" || exit 2
 }
 
-of() { grep -oE "$1" "$2/pan.out" | grep -oE '[0-9.e+]+' | head -1; }
+of() { grep -oE "$1" "$2/pan.out" | grep -oE '[0-9][0-9.e+]*' | head -1; }
 plain() { printf '%.0f' "${1:-0}"; }
 
 # verdict DIR: "none" where the search was complete and found nothing, what it found, or "unfinished"

@@ -169,9 +169,9 @@ bool gone; bool asked[2];
 #define LATE(i) (patience[i]==0)
 #endif
 #ifdef M_REPLY              /* a renewal counts from its answer */
-#define RENEWTURN && !rnw[me]
+#define RENEWTURN (!rnw[me])
 #else
-#define RENEWTURN
+#define RENEWTURN (lease[me]<T || due[g]<T+1 || (phase==OPEN && target==n))
 #endif
 #ifdef M_NEWLEADER          /* a new leader takes leases for what it remembers: nothing */
 #define LEADER(g) due[g]=0
@@ -269,11 +269,6 @@ bool gone; bool asked[2];
 #else
 #define MAYSPEAK(m,g) (can(m) && !hot[AT(m,g)] && clear[m] && !ASKING(m) && ex[m]==IDLE)
 #endif
-#ifdef M_GIVENBACK          /* the peer's word for an epoch that was given back */
-#define GIVENBACK(i) 1
-#else
-#define GIVENBACK(i) (!back[i])
-#endif
 
 /* -- exclusions -- */
 #ifdef M_NOASK              /* a promotion does not ask for the exclusion of an absent peer */
@@ -285,11 +280,6 @@ bool gone; bool asked[2];
 #define EXBEGUN(n) 1
 #else
 #define EXBEGUN(n) (!shotAt(n))
-#endif
-#ifdef M_EXVOID             /* an accepted Exclude leaves an open mandate standing */
-#define EXVOID(n) skip
-#else
-#define EXVOID(n) void(n)
 #endif
 #ifdef M_LASTCOPY           /* the last copy that is not excluded may be excluded */
 #define LASTCOPY(n,g) 1
@@ -363,9 +353,11 @@ bool gone; bool asked[2];
 #define BURNT(n) ex[n]=FAIL
 #endif
 #ifdef M_ORPHAN             /* a shot survives its agent */
-#define ORPHAN(n) if :: ex[n]==SHOT && fuse[n]>0 :: else -> ex[n]=IDLE; fuse[n]=0 fi
+#define ORPHAN(n) ex[n]=IDLE
+#define FLIES(n) 1
 #else
 #define ORPHAN(n) ex[n]=IDLE; fuse[n]=0
+#define FLIES(n) (ex[n]==SHOT)
 #endif
 #ifdef M_NOSTATUS           /* off is reported without having been read */
 #define NOSTATUS(n) ex[n]=OFF
