@@ -14,8 +14,16 @@ func drawEvent(t *rapid.T, n *Node) Event {
 	verbs := []Verb{Up, Down, Promote, PromoteForced, Demote, Outdate, Connect, ConnectDiscard, Disconnect, Invalidate, SuspendIO, ResumeIO}
 	at := Place{0, Block(rapid.IntRange(0, 63).Draw(t, "block"))}
 	return rapid.SampledFrom([]Event{
-		Boot{}, Crash{}, Open{}, Flush{ID: 1}, Read{ID: 2, At: at}, Write{ID: 3, At: at, Stamp: 7}, Destage{At: at}, DiskFail{},
-		LinkUp{Session: Session(n.connects + 1)}, LinkDown{Session: n.link.session},
+		Boot{},
+		Crash{},
+		Open{},
+		Flush{ID: 1},
+		Read{ID: 2, At: at},
+		Write{ID: 3, At: at, Stamp: 7},
+		Destage{At: at},
+		DiskFail{},
+		LinkUp{Session: Session(n.connects + 1)},
+		LinkDown{Session: n.link.session},
 		HandlerDone{Token: n.tokens, Exit: rapid.IntRange(0, 8).Draw(t, "exit")},
 		Command{ID: 4, Verb: rapid.SampledFrom(verbs).Draw(t, "verb")},
 		Command{ID: 4, Verb: rapid.SampledFrom(verbs).Draw(t, "verb")},
@@ -78,5 +86,18 @@ func TestItShowsItselfAsTheToolsWould(t *testing.T) {
 	peer := Side{Generation: FromGenerations(ga), Role: drbd.RolePrimary, Disk: drbd.DiskUpToDate}
 	if o := Judge(r.nodes[b].config(), self, peer, Attempt{}); o.Ending != EndTarget || o.Compared.Rule != "50" {
 		t.Fatalf("foretold %s by rule %s", o.Ending, o.Compared.Rule)
+	}
+}
+
+// A replicated write is four steps: the request, the data, the
+// acknowledgement, and every so often a barrier.
+func BenchmarkReplicatedWrite(b *testing.B) {
+	r := startedRig(b, plain84)
+	r.must(a, Promote)
+	for i := 0; b.Loop(); i++ {
+		r.write(a, Block(i%64))
+		for r.deliver(0) || r.deliver(1) {
+		}
+		clear(r.results)
 	}
 }

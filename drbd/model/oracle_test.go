@@ -28,13 +28,16 @@ type oracle struct {
 	out *bufio.Reader
 }
 
-// cuts are what is taken from each file of the kernel.
-var cuts = []struct {
+// cut is what is taken from one file of the kernel.
+type cut struct {
 	file             string
 	enums, functions []string
-}{
+}
+
+// The driver's handshake and what it stands on.
+var handshakeCuts = []cut{
 	{file: "include/linux/drbd.h", enums: []string{
-		"drbd_after_sb_p", "drbd_role", "drbd_conns", "drbd_disk_state", "drbd_state_rv", "drbd_uuid_index",
+		"enum drbd_after_sb_p", "enum drbd_role", "enum drbd_conns", "enum drbd_disk_state", "enum drbd_state_rv", "enum drbd_uuid_index",
 	}},
 	{file: "drivers/block/drbd/drbd_int.h"},
 	{file: "drivers/block/drbd/drbd_main.c", functions: []string{"__drbd_uuid_set", "drbd_uuid_move_history"}},
@@ -45,7 +48,7 @@ var cuts = []struct {
 
 var constants = regexp.MustCompile(`(?m)^#define (UUID_JUST_CREATED|UUID_NEW_BM_OFFSET)\s.*$`)
 
-func newOracle(t testing.TB) *oracle {
+func newOracle(t testing.TB, before, after string, cuts []cut) *oracle {
 	t.Helper()
 	source := os.Getenv(oracleVariable)
 	if source == "" {
@@ -53,10 +56,12 @@ func newOracle(t testing.TB) *oracle {
 	}
 	dir := t.TempDir()
 	if source == "1" {
-		source = unpackKernel(t, dir)
+		source = unpackKernel(t, dir, cuts)
 	}
 	program := filepath.Join(dir, "oracle")
-	if err := os.WriteFile(program+".c", []byte(oracleSource(t, source)), 0o600); err != nil {
+	enums, functions := cutAll(t, source, cuts)
+	text := strings.Replace(readText(t, before), "//CUT-ENUMS", enums, 1) + functions + readText(t, after)
+	if err := os.WriteFile(program+".c", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("cc", "-O1", "-w", "-o", program, program+".c").CombinedOutput(); err != nil {
@@ -82,7 +87,7 @@ func newOracle(t testing.TB) *oracle {
 }
 
 // unpackKernel unpacks the files it needs and returns where their tree is.
-func unpackKernel(t testing.TB, dir string) string {
+func unpackKernel(t testing.TB, dir string, cuts []cut) string {
 	t.Helper()
 	balls, _ := filepath.Glob("/usr/src/linux-source-*.tar.xz")
 	if len(balls) == 0 {
@@ -100,25 +105,21 @@ func unpackKernel(t testing.TB, dir string) string {
 	return filepath.Join(dir, root)
 }
 
-// oracleSource puts the program together: our frame, the kernel's functions.
-func oracleSource(t testing.TB, tree string) string {
+// cutAll takes the types and constants, and the functions, out of a tree.
+func cutAll(t testing.TB, tree string, cuts []cut) (types, functions string) {
 	t.Helper()
-	var enums, functions strings.Builder
 	for _, c := range cuts {
 		text := readText(t, filepath.Join(tree, c.file))
-		for _, line := range constants.FindAllString(text, -1) {
-			fmt.Fprintln(&enums, line)
-		}
+		types += strings.Join(constants.FindAllString(text, -1), "\n") + "\n"
 		for _, name := range c.enums {
-			enums.WriteString(cutOut(t, text, regexp.MustCompile(`(?m)^enum `+name+` \{`), "\n};\n"))
+			types += cutOut(t, text, regexp.MustCompile(`(?m)^`+name+` \{`), "\n};\n")
 		}
 		for _, name := range c.functions {
-			start := regexp.MustCompile(`(?m)^[a-z][^\n;]*\b` + name + `\([^;{]*\{`)
-			functions.WriteString(cutOut(t, text, start, "\n}\n"))
+			start := regexp.MustCompile(`(?m)^(?:static [^\n;(]*\n)?(?:[a-z][^\n;]*\b)?` + name + `\([^;{]*\{`)
+			functions += cutOut(t, text, start, "\n}\n")
 		}
 	}
-	before := readText(t, "testdata/oracle/before.c")
-	return strings.Replace(before, "//CUT-ENUMS", enums.String(), 1) + functions.String() + readText(t, "testdata/oracle/after.c")
+	return types, functions
 }
 
 func readText(t testing.TB, file string) string {
@@ -217,6 +218,22 @@ func answerOf(c Config, self, peer Side, at Attempt) string {
 		number(settled && j.strategy.IsFull()), gi(j.outcome.Compared.Corrected), gi(j.outcome.Compared.Peer), strings.Join(calls, ","))
 }
 
+func newHandshakeOracle(t testing.TB) *oracle {
+	return newOracle(t, "testdata/oracle/before.c", "testdata/oracle/after.c", handshakeCuts)
+}
+
+// asked returns the oracle's answer to a line.
+func (o *oracle) asked(t *rapid.T, line string) string {
+	if _, err := io.WriteString(o.in, line); err != nil {
+		t.Fatalf("ask the kernel's functions: %v", err)
+	}
+	reply, err := o.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("hear the kernel's functions: %v", err)
+	}
+	return strings.TrimSpace(reply)
+}
+
 func (o *oracle) agrees(t *rapid.T) {
 	c, self, peer := drawPair(t)
 	c.Family = drbd.Family84
@@ -225,20 +242,13 @@ func (o *oracle) agrees(t *rapid.T) {
 	c.After2 = rapid.SampledFrom(kernelPolicies).Draw(t, "any 2pri")
 	c.RRConflict = rapid.SampledFrom([]Policy{PolicyDisconnect, PolicyCallPriLost, PolicyViolently}).Draw(t, "rr of 8.4")
 	at := Attempt{Tentative: rapid.Bool().Draw(t, "tentative")}
-	if _, err := io.WriteString(o.in, question(c, self, peer, at)); err != nil {
-		t.Fatalf("ask the kernel's functions: %v", err)
-	}
-	line, err := o.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("hear the kernel's functions: %v", err)
-	}
-	if want, got := strings.TrimSpace(line), answerOf(c, self, peer, at); got != want {
+	if want, got := o.asked(t, question(c, self, peer, at)), answerOf(c, self, peer, at); got != want {
 		t.Fatalf("the model says\n%s\nthe kernel says\n%s", got, want)
 	}
 }
 
 func TestTheModelJudgesAsTheKernelsOwnFunctions84(t *testing.T) {
-	o := newOracle(t)
+	o := newHandshakeOracle(t)
 	rapid.Check(t, o.agrees)
 }
 
@@ -248,6 +258,6 @@ func FuzzTheKernelsOwnFunctions84(f *testing.F) {
 	if flag.Lookup("test.fuzz").Value.String() == "" {
 		f.Skip("the test of the same name asks the same questions")
 	}
-	o := newOracle(f)
+	o := newHandshakeOracle(f)
 	f.Fuzz(rapid.MakeFuzz(o.agrees))
 }

@@ -106,13 +106,13 @@ func (c Config) incompatible(peer Config) string {
 	return ""
 }
 
-// fencing returns the policy in force. 8.4 keeps it with the disk, so that
-// without one there is none.
-func (c Config) fencing(own drbd.DiskState) Fencing {
+// inForce returns what of c holds for a node with such a disk: 8.4 keeps the
+// fencing policy with the disk, so that without one there is none.
+func (c Config) inForce(own drbd.DiskState) Config {
 	if c.Family != drbd.Family9 && !own.AtLeast(drbd.DiskInconsistent) {
-		return FencingDontCare
+		c.Fencing = FencingDontCare
 	}
-	return c.Fencing
+	return c
 }
 
 func (c Config) protocol() Protocol {

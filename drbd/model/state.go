@@ -95,7 +95,7 @@ func Sanitize(old, s State, c Config) State {
 	if s.connected() {
 		s = s.withGoodDisks()
 	}
-	if c.fencing(old.Disk) == FencingAndStonith && s.lonely() && !old.lonely() {
+	if c.inForce(old.Disk).Fencing == FencingAndStonith && s.lonely() && !old.lonely() {
 		s.Frozen = true
 	}
 	if c.SuspendNoData && s.withoutData() && !old.withoutData() {
@@ -157,7 +157,7 @@ func Check(s State, c Config) Answer {
 		return TwoPrimaries
 	case primary && apart && !good:
 		return NeedUpToDate
-	case primary && apart && c.fencing(s.Disk).asks() && s.PeerDisk.AtLeast(drbd.DiskUnknown):
+	case primary && apart && c.Fencing.asks() && s.PeerDisk.AtLeast(drbd.DiskUnknown):
 		return PeerNotOutdated
 	case primary && !s.Disk.AtLeast(drbd.DiskOutdated) && !s.PeerDisk.AtLeast(drbd.DiskOutdated):
 		return NeedUpToDate
@@ -189,13 +189,19 @@ func Change(old, want State, c Config, open Use) (State, Answer) {
 	if open == InUse && next.Role == drbd.RoleSecondary && old.Role == drbd.RolePrimary {
 		return old, HeldOpen
 	}
-	if a := Check(next, c); !a.OK() && Check(old, c) != a {
-		return old, a
-	}
-	if a := passage(old, next); !a.OK() {
+	if a := permitted(old, next, c); !a.OK() {
 		return old, a
 	}
 	return next, Done
+}
+
+// permitted says whether one possible state may follow another by request.
+func permitted(old, next State, c Config) Answer {
+	c = c.inForce(old.Disk)
+	if a := Check(next, c); !a.OK() && Check(old, c) != a {
+		return a
+	}
+	return passage(old, next)
 }
 
 // passage says whether one state may follow another by request.
