@@ -2,7 +2,6 @@ package model
 
 import "sbarbiter/drbd"
 
-// Numbers by which the caller and the model refer to things.
 type (
 	// CommandID is the caller's number of a command, repeated in its answer.
 	CommandID uint64
@@ -13,9 +12,10 @@ type (
 	// Session is the caller's number of one incarnation of the connection. It
 	// is never used twice and never 0.
 	Session uint64
-	// VolumeNumber and Block count from 0. A block is 4 KiB.
+	// VolumeNumber counts volumes from 0.
 	VolumeNumber int
-	Block        int
+	// Block counts a volume's blocks of 4 KiB from 0.
+	Block int
 	// Stamp stands for a block's contents: the caller's number of the write
 	// that made them, 0 for a block never written.
 	Stamp uint64
@@ -64,37 +64,40 @@ type (
 	// [Node.Cached] for a power cut.
 	Crash struct{ Lost []Place }
 
-	// Open and Close say that somebody uses the devices.
-	Open  struct{}
+	// Open says that somebody begins to use the devices.
+	Open struct{}
+	// Close says that somebody ends to.
 	Close struct{}
-	// Write, Read and Flush are I/O from above. Each gets one IODone, unless
-	// the node crashes or stays frozen.
+	// Write is I/O from above. It gets one IODone, unless the node crashes or
+	// stays frozen; so do Read and Flush.
 	Write struct {
 		ID    RequestID
 		At    Place
 		Stamp Stamp
 	}
+	// Read asks for a block's contents.
 	Read struct {
 		ID RequestID
 		At Place
 	}
+	// Flush asks for the disk's cache to be written.
 	Flush struct {
 		ID     RequestID
 		Volume VolumeNumber
 	}
-	// Destage: the disk writes a block from its cache by itself.
+	// Destage is the disk writing a block from its cache by itself.
 	Destage struct{ At Place }
-	// DiskFail: the disk beneath a volume is gone until the next Up.
+	// DiskFail is the loss of the disk beneath a volume, until the next Up.
 	DiskFail struct{ Volume VolumeNumber }
 
-	// LinkUp: the two ends have a connection. The caller hands it to both, each
-	// with the same session, only while both are Connecting, and exactly one of
+	// LinkUp is a connection made. The caller hands it to both ends, each with
+	// the same session, only while both are Connecting, and exactly one of
 	// them breaks ties.
 	LinkUp struct {
 		Session    Session
 		BreaksTies bool
 	}
-	// LinkDown: this end noticed that the session is over.
+	// LinkDown is this end's noticing that the session is over.
 	LinkDown struct{ Session Session }
 	// Receive delivers a message of the peer. Messages of a session arrive in
 	// the order sent, each once; the caller may lose a tail of them.
@@ -147,7 +150,7 @@ type (
 		ID     CommandID
 		Answer Answer
 	}
-	// Called: a handler was called. If Token is not 0 the node waits for its
+	// Called is the call of a handler. If Token is not 0 the node waits for its
 	// HandlerDone, as long as it takes.
 	Called struct {
 		Handler drbd.Handler
@@ -155,7 +158,7 @@ type (
 	}
 	// Send is a message for the peer, to be carried in order.
 	Send struct{ Message Message }
-	// HangUp: this end closed the session. The peer gets its LinkDown when the
+	// HangUp is this end's closing of the session. The peer gets its LinkDown when the
 	// caller thinks that it notices, and perhaps without having read all.
 	HangUp struct{ Session Session }
 	// IODone ends a request; Stamp is what was read.

@@ -170,7 +170,7 @@ func (j *judgement) decideByPolicy() {
 	if j.strategy != SplitBrainKnown && (j.strategy != SplitBrainOld || !j.c.AlwaysAfterSB) {
 		return
 	}
-	v := victimNone
+	var v victim
 	switch self, peer := j.self.primary(), j.peer.primary(); {
 	case self && peer:
 		v = j.afterTwo()
