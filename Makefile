@@ -61,3 +61,7 @@ bench: ## benchmarks of the parts
 .PHONY: bench-lab
 bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
 	@go run ./chaos-tests/bench -bin bin
+
+.PHONY: verify-model
+verify-model: ## every state of the protocol's model, and its weakenings, with spin
+	@model/check.sh
