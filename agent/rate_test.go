@@ -9,7 +9,7 @@ import (
 
 func TestAClockThatStoodStillIsNoticed(t *testing.T) {
 	const start = boottime.Instant(time.Hour)
-	at := func(d time.Duration) boottime.Instant { return start.Add(d) }
+	at := start.Add
 	for name, c := range map[string]struct {
 		asked, now, other time.Duration
 		behind            bool

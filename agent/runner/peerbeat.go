@@ -1,10 +1,9 @@
 package runner
 
 import (
-	"time"
-
 	"fmt"
 	"math"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
