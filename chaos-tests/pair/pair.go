@@ -22,7 +22,6 @@ import (
 const (
 	Cluster      = "nfs1"
 	Group        = "nfs"
-	Resource     = "r0"
 	GroupAddress = "10.90.0.100"
 )
 
@@ -36,8 +35,6 @@ type Config struct {
 	Edit func(host, name, text string) string
 	// Watch is given the timeline as soon as the hosts are up; nil for none.
 	Watch func(*Timeline)
-	// Bare starts everything and does not wait for the group to run.
-	Bare bool
 }
 
 // Pair is a running pair.
@@ -84,9 +81,6 @@ func (p *Pair) start(ctx context.Context, bin string) error {
 	p.timeline = newTimeline(p.Lab)
 	if p.cfg.Watch != nil {
 		p.cfg.Watch(p.timeline)
-	}
-	if p.cfg.Bare {
-		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, greenWithin)
 	defer cancel()

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,9 +25,13 @@ func (s *story) alarmed(n *lab.Node) func() error {
 func TestPlannedSwitchoverHasNoOverlapAndShootsNobody(t *testing.T) {
 	s := begin(t)
 
-	s.sbctl(0, "switchover", "nfs", "--to", string(s.standby.Name), "--yes")
+	a := s.sbctl(0, "switchover", "nfs", "--to", string(s.standby.Name), "--yes", "--wait")
 
-	s.takenOver(15 * time.Second)
+	if !strings.Contains(a.Out, "gap ") {
+		t.Errorf("the gap is not printed: %s", a.Text())
+	}
+	t.Log(a.Text())
+	s.within(10*time.Second, "the other node writes", s.writes(s.standby))
 	r := s.Report(s.ctx)
 	t.Logf("gap %.2f s", r.Gap.Seconds())
 	if r.DualRunning != 0 {
