@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"sbarbiter/internal/boottime"
 )
 
 // defaultProbe is how long the link is asked whether an address is taken.
@@ -107,8 +109,47 @@ func (a *address) State(ctx context.Context) (State, error) {
 
 // Start asks whether the address is taken, adds it and announces it once; Run
 // goes on announcing. It refuses with a [*TakenError].
-func (a *address) Start(ctx context.Context) error {
+func (a *address) Start(ctx context.Context) error { return a.start(ctx, a.blockCount(), vacancy{}) }
+
+// vacancy is the answer that nobody has the address.
+type vacancy struct {
+	ifi  int // where was asked
+	seen boottime.Instant
+}
+
+// vacantFor is how long such an answer is good for. Who comes later is found out
+// by nobody who asked before, however shortly.
+const vacantFor = time.Second
+
+func (v vacancy) holds(l link) bool {
+	return !v.seen.IsZero() && v.ifi == l.ifi.Index && boottime.Now().Sub(v.seen) < vacantFor
+}
+
+// Scout asks whether the address is taken. Only that it is not is believed
+// later: all other answers are asked for again, since they may have changed.
+func (a *address) Scout(ctx context.Context) func(context.Context) error {
 	blocks := a.blockCount()
+	v := a.vacant(ctx)
+	return func(ctx context.Context) error { return a.start(ctx, blocks, v) }
+}
+
+func (a *address) vacant(ctx context.Context) vacancy {
+	if state, err := a.State(ctx); err != nil || state != Stopped {
+		return vacancy{}
+	}
+	l, err := a.link()
+	if err != nil {
+		return vacancy{}
+	}
+	if owner, err := l.owner(ctx, a.Prefix.Addr(), a.Probe); err != nil || owner != nil {
+		return vacancy{}
+	}
+	return vacancy{ifi: l.ifi.Index, seen: boottime.Now()}
+}
+
+// start adds the address unless it is taken, or was blocked since the caller
+// began.
+func (a *address) start(ctx context.Context, blocks int, v vacancy) error {
 	state, err := a.State(ctx)
 	if err != nil {
 		return err
@@ -117,7 +158,7 @@ func (a *address) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if state == Stopped {
+	if state == Stopped && !v.holds(l) {
 		owner, err := l.owner(ctx, a.Prefix.Addr(), a.Probe)
 		if err != nil {
 			return err

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"sbarbiter/internal/boottime"
 )
 
 var families = map[string]string{"IPv4": "192.0.2.10/24", "IPv6": "2001:db8::10/64"}
@@ -200,4 +202,49 @@ func TestForeignMessagesAreNoClaim(t *testing.T) {
 			t.Errorf("%s: a claim is %v, want %v", name, got, c.want)
 		}
 	}
+}
+
+func TestVacancySeenAheadSavesTheQuestion(t *testing.T) {
+	nb := plug(t)
+	u := Address{Prefix: netip.MustParsePrefix("192.0.2.10/24"), Interface: nb.near, Probe: 200 * time.Millisecond}.Unit(Env{}).(*address)
+	start := u.Scout(t.Context())
+	u.Probe = time.Hour
+	must(t, start(within(t, 5*time.Second)))
+	wantState(t, u, Running)
+}
+
+func TestOldVacancyIsNotBelieved(t *testing.T) {
+	nb := plug(t)
+	u := nb.address(t, "192.0.2.10/24").(*address)
+	l, err := u.link()
+	must(t, err)
+	nb.has(t, "192.0.2.10/24")
+	old := vacancy{ifi: l.ifi.Index, seen: boottime.Now().Add(-vacantFor)}
+	var taken *TakenError
+	if err := u.start(within(t, 5*time.Second), u.blockCount(), old); !errors.As(err, &taken) {
+		t.Errorf("got %v, want the address asked for again and found taken", err)
+	}
+}
+
+func TestAddressTakenAheadIsAskedForAgainInItsTurn(t *testing.T) {
+	nb := plug(t)
+	nb.has(t, "192.0.2.10/24")
+	u := nb.address(t, "192.0.2.10/24").(*address)
+	start := u.Scout(t.Context())
+	wantState(t, u, Stopped)
+	var taken *TakenError
+	if err := start(within(t, 5*time.Second)); !errors.As(err, &taken) {
+		t.Errorf("got %v, want the refusal", err)
+	}
+}
+
+func TestBlockUndoesAStartWhoseScoutIsBack(t *testing.T) {
+	nb := plug(t)
+	u := nb.address(t, "192.0.2.10/24").(*address)
+	start := u.Scout(t.Context())
+	must(t, u.Block(t.Context()))
+	if err := start(t.Context()); !errors.Is(err, ErrBlocked) {
+		t.Errorf("got %v, want ErrBlocked", err)
+	}
+	wantState(t, u, Stopped)
 }

@@ -194,7 +194,7 @@ func TestSystemdIsSpokenToWithoutItsProgram(t *testing.T) {
 
 func TestFailedJobShowsTheUnitsStatus(t *testing.T) {
 	s := newBusSystemd(t)
-	s.result = "failed"
+	s.set(func() { s.result = "failed" })
 	err := s.unit(script(t, `echo "nfs.service: it has a headache"`)).Start(within(t, 5*time.Second))
 	if err == nil || !strings.Contains(err.Error(), "headache") || !strings.Contains(err.Error(), `"failed"`) {
 		t.Errorf("got %v, want the job's result and the status lines", err)
@@ -203,7 +203,7 @@ func TestFailedJobShowsTheUnitsStatus(t *testing.T) {
 
 func TestUnitWhoseStopJobDoesNotEndIsKilled(t *testing.T) {
 	s := newBusSystemd(t)
-	s.active, s.result = "active", ""
+	s.set(func() { s.active, s.result = "active", "" })
 	if err := s.unit(noSystemctl).Stop(within(t, time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestInactiveUnitWithTasksLeftIsNotStopped(t *testing.T) {
 
 func TestDeafSystemdHoldsNobodyUpBeyondTheDeadline(t *testing.T) {
 	s := newBusSystemd(t)
-	s.deaf = true
+	s.set(func() { s.deaf = true })
 	began := time.Now()
 	if got, err := s.unit("systemctl").State(within(t, 100*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, %v; want the deadline", got, err)
@@ -241,7 +241,7 @@ func TestDeafSystemdHoldsNobodyUpBeyondTheDeadline(t *testing.T) {
 
 func TestConnectionLostInAJobIsMadeUpForBySystemctl(t *testing.T) {
 	s := newBusSystemd(t)
-	s.active, s.hangUp = "active", true
+	s.set(func() { s.active, s.hangUp = "active", true })
 	state := filepath.Join(t.TempDir(), "stopped")
 	u := s.unit(script(t, `case $1 in stop) touch `+state+` ;; show) [ -e `+state+` ] && echo ActiveState=inactive ;; esac`))
 	if err := u.Stop(within(t, 5*time.Second)); err != nil {

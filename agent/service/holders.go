@@ -121,24 +121,31 @@ func foreignMounts(is func(mount) bool) ([]process, []mount, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at own mount name space: %w", err)
 	}
-	all, err := allProcesses()
+	pids, err := allPIDs()
 	if err != nil {
 		return nil, nil, err
 	}
 	seen := map[string]bool{own: true}
 	var owners []process
 	var mounts []mount
-	for _, p := range all {
-		ns, err := os.Readlink(procPath(p.pid, "ns", "mnt"))
-		if err != nil || p.kernel() || seen[ns] {
+	for _, pid := range pids {
+		// One link tells for nearly all; each further file costs a takeover time.
+		ns, err := os.Readlink(procPath(pid, "ns", "mnt"))
+		if err != nil || seen[ns] {
 			continue
+		}
+		p, err := readProcess(pid)
+		if err != nil && !errors.Is(err, errNoProcess) {
+			return nil, nil, err
+		}
+		if err != nil || p.kernel() {
+			continue
+		}
+		theirs, err := readMounts(strconv.Itoa(pid))
+		if err != nil {
+			continue // it has just ended; ask the next one in there
 		}
 		seen[ns] = true
-		theirs, err := readMounts(strconv.Itoa(p.pid))
-		if err != nil {
-			seen[ns] = false // it has just ended; ask the next one in there
-			continue
-		}
 		for _, m := range theirs {
 			if is(m) {
 				owners, mounts = append(owners, p), append(mounts, m)

@@ -76,18 +76,29 @@ func parseStat(pid int, raw []byte) (process, error) {
 	return p, nil
 }
 
-// allProcesses lists what runs now; what ends meanwhile is left out.
-func allProcesses() ([]process, error) {
+// allPIDs lists the numbers of what runs now.
+func allPIDs() ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	var all []process
+	var all []int
 	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			all = append(all, pid)
 		}
+	}
+	return all, nil
+}
+
+// allProcesses lists what runs now; what ends meanwhile is left out.
+func allProcesses() ([]process, error) {
+	pids, err := allPIDs()
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, pid := range pids {
 		p, err := readProcess(pid)
 		if errors.Is(err, errNoProcess) {
 			continue

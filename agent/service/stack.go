@@ -83,14 +83,49 @@ func (e *StartError) Error() string { return fmt.Sprintf("start %s: %v", e.Unit,
 func (e *StartError) Unwrap() error { return e.Err }
 
 // Start starts the units in order and stops at the first that fails, with a
-// [*StartError]. Nothing is rolled back: that is for the caller to order.
+// [*StartError]. Nothing is rolled back: that is for the caller to order. What
+// a [Scout] may do ahead of its turn begins at once.
 func (s *Stack) Start(ctx context.Context, report func(Step)) error {
+	starts, done := s.scout(ctx)
+	defer done()
 	for i, e := range s.entries {
-		if err := s.step(ctx, e.StartTimeout, e.Unit, ActionStart, e.Unit.Start, report); err != nil {
+		if err := s.step(ctx, e.StartTimeout, e.Unit, ActionStart, starts[i], report); err != nil {
 			return &StartError{Index: i, Unit: e.Unit.Name(), Err: err}
 		}
 	}
 	return nil
+}
+
+// scout sends the scouts out and returns how each unit is started. done ends
+// those that are still out.
+func (s *Stack) scout(ctx context.Context) (starts []func(context.Context) error, done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var out sync.WaitGroup
+	for _, e := range s.entries {
+		scout, ok := e.Unit.(Scout)
+		if !ok {
+			starts = append(starts, e.Unit.Start)
+			continue
+		}
+		back := make(chan func(context.Context) error, 1)
+		out.Go(func() {
+			ahead, cancel := context.WithTimeout(ctx, e.StartTimeout)
+			defer cancel()
+			back <- scout.Scout(ahead)
+		})
+		starts = append(starts, func(ctx context.Context) error {
+			select {
+			case start := <-back:
+				return start(ctx)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}
+	return starts, func() {
+		cancel()
+		out.Wait()
+	}
 }
 
 // StopResult is how a stop ended.

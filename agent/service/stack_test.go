@@ -198,3 +198,75 @@ func TestEntryWithoutTimeIsRefused(t *testing.T) {
 		t.Error("no stop timeout was accepted")
 	}
 }
+
+// scouting is a part with a long look ahead.
+type scouting struct {
+	part
+	looks time.Duration
+	saw   bool
+}
+
+func (s *scouting) Scout(ctx context.Context) func(context.Context) error {
+	saw := sleep(ctx, s.looks) == nil
+	return func(ctx context.Context) error {
+		s.saw = saw
+		return s.part.Start(ctx)
+	}
+}
+
+func TestScoutLooksWhileTheUnitsBelowAreStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ip := &scouting{part: part{name: "ip"}, looks: 300 * time.Millisecond}
+		fs := &part{name: "fs"}
+		fs.start = func(ctx context.Context) error { fs.state = Running; return sleep(ctx, 250*time.Millisecond) }
+		s := stackOf(t, fs, ip)
+		began := time.Now()
+		var log timeline
+		if err := s.Start(t.Context(), log.add); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 300*time.Millisecond {
+			t.Errorf("took %v: the look did not run beside the mount", took)
+		}
+		if !ip.saw || !s.State(t.Context()).AllRunning() {
+			t.Errorf("saw %v, %+v", ip.saw, s.State(t.Context()))
+		}
+		log.want(t, "start fs", "start ip")
+	})
+}
+
+func TestScoutOfAUnitWhoseTurnNeverComesEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken")
+		ip := &scouting{part: part{name: "ip"}, looks: time.Hour}
+		s := stackOf(t, &part{name: "fs", start: func(context.Context) error { return broken }}, ip)
+		if err := s.Start(t.Context(), nil); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		if ip.state == Running {
+			t.Error("started above a unit that had failed")
+		}
+	})
+}
+
+func TestHangingScoutEndsWithItsUnitsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stackOf(t, &scouting{part: part{name: "ip"}, looks: time.Hour})
+		began := time.Now()
+		if err := s.Start(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) && err != nil {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestUnitThatComesBackWhileThoseBelowStopIsNotDown(t *testing.T) {
+	db := &part{name: "db", state: Running}
+	fs := &part{name: "fs", state: Running}
+	fs.stop = func(context.Context) error { fs.state, db.state = Stopped, Running; return nil }
+	if r := stackOf(t, fs, db).Stop(t.Context(), nil); r.Down {
+		t.Errorf("the database is back and the result is %+v", r)
+	}
+}

@@ -58,6 +58,14 @@ type Blocker interface {
 	Block(ctx context.Context) error
 }
 
+// Scout is a unit whose start begins with a look at the world that takes time.
+// Scout has that look while the units below are still being started, changes
+// nothing, and ends when its context does. It returns the start that makes use
+// of what it saw and that is called, if at all, in the unit's turn.
+type Scout interface {
+	Scout(ctx context.Context) (start func(context.Context) error)
+}
+
 // Background is a unit with work to do beside Start and Stop. Run ends when the
 // context does and returns nil then.
 type Background interface {
