@@ -22,6 +22,10 @@ type device interface {
 	// timeout reads the countdown back, in seconds, and feeds nothing.
 	timeout() (int, error)
 	keepalive() error
+	// disable asks the driver to stop counting; nil says that it has. The
+	// kernel's core answers EBUSY for nowayout, an old driver may not know the
+	// question (ENOTTY, EOPNOTSUPP or EINVAL).
+	disable() error
 	// magicClose stops the countdown and closes the descriptor.
 	magicClose() error
 	// close closes the descriptor alone, which leaves a driver with magic
@@ -70,6 +74,13 @@ func (h handle) timeout() (int, error) {
 func (h handle) keepalive() error {
 	if err := unix.IoctlWatchdogKeepalive(int(h)); err != nil {
 		return fmt.Errorf("feed watchdog: %w", err)
+	}
+	return nil
+}
+
+func (h handle) disable() error {
+	if err := unix.IoctlSetPointerInt(int(h), unix.WDIOC_SETOPTIONS, unix.WDIOS_DISABLECARD); err != nil {
+		return fmt.Errorf("ask watchdog to stop: %w", err)
 	}
 	return nil
 }

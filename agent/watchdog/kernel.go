@@ -166,28 +166,59 @@ func (k *Kernel) Store(ctx context.Context) error {
 }
 
 // Disarm stops the countdown for a requested shutdown while no group runs. The
-// Kernel is of no use afterwards.
+// Kernel is of no use afterwards. Where the driver refuses, it returns a
+// [*CountingError] and leaves everything as it was: the descriptor open and with
+// the service manager, for an agent that is started again in time.
 func (k *Kernel) Disarm(ctx context.Context) error {
-	// The manager's copy first: only the last close stops the driver.
-	if err := sdnotify.Remove(storeName); err == nil {
-		if err := sdnotify.Barrier(ctx); err != nil {
-			return fmt.Errorf("disarm watchdog %s: %w", k.cfg.Path, err)
-		}
-	} else if !errors.Is(err, sdnotify.ErrNoManager) {
+	// The manager's copy first: only the last close stops the driver, and nobody
+	// may ever take over a watchdog that does not count.
+	if err := k.withdraw(ctx); err != nil {
 		return fmt.Errorf("disarm watchdog %s: %w", k.cfg.Path, err)
 	}
-	return k.undo()
+	err := k.undo()
+	var counts *CountingError
+	if errors.As(err, &counts) && !counts.closed {
+		if again := k.Store(ctx); again != nil && !errors.Is(again, sdnotify.ErrNoManager) {
+			err = errors.Join(err, again)
+		}
+	}
+	return err
 }
 
-// undo stops the countdown and forgets that the device was opened.
+// withdraw takes the descriptor out of the service manager's care.
+func (k *Kernel) withdraw(ctx context.Context) error {
+	err := sdnotify.Remove(storeName)
+	if errors.Is(err, sdnotify.ErrNoManager) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return sdnotify.Barrier(ctx)
+}
+
+// undo stops the countdown and forgets that the device was opened, in this
+// order. It asks the driver: a magic close says nothing of whether it worked.
 func (k *Kernel) undo() error {
+	asked := k.dev.disable()
+	if asked != nil && !unknownToDriver(asked) {
+		return &CountingError{Path: k.cfg.Path, Timeout: k.timeout, Err: asked}
+	}
 	if err := k.dev.magicClose(); err != nil {
 		return fmt.Errorf("disarm watchdog %s: %w", k.cfg.Path, err)
 	}
-	if k.sysfs.active() {
-		return fmt.Errorf("disarm watchdog %s: it still counts and resets this machine (nowayout, or another process holds it)", k.cfg.Path)
+	switch state, known := k.sysfs.read("state"); {
+	case known && state == "active":
+		return &CountingError{Path: k.cfg.Path, Timeout: k.timeout, closed: true, Err: errors.New("it is still active")}
+	case asked != nil && !known:
+		return &CountingError{Path: k.cfg.Path, Timeout: k.timeout, closed: true, Err: fmt.Errorf("its driver cannot be asked (%w)", asked)}
 	}
 	return k.unmark()
+}
+
+// unknownToDriver: the driver is older than the question.
+func unknownToDriver(err error) bool {
+	return errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)
 }
 
 func (k *Kernel) arm() error {

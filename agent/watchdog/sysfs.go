@@ -31,11 +31,6 @@ func (s sysfs) read(attr string) (string, bool) {
 	return strings.TrimSpace(string(b)), err == nil
 }
 
-func (s sysfs) active() bool {
-	state, ok := s.read("state")
-	return ok && state == "active"
-}
-
 func (s sysfs) nowayout() bool {
 	v, ok := s.read("nowayout")
 	return ok && v == "1"

@@ -43,7 +43,7 @@ type Watchdog interface {
 	// Store leaves the device in the service manager's care.
 	Store(ctx context.Context) error
 	// Disarm stops the countdown. Only for a requested shutdown, while no
-	// group runs here.
+	// group runs here. A [*CountingError] says that it goes on.
 	Disarm(ctx context.Context) error
 }
 
@@ -75,6 +75,28 @@ func (e *LateError) Error() string {
 
 // Is makes a LateError an [ErrLate].
 func (e *LateError) Is(target error) bool { return target == ErrLate }
+
+// CountingError says that the countdown goes on, or may go on, although it was
+// to be stopped.
+type CountingError struct {
+	Path    string
+	Timeout time.Duration // to the reset, at most
+	Err     error         // what the driver said
+
+	closed bool // the descriptor is gone: nobody can feed it any more
+}
+
+// Error says what will happen, and how to avoid it next time.
+func (e *CountingError) Error() string {
+	rescue := "unless sbagent is started again before and gets the descriptor back (systemctl restart sbagent does)"
+	if e.closed {
+		rescue = "and nothing can keep it from that"
+	}
+	return fmt.Sprintf("watchdog %s cannot be stopped: %v: this machine is reset within %v, %s; load its driver with nowayout=0 to avoid this", e.Path, e.Err, e.Timeout, rescue)
+}
+
+// Unwrap returns what the driver said.
+func (e *CountingError) Unwrap() error { return e.Err }
 
 // None stands for a machine without a watchdog. Nothing resets it when its
 // software stands still, so time alone never proves it dead (grade E2 does not

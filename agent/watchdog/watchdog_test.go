@@ -30,6 +30,7 @@ type driver struct {
 	closed   bool
 	number   int
 	onFeed   func()
+	refuses  error // the answer to being disabled
 }
 
 func (d *driver) support() (flags, string, error) { return d.can, d.name, nil }
@@ -53,6 +54,7 @@ func (d *driver) keepalive() error {
 	return nil
 }
 
+func (d *driver) disable() error    { return d.refuses }
 func (d *driver) magicClose() error { d.disarmed, d.closed = true, true; return nil }
 func (d *driver) close() error      { d.closed = true; return nil }
 func (d *driver) fd() int           { return d.number }
@@ -253,32 +255,17 @@ func TestFeederHeldUpBetweenItsTwoLooksSaysLate(t *testing.T) {
 	}
 }
 
-func TestDisarmStopsAndAllowsANewOpen(t *testing.T) {
-	b := newBench(t)
-	k := b.mustOpen(t)
-	if err := k.Disarm(t.Context()); err != nil {
+// listenAsManager makes this test the service manager.
+func listenAsManager(t *testing.T) *net.UnixConn {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !b.disarmed {
-		t.Error("closed without the magic: the machine would reset")
-	}
-	b.mustOpen(t)
-}
-
-func TestDisarmThatDoesNotStopIsAnError(t *testing.T) {
-	b := newBench(t)
-	b.sysfsFile(t, "nowayout", "1")
-	k := b.mustOpen(t)
-	if !k.Identity().Nowayout {
-		t.Error("nowayout went unnoticed")
-	}
-	b.sysfsFile(t, "state", "active")
-	if err := k.Disarm(t.Context()); err == nil {
-		t.Fatal("the watchdog still counts and Disarm was content")
-	}
-	if _, err := b.openOnce(b.cfg); !errors.Is(err, ErrLost) {
-		t.Fatalf("got %v, want ErrLost", err)
-	}
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return conn
 }
 
 func TestStoreHandsTheDescriptorToTheServiceManager(t *testing.T) {
@@ -287,53 +274,48 @@ func TestStoreHandsTheDescriptorToTheServiceManager(t *testing.T) {
 	if err := k.Store(t.Context()); err == nil {
 		t.Error("stored without a service manager")
 	}
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
+	conn := listenAsManager(t)
 	f, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	b.number = int(f.Fd())
-	got := make(chan string, 1)
-	go func() { got <- readStore(conn) }()
+	got := make(chan []string, 1)
+	go func() { got <- readStates(conn, 2) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := k.Store(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if s := <-got; !strings.HasPrefix(s, "FDSTORE=1\nFDNAME=watchdog") {
-		t.Errorf("the manager read %q", s)
+	if said := <-got; !strings.HasPrefix(said[0], "FDSTORE=1\nFDNAME=watchdog") {
+		t.Errorf("the manager read %q", said)
 	}
 }
 
-// readStore plays the manager: it takes one descriptor and answers a barrier.
-func readStore(conn *net.UnixConn) string {
-	var said string
-	for range 2 {
+// readStates plays the manager: it takes some messages and closes what comes
+// with them, which answers a barrier.
+func readStates(conn *net.UnixConn, count int) []string {
+	var said []string
+	for range count {
 		buf, oob := make([]byte, 512), make([]byte, 128)
 		n, on, _, _, err := conn.ReadMsgUnix(buf, oob)
 		if err != nil {
-			return err.Error()
+			return append(said, err.Error())
 		}
-		if said == "" {
-			said = string(buf[:n])
-		}
+		said = append(said, string(buf[:n]))
 		msgs, err := unix.ParseSocketControlMessage(oob[:on])
-		if err != nil || len(msgs) != 1 {
-			return "no descriptor in " + string(buf[:n])
-		}
-		fds, err := unix.ParseUnixRights(&msgs[0])
 		if err != nil {
-			return err.Error()
+			return append(said, err.Error())
 		}
-		for _, fd := range fds {
-			unix.Close(fd)
+		for _, m := range msgs {
+			fds, err := unix.ParseUnixRights(&m)
+			if err != nil {
+				return append(said, err.Error())
+			}
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
 		}
 	}
 	return said

@@ -66,8 +66,9 @@ func (d *Daemon) disarm(dog watchdog.Watchdog, holds bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), managerWithin)
 	defer cancel()
 	if err := dog.Disarm(ctx); err != nil && !errors.Is(err, sdnotify.ErrNoManager) {
-		return fmt.Errorf("the watchdog may reset this machine: %w", err)
+		d.Log.Error("watchdog not stopped", "error", err, "alarm", true)
+		return errors.New("stop agent: the watchdog goes on counting down")
 	}
-	d.Log.Info("agent stops", "why", "nothing runs here, and the watchdog was told to stop; one with nowayout resets this machine all the same")
+	d.Log.Info("agent stops", "why", "nothing runs here, and the watchdog has stopped counting")
 	return nil
 }
