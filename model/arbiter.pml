@@ -29,6 +29,7 @@
  *   FENCE a fence device     HOST the witness host shoots too   CLOCK watchdogs (E2)       PROMISE heartbeats, promises, words
  *   REINST a booted holder may go by its peer's word            OPERATOR a true word that a node is off
  *   LOSS the witness loses its memory                           SWITCH planned switchovers
+ *   LOG a command that ends a lease takes time to be applied
  *   DISK disks fail while connected                             TRAVEL exclusions, readmissions and their answers take time
  *   GROUPS=2 a second group, on B (ONENODE: A)                  VMPAUSE a machine may stand still, its watchdog too
  *   STEADY nodes stay up and hear each other (for L2)           CALM what can be done is done before time goes on (for L1)
@@ -88,6 +89,9 @@ bool learning; bool told[2]; byte ranAs[2*G]; bool ranNow[2*G];
 #ifdef SWITCH
 byte order[G];
 #endif
+#ifdef LOG
+byte prop; byte judged;         /* proposed: the clock's grant to node prop-1, about this epoch */
+#endif
 /* the witness: what its leader knows */
 bool wit = 1; byte due[G]; byte limit; byte hfuse;
 
@@ -120,7 +124,7 @@ bool armed[2];         /* E2 was granted on the word that its watchdog is armed,
 byte faults; byte ranEpoch[G]; byte ranNode[G];
 
 #define can(n)     (on[n] && mind[n]==AWAKE)
-#define talks(n)   (can(n) && met[n] && wit && !learning)
+#define talks(n)   (can(n) && met[n] && wit && !learning && QUIET)
 #define right(i)   (lease[i]>0 || word[i]>0)
 #define shotAt(n)  (phase>=BEGUN && (target==(n) || target==NOBODY))
 #define holds(n,g) (holder[g]==(n) && same[g] && epoch[g]==mine[AT(n,g)])
@@ -367,7 +371,7 @@ proctype agent(byte n; byte g) {
 proctype desk(byte n; byte g) {
   do
   /* a request is answered: the first rule that fits. Who asks has no own word and a disk, then: what changes later it says when it is granted */
-  :: d_step { wit && !learning && req[me] -> req[me]=0;
+  :: d_step { wit && !learning && QUIET && req[me] -> req[me]=0;
        if
        :: holder[g]==n && same[g] ->                                                                                      /* rule 2 */
             if :: shotAt(n) || barred[me]>0 -> printf("W refuses %c, the holder\n", C(n)); refused(me)
@@ -380,12 +384,19 @@ proctype desk(byte n; byte g) {
             :: ONEMANDATE(n,g) -> RETRYLATER(n,g)                                                                             /* rule 5 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
-                 printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ends(PEER(n),g,WEAK); armed[PEER(n)]=hot[it]; give(n,g)
+                 printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ENDPEER(n,g)
             :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && !OUTLIVED(n,g) && SHOOTS && met[n] && ex[n]==IDLE ->               /* rule 7: a shot */
                  printf("W: %c may shoot %c\n", C(n), C(PEER(n))); phase=OPEN; target=PEER(n); by=n; aim=g; ex[n]=READ; kept[PEER(n)]=0; patience[me]=0
             :: else -> refused(me)
             fi
        fi }
+#ifdef LOG
+  /* the command is applied, by this leadership or after it has ended */
+  :: d_step { prop==1+n -> prop=0;
+       if :: holder[g]==PEER(n) && epoch[g]==judged -> printf("W: applied: epoch %d is %c's\n", top+1, C(n)); ends(PEER(n),g,WEAK); armed[PEER(n)]=hot[it]; give(n,g); if :: !wit -> forget(me); due[g]=0 :: else fi
+          :: else -> refused(me) fi; judged=0; OLDLEAD }
+  :: d_step { prop==1+n && !wit -> printf("the command is lost\n"); prop=0; judged=0; OLDLEAD; patience[me]=0; asks[me]=0 }
+#endif
 #ifdef TRAVEL
   :: d_step { wit && !learning && rel[me]>0 -> receipt(n,g,rel[me]); rel[me]=0 }
 #endif
@@ -459,7 +470,7 @@ inline proven(t, n) {
 proctype machine(byte n) {
   do
   /* the first message of a life; what earlier lives asked can no longer be granted */
-  :: d_step { can(n) && wit && !met[n] ->
+  :: d_step { can(n) && wit && INORDER && !met[n] ->
        printf("%c introduces itself\n", C(n)); stalelife(AT(n,0),n,0); introduced(n,0);
 #if G==2
        stalelife(AT(n,1),n,1); introduced(n,1);
@@ -549,7 +560,7 @@ proctype host() {
        due[1]=0
 #endif
      }
-  :: d_step { !wit -> printf("W is back\n"); wit=1; LEADER(0);
+  :: d_step { !wit && BARRIER -> printf("W is back\n"); wit=1; NEWLEAD; LEADER(0);
 #if G==2
        LEADER(1);
 #endif

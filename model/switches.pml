@@ -20,6 +20,31 @@
 #define HOSTNEXT(n) 0
 #endif
 
+#ifdef LOG
+#define INORDER (prop==0)
+#define ENDPEER(n,g) prop=1+n; judged=epoch[g]
+#else
+#define INORDER 1
+#define ENDPEER(n,g) ends(PEER(n),g,WEAK); armed[PEER(n)]=hot[it]; give(n,g)
+#endif
+#if defined(M_INFLIGHT)     /* the holder is answered while the command that ends its lease is on its way */
+#define QUIET 1
+#define BARRIER INORDER
+#define NEWLEAD skip
+#define OLDLEAD skip
+#elif defined(M_BARRIER)    /* a new leader answers before what the last one proposed is applied or lost */
+bool newlead;
+#define QUIET (INORDER || newlead)
+#define BARRIER 1
+#define NEWLEAD newlead=1
+#define OLDLEAD newlead=0
+#else
+#define QUIET INORDER
+#define BARRIER INORDER
+#define NEWLEAD skip
+#define OLDLEAD skip
+#endif
+
 #ifdef SWITCH
 #define NOORDER(g) order[g]=NOBODY
 #define ORDERED(n,g) (order[g]==NOBODY || order[g]==n)
@@ -52,7 +77,7 @@ byte moving;
 #ifdef TRAVEL
 #define SEND(n,g,e) rel[AT(n,g)]=e
 #else
-#define SEND(n,g,e) if :: wit && !learning -> receipt(n,g,e) :: else fi     /* unheard: as if the agent forgot it */
+#define SEND(n,g,e) if :: wit && !learning && QUIET -> receipt(n,g,e) :: else fi     /* unheard: as if the agent forgot it */
 #endif
 #if defined(PROMISE) || defined(LOSS) || defined(M_QUARANTINE)
 #define NOTE(i,e,h) seen[i]=e; WHOSE(i,h)
