@@ -117,8 +117,8 @@ type vacancy struct {
 	seen boottime.Instant
 }
 
-// vacantFor is how long such an answer is good for. Who comes later is found out
-// by nobody who asked before, however shortly.
+// vacantFor is how long such an answer is good for: long enough for a mount, and
+// hardly long enough for another host to come between.
 const vacantFor = time.Second
 
 func (v vacancy) holds(l link) bool {

@@ -88,7 +88,8 @@ type CountingError struct {
 
 // Error says what will happen, and how to avoid it next time.
 func (e *CountingError) Error() string {
-	rescue := "unless sbagent is started again before and gets the descriptor back (systemctl restart sbagent does)"
+	rescue := "unless sbagent is started again before and is handed the descriptor (systemctl restart sbagent does that; " +
+		"a start after a stop only with FileDescriptorStorePreserve=yes, systemd 254)"
 	if e.closed {
 		rescue = "and nothing can keep it from that"
 	}
