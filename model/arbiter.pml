@@ -381,11 +381,12 @@ proctype desk(byte n; byte g) {
        :: holder[g]==n && !same[g] -> refused(me)
        :: else ->
             if
-            :: ONEMANDATE(n,g) -> RETRYLATER(n,g)                                                                             /* rule 5 */
-            :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
-            :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
+            :: phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE -> printf("W: %c may shoot %c, still\n", C(n), C(PEER(n))); ex[n]=READ; patience[me]=0
+            :: ONEMANDATE(n,g) && !(phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE) -> RETRYLATER(n,g)                                                                             /* rule 5 */
+            :: !ONEMANDATE(n,g) && top<TOPMOST(n) && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
+            :: !ONEMANDATE(n,g) && top<TOPMOST(n) && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
                  printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ENDPEER(n,g)
-            :: !ONEMANDATE(n,g) && top<MAXE && holder[g]==PEER(n) && !OUTLIVED(n,g) && SHOOTS && met[n] && ex[n]==IDLE ->               /* rule 7: a shot */
+            :: !ONEMANDATE(n,g) && top<TOPMOST(n) && holder[g]==PEER(n) && !OUTLIVED(n,g) && SHOOTS && met[n] && ex[n]==IDLE ->               /* rule 7: a shot */
                  printf("W: %c may shoot %c\n", C(n), C(PEER(n))); phase=OPEN; target=PEER(n); by=n; aim=g; ex[n]=READ; kept[PEER(n)]=0; patience[me]=0
             :: else -> refused(me)
             fi
@@ -461,7 +462,7 @@ inline hit(t) {
 }
 inline proven(t, n) {
   printf("W: %c is proven off\n", C(t)); endsAll(t,PROOF);
-  if :: holder[aim]==NOBODY && FITBAR(n) && gave[AT(n,aim)]==0 && !bad[AT(n,aim)] && ORDERED(n,aim) && top<MAXE && asks[AT(n,aim)] ->
+  if :: holder[aim]==NOBODY && FITBAR(n) && gave[AT(n,aim)]==0 && !bad[AT(n,aim)] && ORDERED(n,aim) && top<TOPMOST(n) && asks[AT(n,aim)] ->
         printf("W grants epoch %d to %c\n", top+1, C(n)); patience[AT(n,aim)]=T; give(n,aim)
      :: else -> asks[AT(n,aim)]=req[AT(n,aim)] fi;
   over()

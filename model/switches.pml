@@ -134,18 +134,27 @@ byte moving;
 #define MAYBOOT(n) (n==1 || !gone)
 #define MISS FAULT
 #define MISSED faults++
-#define ASKWORTH(n,g) (!asked[n] && (top<(gone -> MAXE : MAXE-3) || holder[g]==n))
+#define ASKWORTH(n,g) (!asked[n] && CALMBOUND(me) && (top<(gone -> MAXE : MAXE-3) || holder[g]==n))
+#ifdef FENCE
+#define CALMBOUND(i) 1
+#else
+#define CALMBOUND(i) (bound[i]==0)     /* a grant on the clock's word would be given back: it waits */
+#endif
 #define CALMTICK asked[0]=0; asked[1]=0
 #define TICKGHOST ticked=!ticked
 bool gone; bool asked[2];
+#define TOPMOST(n) ((n)==1 && gone -> MAXE : MAXE-2)     /* the bound on epochs must not be what stops B */
 #define URGENTLESS (!gone || wit && !learning && can(1) && met[1] && !req[1] && grant[1]==0 && rel[1]==0 && (ex[1]==IDLE) && hfuse==0 && \
-  (hot[1] || (asks[1] -> phase!=NONE : asked[1]) || gave[1]>0 || barred[1]>0 || bad[1]) && !(hot[1] && (lease[1]<T || frozen[1])) && !owes[1] && !(phase>=BEGUN && limit==0))
+  (hot[1] || (asks[1] -> phase!=NONE : asked[1] || !CALMBOUND(1)) || gave[1]>0 || barred[1]>0 || bad[1]) && !(hot[1] && (lease[1]<T || frozen[1])) && !owes[1] && !(phase>=BEGUN && limit==0))
 #define OVERTAKE(i) asked[n]=1
 #define ASKSILENT (phase==OPEN && !asks[AT(PEER(target),aim)])
 #else
 #define ASKSILENT (phase==OPEN)
 #endif
 
+#ifndef TOPMOST
+#define TOPMOST(n) MAXE
+#endif
 #ifndef GIVEBACK
 #define GIVEBACK 1
 #endif
@@ -395,11 +404,7 @@ bool gone; bool asked[2];
 #else
 #define WAITOUT (limit==0)
 #endif
-#ifdef M_HOSTALONE          /* the witness host shoots for an asker that is not heard any more */
-#define ASKERALIVE 1
-#else
 #define ASKERALIVE can(PEER(target))
-#endif
 #ifdef M_PROVENEXCL         /* the proof grants to whoever asked, excluded or not */
 #define FITBAR(n) 1
 #else
