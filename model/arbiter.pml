@@ -289,7 +289,7 @@ proctype agent(byte n; byte g) {
   /* ask: stored before it is sent */
   :: d_step { can(n) && met[n] && clear[n] && !hot[me] && !asks[me] && !GIVINGBACK(me) && gave[me]==0 && !bad[me] && ASKWORTH(n,g) ->
        printf("%c asks\n", C(n)); forget(me); asks[me]=1; req[me]=1; patience[me]=T; OVERTAKE(me) }
-  :: d_step { can(n) && met[n] && asks[me] && req[me] && patience[me]==0 -> printf("%c asks anew\n", C(n)); patience[me]=T }
+  :: d_step { can(n) && met[n] && asks[me] && req[me] && patience[me]==0 && grant[me]==0 -> printf("%c asks anew\n", C(n)); patience[me]=T }
 
   /* a grant arrives */
   :: d_step { can(n) && grant[me]>0 ->
@@ -381,8 +381,8 @@ proctype desk(byte n; byte g) {
        :: holder[g]==n && !same[g] -> refused(me)
        :: else ->
             if
-            :: phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE -> printf("W: %c may shoot %c, still\n", C(n), C(PEER(n))); ex[n]=READ; patience[me]=0
-            :: ONEMANDATE(n,g) && !(phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE) -> RETRYLATER(n,g)                                                                             /* rule 5 */
+            :: phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE && met[n] -> printf("W: %c may shoot %c, still\n", C(n), C(PEER(n))); ex[n]=READ; patience[me]=0
+            :: ONEMANDATE(n,g) && !(phase==OPEN && by==n && aim==g && target==PEER(n) && ex[n]==IDLE && met[n]) -> RETRYLATER(n,g)                                                                             /* rule 5 */
             :: !ONEMANDATE(n,g) && top<TOPMOST(n) && holder[g]==NOBODY && ORDERED(n,g) -> printf("W grants epoch %d to %c\n", top+1, C(n)); give(n,g)    /* rule 6 */
             :: !ONEMANDATE(n,g) && top<TOPMOST(n) && holder[g]==PEER(n) && OUTLIVED(n,g) ->                                              /* rule 7: the clock */
                  printf("W: lease %d has run out; grants epoch %d to %c\n", epoch[g], top+1, C(n)); ENDPEER(n,g)
@@ -463,7 +463,7 @@ inline hit(t) {
 inline proven(t, n) {
   printf("W: %c is proven off\n", C(t)); endsAll(t,PROOF);
   if :: holder[aim]==NOBODY && FITBAR(n) && gave[AT(n,aim)]==0 && !bad[AT(n,aim)] && ORDERED(n,aim) && top<TOPMOST(n) && asks[AT(n,aim)] ->
-        printf("W grants epoch %d to %c\n", top+1, C(n)); patience[AT(n,aim)]=T; give(n,aim)
+        printf("W grants epoch %d to %c\n", top+1, C(n)); req[AT(n,aim)]=0; patience[AT(n,aim)]=T; give(n,aim)
      :: else -> asks[AT(n,aim)]=req[AT(n,aim)] fi;
   over()
 }
