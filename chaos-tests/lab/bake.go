@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // resPath is DRBD's configuration of r0 in the nodes.
@@ -14,7 +15,7 @@ const resPath = "/etc/drbd.d/r0.res"
 // bakedDisk is where the disk of a node with DRBD's metadata and an empty
 // ext4 is kept; its name changes with everything that goes into it.
 func bakedDisk(cfg Config, n NodeName) string {
-	key := sha256.Sum256(fmt.Appendf(resource(cfg, n), "%d %s", cfg.DiskSize, modulesDir()))
+	key := sha256.Sum256(fmt.Appendf(slices.Clone(resource(cfg, n)), "%d %s", cfg.DiskSize, modulesDir()))
 	return filepath.Join(cfg.CacheDir, fmt.Sprintf("disk-%x-%s", key[:6], n))
 }
 
