@@ -56,7 +56,9 @@ type Start struct {
 // Stop stops the group's services and demotes its resources, in reverse order.
 // Steps go by Before, not by the success of the step before.
 type Stop struct {
-	Group  arbiter.GroupID
+	Group arbiter.GroupID
+	// Order tells this stop from the ones before it; its StopDone carries the same.
+	Order  uint64
 	Reason string
 	Before boottime.Instant
 }
@@ -81,6 +83,7 @@ type ReadPower struct{ Mandate arbiter.MandateID }
 type Shoot struct {
 	Mandate  arbiter.MandateID
 	Readings []arbiter.Reading // taken before
+	Asked    boottime.Instant  // for the permission: it is soon too old
 	Before   boottime.Instant
 }
 

@@ -89,6 +89,7 @@ type StartDone struct {
 // Secondary.
 type StopDone struct {
 	Group arbiter.GroupID
+	Order uint64 // of the Stop
 	Down  bool
 	Err   error
 }

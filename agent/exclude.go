@@ -151,10 +151,10 @@ func (m *Machine) groupOf(resource string) *group {
 // onDiskFailed records that this node's own copy is stale from now on.
 func (m *Machine) onDiskFailed(ev DiskFailed) {
 	g := m.groupOf(ev.Resource)
-	if g == nil || m.mem.Groups[g.id].OwnWord != 0 {
+	if g == nil {
 		return
 	}
-	m.giveWord(g)
+	m.giveWord(g) // a new one, also where one stands: a readmission by that may be on its way
 	m.note(g, "disk failed", fmt.Sprintf("%s; this node's copy counts as stale until it has resynchronised", ev.Resource)).Alarm = true
 }
 

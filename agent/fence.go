@@ -89,7 +89,7 @@ func (m *Machine) onPermission(now boottime.Instant, s *shot, c *call, v arbiter
 	}
 	s.step, s.before = shooting, c.sentAt.Add(m.timing.FenceTimeout)
 	m.note(s.group, "shooting", v.Sentence)
-	m.do(Shoot{Mandate: s.mandate, Readings: before, Before: s.before})
+	m.do(Shoot{Mandate: s.mandate, Readings: before, Asked: c.sentAt, Before: s.before})
 }
 
 func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {

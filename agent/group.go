@@ -37,6 +37,7 @@ type group struct {
 	granted arbiter.Basis
 	barred  bool
 	stopBy  boottime.Instant // a stop ends in a reset
+	stops   uint64           // number of the last one ordered
 	failed  string
 	backoff boottime.Instant
 
@@ -137,7 +138,12 @@ func (m *Machine) stop(now boottime.Instant, g *group, why string) {
 // orderStop gives a stop its time: renewals that go on do not lengthen it.
 func (m *Machine) orderStop(now boottime.Instant, g *group, why string) {
 	g.stopBy = min(now.Add(m.timing.Stop), m.hardStop(g))
-	m.do(Stop{Group: g.id, Reason: why, Before: g.stopBy})
+	m.doStop(g, why)
+}
+
+func (m *Machine) doStop(g *group, why string) {
+	g.stops++
+	m.do(Stop{Group: g.id, Order: g.stops, Reason: why, Before: g.stopBy})
 }
 
 // start begins to run a group under a right that has been checked.
@@ -167,16 +173,17 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 	m.saveBoot()
 }
 
-// onStopped: only a stop that is confirmed ends a right.
+// onStopped: only a stop that is confirmed ends a right, and only the last one
+// ordered: what an earlier one has seen down may have been started again since.
 func (m *Machine) onStopped(now boottime.Instant, ev StopDone) {
 	g := m.by[ev.Group]
-	if g == nil || g.phase != Stopping {
+	if g == nil || g.phase != Stopping || ev.Order != g.stops {
 		return
 	}
 	if !ev.Down {
 		why := errors.Join(ev.Err, errors.New("services or DRBD are not confirmed down")).Error()
 		m.note(g, "stop failed", why+"; the machine is reset when the right ends").Alarm = true
-		m.do(Stop{Group: g.id, Reason: "again", Before: g.stopBy})
+		m.doStop(g, "again")
 		return
 	}
 	m.note(g, "stopped", "confirmed down")

@@ -82,6 +82,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
 	m.bindsTo, m.dirty = now.Add(arbiter.Guard(m.mem.Promise)), true
 	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared
+	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {
 		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
 		g.promised.mandate = m.mem.Begun // what an earlier life promised, it may have promised last

@@ -175,13 +175,13 @@ func (s *Shot) stepLevel(now boottime.Instant) ([]Action, levelState) {
 			continue
 		}
 		state = levelOpen
+		if d.phase == phaseOff && !s.sent && now > s.spec.StartBy {
+			return nil, levelLate
+		}
 		switch d.due(now) {
 		case callRead:
 			actions = append(actions, Read{Call: s.call(d), Device: d.name, Timeout: s.readTimeout(now, d)})
 		case callOff:
-			if !s.sent && now > s.spec.StartBy {
-				return nil, levelLate
-			}
 			s.sent = true
 			actions = append(actions, Off{Call: s.call(d), Device: d.name, Timeout: d.limits.Call, NotAfter: s.notAfter(now, d)})
 		case callNone:

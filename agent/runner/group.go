@@ -28,6 +28,7 @@ type operator struct {
 	group  Group
 	cancel context.CancelFunc // of a start under way or waiting; nil: nothing to cut short
 	last   <-chan struct{}    // closed once the newest operation has ended
+	barred <-chan struct{}    // closed once the newest barrier stands
 }
 
 // then runs do after every operation before it has ended.
@@ -59,10 +60,11 @@ func (o *operator) cut() {
 func (r *Runner) start(a agent.Start) {
 	o := r.groups[a.Group]
 	o.cut()
-	cutOff := r.stillConnected(o.group, a)
+	cutOff, barred := r.stillConnected(o.group, a), o.barred
 	o.cancel = r.then(o, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, a.Before.Sub(r.now()))
 		defer cancel()
+		waitFor(ctx, barred)
 		err := r.startGroup(ctx, o.group, cutOff)
 		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
 		r.reconnect(o.group, cutOff)
@@ -114,7 +116,7 @@ func (r *Runner) stop(a agent.Stop) {
 		ctx, cancel := context.WithTimeout(ctx, left)
 		defer cancel()
 		down, err := r.stopGroup(ctx, o.group, left)
-		r.post(agent.StopDone{Group: a.Group, Down: down, Err: err})
+		r.post(agent.StopDone{Group: a.Group, Order: a.Order, Down: down, Err: err})
 	})
 }
 
@@ -137,7 +139,13 @@ func (r *Runner) stopGroup(ctx context.Context, g Group, left time.Duration) (bo
 func (r *Runner) barrier(a agent.Barrier) {
 	o := r.groups[a.Group]
 	o.cut()
+	before, done := o.barred, make(chan struct{})
+	o.barred = done
 	r.tasks.Go(func() error {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
 		ctx, cancel := context.WithTimeout(r.ctx, barrierWithin)
 		defer cancel()
 		if err := o.group.Services.Barrier(ctx, r.report(o.group)); err != nil {
@@ -147,15 +155,28 @@ func (r *Runner) barrier(a agent.Barrier) {
 	})
 }
 
-// lift starts what a barrier has blocked, each unit within its own time; the
-// rest runs already.
+// lift starts what a barrier has blocked, once it has, each unit within its own
+// time; the rest runs already.
 func (r *Runner) lift(a agent.Lift) {
 	o := r.groups[a.Group]
+	barred := o.barred
 	o.cancel = r.then(o, func(ctx context.Context) {
+		waitFor(ctx, barred)
 		if err := o.group.Services.Start(ctx, r.report(o.group)); err != nil && ctx.Err() == nil {
 			r.log.Error("not unblocked", "group", a.Group, "error", err, "alarm", true)
 		}
 	})
+}
+
+// waitFor waits for a barrier to stand; nil: there is none.
+func waitFor(ctx context.Context, barred <-chan struct{}) {
+	if barred == nil {
+		return
+	}
+	select {
+	case <-barred:
+	case <-ctx.Done():
+	}
 }
 
 func (r *Runner) demote(a agent.Demote) {

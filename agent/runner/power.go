@@ -29,8 +29,6 @@ type Power struct {
 	Topology fencing.Topology
 	Limits   map[fencing.DeviceName]fencing.Limits
 	Shooter  *shooter.Shooter
-	// FenceTimeout is the time from the request for permission to a shot's end.
-	FenceTimeout time.Duration
 	// Troubled is told what a device says in place of its power, and nil when it
 	// is well again. It may be nil.
 	Troubled func(device fencing.DeviceName, err error)
@@ -101,10 +99,9 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) agent.ShotDone {
 	default:
 	}
 	seenOn, contradicted := p.known()
-	start := a.Before.Add(-p.FenceTimeout)
 	res, err := p.Shooter.Shoot(ctx, fencing.Spec{
 		Target: p.Target, Topology: p.Topology, Limits: p.Limits,
-		Start: start, StartBy: start.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
+		Start: a.Asked, StartBy: a.Asked.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
 		Before:       append(fromReadings(a.Readings, p.Shooter.Executor), seenOn...),
 		Contradicted: contradicted,
 	}, p.heard)

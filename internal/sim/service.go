@@ -50,16 +50,17 @@ func (n *Node) startGroup(a agent.Start) {
 func (n *Node) stopGroup(a agent.Stop) {
 	s := n.services[a.Group]
 	number := s.next()
-	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a.Group, number) })
+	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number) })
 }
 
-func (n *Node) stopping(g arbiter.GroupID, number int) {
+func (n *Node) stopping(a agent.Stop, number int) {
+	g := a.Group
 	s, c := n.services[g], n.replica(g)
 	switch {
 	case s.number != number:
 		return
 	case n.stopFail, c != nil && c.frozen && (c.primary || s.up):
-		n.local(100*time.Millisecond, func() { n.stopping(g, number) })
+		n.local(100*time.Millisecond, func() { n.stopping(a, number) })
 		return
 	}
 	s.up, s.number, s.barred = false, 0, false
@@ -67,7 +68,7 @@ func (n *Node) stopping(g arbiter.GroupID, number int) {
 		c.primary = false
 		n.tellStorage(g)
 	}
-	n.give(agent.StopDone{Group: g, Down: true})
+	n.give(agent.StopDone{Group: g, Order: a.Order, Down: true})
 }
 
 // bmc is the power switch of a node.

@@ -23,8 +23,7 @@ func (d *Daemon) power() (*runner.Power, error) {
 		Shooter: &shooter.Shooter{
 			Fencers: map[fencing.DeviceName]fencing.Fencer{}, Executor: d.Node.Name, Now: boottime.Now,
 		},
-		FenceTimeout: fenceTimeout(d.Node.Fencing),
-		Troubled:     d.troubled,
+		Troubled: d.troubled,
 	}
 	for i, level := range d.Node.Fencing {
 		var names []fencing.DeviceName
