@@ -129,6 +129,9 @@ func (m *Machine) onPeerGroup(now boottime.Instant, g *group, pg PeerGroup) {
 func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, until boottime.Instant) {
 	gm := m.mem.Groups[g.id]
 	mine := gm.Holder == m.cfg.Node && !gm.GivenBack && gm.Epoch == pg.Promised && gm.OwnWord == 0 && gm.Excluded == 0
+	// Its lease may have been ended by this very boot, in an answer that was lost.
+	// Then nothing but the watchdog stops an agent that hangs.
+	mine = mine && m.cfg.Watchdog.Armed
 	if m.cleared || m.fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
 		return
 	}
@@ -187,11 +190,27 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 	return pg
 }
 
+// bids reports whether this node asks for anything, or may have a shot on its
+// way. Then it gives its peer no word, about no group: a shot hits the whole
+// machine, whichever group it is fired for.
+func (m *Machine) bids(now boottime.Instant) bool {
+	if m.shot != nil || len(m.mem.Asking) > 0 {
+		return true
+	}
+	for _, g := range m.groups {
+		if g.bid != nil {
+			return true
+		}
+	}
+	// What an agent before this one began may land until its own deadline.
+	return len(m.mem.Mandates) > 0 && now < m.started.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout))
+}
+
 // mayPromise returns the epoch under which the peer may go on by this node's
 // word, or 0.
 func (m *Machine) mayPromise(now boottime.Instant, g *group) arbiter.Epoch {
 	p := m.peer.group(g.id)
-	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || g.bid != nil || m.mem.Asking[g.id] || m.fresh || !m.cleared {
+	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) || m.fresh || !m.cleared {
 		return 0
 	}
 	gm := m.mem.Groups[g.id]
@@ -219,8 +238,8 @@ func (m *Machine) onPeerAsk(now boottime.Instant, a PeerAsk) {
 	switch {
 	case g.phase != Stopped || g.right.epoch != 0:
 		why = "it runs the group itself"
-	case g.bid != nil || m.mem.Asking[g.id]:
-		why = "it has asked for the group itself"
+	case m.bids(now):
+		why = "it has an ask or a shot of its own under way"
 	case m.fresh || !m.cleared:
 		why = "no witness has spoken to it since it started"
 	case a.Epoch < gm.Epoch:

@@ -98,18 +98,20 @@ func (c *Cluster) repeated(n *Node, caller Caller, cmd Command) *Verdict {
 		if kept.Command != kindOf(cmd) {
 			return refused(Overtaken, "request %d of %s was %s; ask again under a new number", caller.Request, caller.Node, kept.Command)
 		}
-		again := c.stillTrue(caller, kept.Verdict)
+		again := c.stillTrue(caller, kept)
 		again.Repeated = true
 		return &again
 	}
 	return nil
 }
 
-func (c *Cluster) stillTrue(caller Caller, v Verdict) Verdict {
-	m := c.Mandate
+func (c *Cluster) stillTrue(caller Caller, kept Answer) Verdict {
+	m, v := c.Mandate, kept.Verdict
 	switch {
 	case v.Kind == Granted && c.shotAt(caller.Node):
 		return refuse(MandateBegun, "a shot at %s has begun since epoch %d was granted", caller.Node, v.Epoch)
+	case v.OK() && kept.Command != kindOf(Release{}) && c.shotAt(caller.Node):
+		return refuse(MandateBegun, "a shot at %s has begun since this was answered", caller.Node)
 	case v.Kind == Granted && !c.leased(caller, v.Epoch):
 		return refuse(NotHolder, "epoch %d was granted to %s and has ended since", v.Epoch, caller.Node)
 	case v.Kind == Permitted && (m == nil || m.ID != v.Mandate || m.Phase != Begun),
