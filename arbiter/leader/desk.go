@@ -10,6 +10,9 @@ import (
 const (
 	shotBackoff  = 5 * time.Second  // between a failed shot and the next mandate
 	orderTimeout = 60 * time.Second // of a planned switchover
+	// mostWaiting bounds the requests of a cluster that wait for its log: two
+	// nodes' for half a minute.
+	mostWaiting = 512
 )
 
 // desk is what this leader knows of one cluster beyond the replicated state.

@@ -26,6 +26,10 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 		if caller != nil && d.knows(caller.Caller) {
 			d.hear(r.at, caller.Caller.Node) // a slow disk makes nobody silent
 		}
+		if len(d.queue) >= mostWaiting {
+			l.reply(r, Answer{}) // whoever still wants it asks again
+			return
+		}
 		d.queue = append(d.queue, r)
 		return
 	}
@@ -134,6 +138,11 @@ func (d *desk) latest(now boottime.Instant, node arbiter.NodeID, id arbiter.Grou
 // before it changes nothing and needs no place in the log.
 func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 	cmd := m.Acquire
+	if d.c.Groups[cmd.Group] == nil {
+		// Nothing is kept of it: there are more names than memory.
+		l.refuse(r, arbiter.UnknownGroup, fmt.Sprintf("cluster %s has no group %s", d.c.Definition.Cluster, cmd.Group))
+		return
+	}
 	d.asked[cmd.Caller.Node] = now
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
 	v := d.preview(l.version, cmd)

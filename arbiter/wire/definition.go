@@ -42,7 +42,7 @@ func FromDefinition(p *sbv1.Definition) (arbiter.Definition, error) {
 	} else {
 		r.fail("nodes", "a cluster has exactly two, not %d", len(nodes))
 	}
-	for _, g := range p.GetGroups() {
+	for _, g := range few(&r, "groups", p.GetGroups()) {
 		id := arbiter.GroupID(r.name("groups.name", g.GetName()))
 		if _, twice := d.Groups[id]; twice {
 			r.fail("groups", "%s is given twice", id)

@@ -96,7 +96,7 @@ func FromConfirm(p *sbv1.ConfirmFenceRequest, by string) (c arbiter.Confirm, typ
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Node: arbiter.NodeID(r.name("node", p.GetNode())),
 		By: by, Reason: r.text("reason", p.GetReason()),
 	}
-	for _, e := range p.GetEpochs() {
+	for _, e := range few(&r, "epochs", p.GetEpochs()) {
 		c.Epochs = append(c.Epochs, r.epoch("epochs", e))
 	}
 	return c, r.mayName("typed", p.GetTyped()), r.err()

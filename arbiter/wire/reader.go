@@ -22,6 +22,7 @@ import (
 const (
 	longestName = 253
 	longestText = 4096
+	mostListed  = 512
 	mostCounted = 1 << 20
 	longestSpan = 30 * 24 * time.Hour
 )
@@ -110,9 +111,18 @@ func oneOf[T ~string](r *reader, field, s string, known ...T) T {
 	return T(s)
 }
 
+// few refuses a list that is longer than any in use.
+func few[P any](r *reader, field string, in []P) []P {
+	if len(in) <= mostListed {
+		return in
+	}
+	r.fail(field, "%d are more than %d", len(in), mostListed)
+	return nil
+}
+
 // each reads the elements of a list.
 func each[P, T any](r *reader, field string, in []P, read func(P) (T, error)) []T {
-	if len(in) == 0 {
+	if in = few(r, field, in); len(in) == 0 {
 		return nil
 	}
 	out := make([]T, 0, len(in))

@@ -35,7 +35,7 @@ func FromHello(p *sbv1.Hello) (leader.Hello, error) {
 	who, err := FromCaller(p.GetCaller())
 	r.in("caller", err)
 	h := leader.Hello{Sender: who, Report: arbiter.Report{Fresh: p.GetFresh()}}
-	for _, g := range p.GetGroups() {
+	for _, g := range few(&r, "groups", p.GetGroups()) {
 		if h.Report.Groups == nil {
 			h.Report.Groups = map[arbiter.GroupID]arbiter.GroupReport{}
 		}
@@ -49,7 +49,7 @@ func FromHello(p *sbv1.Hello) (leader.Hello, error) {
 			Obtained: arbiter.ExclusionNumber(g.GetObtained()), Pending: g.GetPending(),
 		}
 	}
-	for _, m := range p.GetMandates() {
+	for _, m := range few(&r, "mandates", p.GetMandates()) {
 		h.Report.Mandates = append(h.Report.Mandates, arbiter.MandateID(m))
 	}
 	return h, r.err()

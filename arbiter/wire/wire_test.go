@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -312,4 +313,21 @@ func FuzzBeat(f *testing.F) {
 			t.Errorf("read a beat of nobody: %+v at %v", beat, clock)
 		}
 	})
+}
+
+func TestListsThatFillALogAreRefused(t *testing.T) {
+	e := arbiter.Evidence{}
+	for i := range 10_000 {
+		e.Disks = append(e.Disks, arbiter.Disk{Volume: fmt.Sprint("r0/", i), Own: arbiter.UpToDate})
+	}
+	if _, err := FromEvidence(ToEvidence(e)); err == nil || !strings.Contains(err.Error(), "disks") {
+		t.Errorf("ten thousand disks are read with %v", err)
+	}
+	h := ToHello(leader.Hello{})
+	for i := range 10_000 {
+		h.Groups = append(h.Groups, &sbv1.GroupReport{Group: fmt.Sprint("group-", i)})
+	}
+	if _, err := FromHello(h); err == nil || !strings.Contains(err.Error(), "groups") {
+		t.Errorf("ten thousand groups are read with %v", err)
+	}
 }

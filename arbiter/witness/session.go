@@ -30,7 +30,8 @@ const outbox = 16
 type session struct {
 	who    who
 	out    chan *sbv1.FromWitness
-	nudges chan string // holds one: several changes are one reason to beat
+	asked  chan struct{} // holds one for each message without an answer yet
+	nudges chan string   // holds one: several changes are one reason to beat
 	over   chan struct{}
 	once   sync.Once
 	err    error // why it is over; set before over is closed
@@ -39,7 +40,9 @@ type session struct {
 }
 
 func newSession(w who) *session {
-	return &session{who: w, out: make(chan *sbv1.FromWitness, outbox), nudges: make(chan string, 1), over: make(chan struct{})}
+	return &session{
+		who: w, out: make(chan *sbv1.FromWitness, outbox), asked: make(chan struct{}, outbox), nudges: make(chan string, 1), over: make(chan struct{}),
+	}
 }
 
 // end ends the stream with err, nil for a client that has said goodbye.
@@ -141,6 +144,11 @@ func (s *Server) listen(stream grpc.BidiStreamingServer[sbv1.FromAgent, sbv1.Fro
 		if !greeted {
 			return status.Error(codes.InvalidArgument, "a session begins with a hello")
 		}
+		select {
+		case one.asked <- struct{}{}: // a client that says more than is answered waits, and its connection with it
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
 		if err := s.office.post(stream.Context(), request{message, s.reply(one)}); err != nil {
 			return unavailable(s.notLeading())
 		}
@@ -171,6 +179,7 @@ func wrong(what string, err error) error {
 // is no answer.
 func (s *Server) reply(one *session) func(leader.Answer) {
 	return func(a leader.Answer) {
+		<-one.asked
 		switch {
 		case a.Verdict != nil:
 			if a.Verdict.Kind == arbiter.Refused {

@@ -3,10 +3,13 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"sbarbiter/agent"
 	"sbarbiter/agent/store"
 	"sbarbiter/arbiter"
+	"sbarbiter/internal/config"
 )
 
 // memory is what earlier agents of this node have left.
@@ -49,7 +52,19 @@ func (d *Daemon) remember(st *store.Store) (memory, error) {
 	if m.boot, err = d.readRights(m.lease, m.bootID); err != nil {
 		return memory{}, err
 	}
-	return m, nil
+	return m, d.covers(m.boot)
+}
+
+// covers refuses a node file without a group that may be running here: nobody
+// would stop it, and the watchdog would be fed beside it.
+func (d *Daemon) covers(boot *agent.BootMemory) error {
+	for _, id := range slices.Sorted(maps.Keys(boot.Groups)) {
+		if !slices.ContainsFunc(d.Node.Groups, func(g config.Group) bool { return g.Name == string(id) }) {
+			return fmt.Errorf("group %s may be running here, by the right of the agent before this one, and the node file does not have it: "+
+				"put it back at once, or the watchdog resets this machine; move it away (sbctl standby %s) before you remove or rename it", id, d.Node.Name)
+		}
+	}
+	return nil
 }
 
 func readMemory(f *store.File) (*agent.Memory, error) {

@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"sbarbiter/agent"
+	"sbarbiter/agent/store"
+	"sbarbiter/arbiter"
 	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/config"
 	"sbarbiter/internal/pki"
 )
@@ -73,5 +77,31 @@ func TestStateThatIsNotWholeOrNotOursIsNamed(t *testing.T) {
 	must(t, os.WriteFile(r.path("node-a", "state", "agent.incarnation"), []byte("garbage"), 0o600))
 	if said := refusal(t, node()); !strings.Contains(said, "agent.incarnation") {
 		t.Errorf("damaged state: want the file named in: %s", said)
+	}
+}
+
+// A group that was taken out of the node file while it runs would go on without
+// a right, beside a watchdog that is fed, until the other node starts it too.
+func TestGroupThatRunsIsNotForgottenByTheNodeFile(t *testing.T) {
+	r := newRig(t)
+	d := r.node(0)
+	d.Node.StateDir, d.Node.RuntimeDir = t.TempDir(), t.TempDir()
+	d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
+	st, err := store.Open(d.Node.StateDir, store.Identity{Cluster: d.Node.Cluster, Node: d.Node.Name})
+	must(t, err)
+	boot := d.Boot
+	if boot == "" {
+		boot, err = store.BootID()
+		must(t, err)
+	}
+	rights, err := st.Boot(d.Node.RuntimeDir, boot)
+	must(t, err)
+	held := agent.BootMemory{Boot: arbiter.BootID(boot), Groups: map[arbiter.GroupID]agent.HeldRight{
+		"renamed": {Epoch: 8, Lease: boottime.Now().Add(time.Minute), Started: true},
+	}}
+	must(t, rights.Save(held.Encode()))
+	must(t, st.Close())
+	if said := refusal(t, d); !strings.Contains(said, "group renamed may be running here") {
+		t.Errorf("want the group named in: %s", said)
 	}
 }
