@@ -1,6 +1,7 @@
 package fencing
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -127,6 +128,9 @@ func (d *device) offDone(now boottime.Instant, err error) {
 		d.note(now, "off refused")
 		d.fail(now, err.Error())
 		return
+	}
+	if errors.Is(err, ErrNotSent) {
+		d.refused++
 	}
 	// The command may have been carried out though its answer was lost, so a
 	// status follows in any case.

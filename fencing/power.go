@@ -81,6 +81,9 @@ var (
 	ErrConfig = errors.New("fence device is not usable as configured")
 	// ErrUnreachable: nothing answered.
 	ErrUnreachable = errors.New("fence device does not answer")
+	// ErrNotSent: the command certainly did not leave, as where no session came
+	// about. Nothing can land later.
+	ErrNotSent = errors.New("nothing was sent to the fence device")
 	// ErrTooLate: the permission to switch off had run out before the command
 	// left, as after a pause of this process. Nothing was sent.
 	ErrTooLate = errors.New("permission to switch off has run out")

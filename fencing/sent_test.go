@@ -1,6 +1,7 @@
 package fencing
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ func TestOnlyAnOffThatMayHaveLeftCountsAsSent(t *testing.T) {
 	}{
 		"credentials refused": {ErrAuth, false},
 		"no way to ask":       {ErrConfig, false},
+		"no session":          {fmt.Errorf("%w: %w", ErrNotSent, ErrUnreachable), false},
 		"answer lost":         {errNoAnswer, true},
 	} {
 		t.Run(name, func(t *testing.T) {

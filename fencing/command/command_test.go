@@ -22,16 +22,18 @@ const script = `#!/bin/sh
 cd %q || exit 9
 action=$1
 [ "$FENCE_ACTION" = "$action" ] && [ "$FENCE_TARGET" = node-a ] || { echo "called wrongly" >&2; exit 8; }
+# Whoever reads beside this sees the old word or the new one, never half of it.
+put() { echo "$1" > "power.$$" && mv "power.$$" power; }
 now=$(date +%%s%%N)
 if [ -s pending ]; then
 	read -r at value < pending
-	if [ "$now" -ge "$at" ]; then echo "$value" > power; : > pending; fi
+	if [ "$now" -ge "$at" ]; then put "$value"; : > pending; fi
 fi
 set_power() {
 	case %[2]q in
 	lying) ;;
 	late) echo "$((now + %[3]d)) $1" > pending ;;
-	*) echo "$1" > power ;;
+	*) put "$1" ;;
 	esac
 }
 case %[2]q in

@@ -98,17 +98,27 @@ func (d *Driver) control(ctx context.Context, verb string, c chassis.ChassisCont
 func (d *Driver) do(ctx context.Context, verb string, command func(context.Context, *session) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
+	sent := false
+	tell := func(err error) error {
+		if !sent {
+			return fmt.Errorf("%w: %w", fencing.ErrNotSent, err)
+		}
+		return err
+	}
 	for {
 		start := time.Now()
-		err := d.once(ctx, command)
+		err := d.once(ctx, func(ctx context.Context, s *session) error {
+			sent = true
+			return command(ctx, s)
+		})
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil && !fencing.Permanent(err):
-			return fmt.Errorf("%s: %s: %w: %w", d, verb, fencing.ErrUnreachable, ctx.Err())
+			return fmt.Errorf("%s: %s: %w: %w", d, verb, tell(fencing.ErrUnreachable), ctx.Err())
 		// A host that refuses at once is asked again by the caller, if at all.
 		case !errors.Is(err, fencing.ErrUnreachable), time.Since(start) < resendAfter:
-			return fmt.Errorf("%s: %s: %w", d, verb, err)
+			return fmt.Errorf("%s: %s: %w", d, verb, tell(err))
 		}
 	}
 }

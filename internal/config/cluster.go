@@ -16,6 +16,7 @@ type Cluster struct {
 	// its machine: softdog, or a virtual machine's.
 	AcceptPauseRisk bool
 	StartGate       time.Duration // for so long both nodes are waited for at a cluster start
+	FenceTimeout    time.Duration // a shot whose executor is not heard any more may land for so long
 	Groups          []ClusterGroup
 }
 
@@ -70,7 +71,10 @@ const (
 	ModeManual Mode = "manual"
 )
 
-const defaultStartGate = 30 * time.Second
+const (
+	defaultStartGate   = 30 * time.Second
+	defaultShotTimeout = 15 * time.Second // a level with the default timeout of its devices, and the question before it
+)
 
 // PromoteIsolated says whether a node without its reference addresses may be
 // given a group.
@@ -90,7 +94,7 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	m := top.mapping("cluster", "nodes", "fencing", "accept_pause_risk", "timing", "start_gate", "groups")
+	m := top.mapping("cluster", "nodes", "fencing", "accept_pause_risk", "timing", "start_gate", "fence_timeout", "groups")
 	c := Cluster{
 		Name:            m.need("cluster", "nfs1").name(),
 		Nodes:           m.need("nodes", "[node-a, node-b]").nodes(),
@@ -98,6 +102,7 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 		Timing:          m.get("timing").timing(),
 		AcceptPauseRisk: m.get("accept_pause_risk").bool(),
 		StartGate:       or(m.get("start_gate"), defaultStartGate, value.delay),
+		FenceTimeout:    or(m.get("fence_timeout"), defaultShotTimeout, value.duration),
 	}
 	src.checkTiming(c.Timing)
 	groups := m.need("groups", "{nfs: {drbd: true}}")

@@ -60,7 +60,7 @@ func drawDefinition(t *rapid.T) *sbv1.Definition {
 	renew, rpc := span("renew", 10*time.Millisecond, time.Second), span("rpc", 10*time.Millisecond, time.Second)
 	d.Timing = &sbv1.Timing{
 		RenewNs: renew, RpcTimeoutNs: rpc, SuspectAfterNs: 3*renew + rpc + span("suspect", 0, time.Minute),
-		TtlNs: 2*renew + rpc + span("ttl", 1010*time.Millisecond, time.Minute), FenceTimeoutNs: fenceTimeout.Nanoseconds(),
+		TtlNs: 2*renew + rpc + span("ttl", 1010*time.Millisecond, time.Minute), FenceTimeoutNs: span("fence", time.Second, time.Minute),
 		StartGateNs: span("gate", 0, time.Minute),
 	}
 	d.Timing.PromiseNs = d.Timing.GetTtlNs()

@@ -10,12 +10,6 @@ import (
 	sbv1 "sbarbiter/proto/sb/v1"
 )
 
-// fenceTimeout is how long one shot may take, from its permission to the last
-// reading of its last level. It only bounds how long everybody waits for an
-// executor that died while shooting, so it is generous: two levels with the
-// default timeout of their devices fit.
-const fenceTimeout = 30 * time.Second
-
 // definition is what the witness is told of a cluster file.
 func definition(c config.Cluster) *sbv1.Definition {
 	d := &sbv1.Definition{
@@ -23,7 +17,7 @@ func definition(c config.Cluster) *sbv1.Definition {
 		Timing: &sbv1.Timing{
 			TtlNs: c.Timing.TTL.Nanoseconds(), PromiseNs: c.Timing.Promise.Nanoseconds(), RenewNs: c.Timing.Renew.Nanoseconds(),
 			RpcTimeoutNs: c.Timing.RPCTimeout.Nanoseconds(), SuspectAfterNs: c.Timing.SuspectAfter.Nanoseconds(),
-			FenceTimeoutNs: fenceTimeout.Nanoseconds(), StartGateNs: c.StartGate.Nanoseconds(),
+			FenceTimeoutNs: c.FenceTimeout.Nanoseconds(), StartGateNs: c.StartGate.Nanoseconds(),
 		},
 	}
 	for _, m := range c.Fencing {
@@ -52,7 +46,7 @@ func definitionYAML(d *sbv1.Definition) string {
 		b.WriteString("accept_pause_risk: true\n")
 	}
 	b.WriteString(timingYAML(d.GetTiming()))
-	fmt.Fprintf(&b, "start_gate: %v\ngroups:\n", time.Duration(d.GetTiming().GetStartGateNs()))
+	fmt.Fprintf(&b, "start_gate: %v\nfence_timeout: %v\ngroups:\n", time.Duration(d.GetTiming().GetStartGateNs()), time.Duration(d.GetTiming().GetFenceTimeoutNs()))
 	for _, g := range d.GetGroups() {
 		fmt.Fprintf(&b, "  %s: {%s}\n", quoted(g.GetName()), strings.Join(groupYAML(g), ", "))
 	}
