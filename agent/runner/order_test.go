@@ -88,3 +88,43 @@ func TestShotBeginsHoweverShortItsTimeIs(t *testing.T) {
 		t.Errorf("a permission asked for 3 s ago was used: %+v", done)
 	}
 }
+
+// slowUp takes its time to bring a resource up.
+type slowUp struct{ *fakeDRBD }
+
+func (d slowUp) Up(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// noWitness says nothing.
+type noWitness struct{ Witness }
+
+func (noWitness) Run(context.Context, func(agent.Event)) error { return nil }
+
+// What runs without a right that is known has to be down before the lease that
+// it may have had runs out elsewhere.
+func TestWhatRunsHereIsFoundBeforeDRBDIsBroughtUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &story{t: t}
+		s.stack = &fakeStack{s: s, up: true}
+		groups := []Group{{ID: "nfs", Resources: []string{"r0"}, Services: s.stack}}
+		r := New(Config{Groups: groups}, nil, Parts{
+			DRBD: slowUp{&fakeDRBD{s: s}}, Witness: noWitness{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		r.tasks, r.ctx = errgroup.WithContext(t.Context())
+		r.tasks.Go(r.join)
+		synctest.Wait()
+		select {
+		case d := <-r.events:
+			if d.event != (agent.Found{Group: "nfs", Up: true}) {
+				t.Errorf("told %+v", d.event)
+			}
+		default:
+			t.Error("a resource that does not come up keeps what runs here from being found")
+		}
+		if err := r.tasks.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}

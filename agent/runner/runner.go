@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -169,13 +170,17 @@ func (r *Runner) Leave(ctx context.Context, why string) error {
 // asked after Run.
 func (r *Runner) Holds() bool { return r.holds }
 
-// join looks for what runs here already, and only then lets a witness speak:
-// what it grants must not meet a report that is older than the grant.
+// join looks for what runs here already, before anything that may take long: a
+// group that runs without a right is stopped before its lease runs out. Only then
+// a witness may speak: what it grants must not meet a report that is older than
+// the grant.
 func (r *Runner) join() error {
-	r.bringUp()
+	var looks sync.WaitGroup
 	for _, g := range r.cfg.Groups {
-		r.post(r.find(g))
+		looks.Go(func() { r.post(r.find(g)) })
 	}
+	looks.Wait()
+	r.bringUp()
 	return r.parts.Witness.Run(r.ctx, r.post)
 }
 

@@ -107,7 +107,7 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		m.Target = d.latest(now, m.To, m.Group)
 		l.propose(now, d, r, m)
 	case arbiter.Confirm:
-		m.Alive = !d.suspected(now, m.Node)
+		m.Alive = !d.suspected(now, m.Node) || d.vouched(now, m.Node)
 		l.propose(now, d, r, m)
 	case arbiter.Define:
 		l.propose(now, d, r, m)
@@ -118,6 +118,16 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 	default:
 		panic(fmt.Sprintf("leader: unknown message %T", r.message))
 	}
+}
+
+// vouched reports whether the other node, heard a moment ago, hears this one on
+// some link.
+func (d *desk) vouched(now boottime.Instant, node arbiter.NodeID) bool {
+	peer := d.c.Definition.Peer(node)
+	if d.heard[peer] == nil || d.suspected(now, peer) {
+		return false
+	}
+	return slices.ContainsFunc(d.heard[peer].beat.Links, func(l Link) bool { return l.HearsPeer })
 }
 
 // latest returns what was last heard of a node about a group, if it was heard.

@@ -1,0 +1,30 @@
+package leader_test
+
+import (
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+)
+
+// The witness has lost a holder that its peer hears well: it runs by the peer's
+// promise, whatever an operator has seen.
+func TestNodeThatItsPeerHearsIsNotConfirmedOff(t *testing.T) {
+	s := newStage(t)
+	e := s.grant(nodeA)
+	confirm := arbiter.Confirm{Cluster: cluster, Node: nodeA, Epochs: []arbiter.Epoch{e}, By: "alice", Reason: "looks dead"}
+	hears := func(yes bool) func() {
+		return func() {
+			b := s.beatOf(nodeB, 0)
+			b.Links = []leader.Link{{Name: "cross", HearsPeer: yes}, {Name: "lan"}}
+			s.send(b)
+		}
+	}
+	s.passWith(5*time.Second, hears(true))
+	if v := s.say(confirm); v.Reason != arbiter.TargetAlive {
+		t.Errorf("a word against what the peer hears is answered with %+v", v)
+	}
+	s.passWith(time.Second, hears(false))
+	s.must(confirm)
+}
