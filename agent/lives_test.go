@@ -69,3 +69,37 @@ func TestDiskThatFailsWhileItsReadmissionIsOnTheWayStaysExcluded(t *testing.T) {
 		t.Fatal("the failed disk is forgotten: the node would promote it")
 	}
 }
+
+// The store of a node that runs a group is lost, its agent restarted, and the
+// witness has lost its memory too: what it learns must not be that nobody runs it.
+func TestHolderWhoseStoreIsLostReportsWhatItRuns(t *testing.T) {
+	cfg := stonith()
+	m := New(boot, cfg, nil, &BootMemory{Boot: cfg.Boot, Cleared: true, Groups: map[arbiter.GroupID]HeldRight{
+		"db": {Epoch: 8, Lease: boot.Add(cfg.Timing.TTL), Started: true},
+	}})
+	hello, ok := first[Hello](m.Step(boot, SessionUp{}))
+	if r := hello.Hello.Report.Groups["db"]; !ok || !r.Runs || r.Epoch != 8 || r.Holder != cfg.Node || hello.Hello.Caller.Floor != 8 {
+		t.Errorf("a node that runs a group under epoch 8 reports %+v, floor %d", r, hello.Hello.Caller.Floor)
+	}
+}
+
+// A service that was enabled at boot, say. A report under the new boot id would
+// end the lease with the best grade there is.
+func TestNothingIsReportedWhileSomethingRunsWithoutARight(t *testing.T) {
+	mem := NewMemory()
+	mem.Groups["db"] = GroupMemory{Holder: "node-a", Epoch: 8}
+	m := New(boot, stonith(), mem, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	stop, ok := first[Stop](m.Step(boot, Found{Group: "db", Up: true}))
+	if !ok {
+		t.Fatal("what runs without a right is not stopped")
+	}
+	m.Step(boot, SessionUp{})
+	for d := time.Duration(0); d < 5*time.Second; d += 50 * time.Millisecond {
+		if _, ok := first[Hello](m.Step(boot.Add(d), Tick{})); ok {
+			t.Fatalf("%v after it was found running, the witness is told that nothing runs here", d)
+		}
+	}
+	if _, ok := first[Hello](m.Step(boot.Add(5*time.Second), StopDone{Group: "db", Order: stop.Order, Down: true})); !ok {
+		t.Error("a node that has stopped everything does not report")
+	}
+}

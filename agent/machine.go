@@ -91,11 +91,22 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 		}
 		if r, ok := boot.Groups[gc.ID]; ok {
 			g.resume(r)
+			m.recall(gc.ID, r)
 		}
 		m.groups = append(m.groups, g)
 		m.by[gc.ID] = g
 	}
 	return m
+}
+
+// recall adds to a memory that was lost, or is an old copy, what this node still
+// runs by the file that dies with the boot.
+func (m *Machine) recall(id arbiter.GroupID, r HeldRight) {
+	m.mem.Floor = max(m.mem.Floor, r.Epoch)
+	if gm := m.mem.Groups[id]; gm.Epoch < r.Epoch {
+		gm.Holder, gm.Epoch, gm.GivenBack = m.cfg.Node, r.Epoch, false
+		m.mem.Groups[id] = gm
+	}
 }
 
 // Step takes an event at now and returns what has to be done, in order.

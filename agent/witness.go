@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -36,7 +37,7 @@ func (m *Machine) onWitness(now boottime.Instant, ev Event) {
 
 // hello introduces this life of the agent on a new session.
 func (m *Machine) hello(now boottime.Instant) {
-	if !m.session || m.spoken || now < m.helloAt {
+	if !m.session || m.spoken || now < m.helloAt || m.clearing() {
 		return
 	}
 	m.helloAt = now.Add(helloSoon)
@@ -49,6 +50,12 @@ func (m *Machine) hello(now boottime.Instant) {
 		}
 	}
 	m.do(Hello{leader.Hello{Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen}, Report: report}})
+}
+
+// clearing reports whether something that was found running without a right is
+// not confirmed down yet: a report now would say that nothing runs here.
+func (m *Machine) clearing() bool {
+	return slices.ContainsFunc(m.groups, func(g *group) bool { return g.hot() && g.right.epoch == 0 })
 }
 
 func (m *Machine) onWelcome(now boottime.Instant, ev Welcomed) {
