@@ -152,7 +152,7 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 	case PeerHeard:
 		m.onPeer(now, ev)
 	case Probed:
-		m.onProbe(ev)
+		m.onProbe(now, ev)
 	case Storage:
 		m.onStorage(now, ev)
 	case Found:
@@ -326,7 +326,7 @@ func (m *Machine) see(v arbiter.Version) {
 	}
 }
 
-func (m *Machine) onProbe(ev Probed) {
+func (m *Machine) onProbe(now boottime.Instant, ev Probed) {
 	was, known := m.refs[ev.Address]
 	m.refs[ev.Address] = ev.OK
 	if known && was == ev.OK {
@@ -336,7 +336,27 @@ func (m *Machine) onProbe(ev Probed) {
 	if !ev.OK {
 		what = "reference lost"
 	}
-	m.note(nil, what, fmt.Sprintf("%s; %d of the %d needed answer", ev.Address, m.references(), m.cfg.Needed))
+	m.note(nil, what, fmt.Sprintf("%s; %d of the %d needed answer%s", ev.Address, m.references(), m.cfg.Needed, m.whoIsIsolated(now)))
+}
+
+// whoIsIsolated tells a gateway that is down for everybody from a node that is
+// cut off, by the peer's own word or the witness's.
+func (m *Machine) whoIsIsolated(now boottime.Instant) string {
+	var theirs, needed int
+	switch {
+	case m.references() >= m.cfg.Needed:
+		return ""
+	case m.hearsBeats(now):
+		theirs, needed = m.peer.beat.References, m.peer.beat.Needed
+	case m.witnessNear(now) && m.witnessed.Heard:
+		theirs, needed = m.witnessed.References, m.witnessed.Needed
+	default:
+		return "; nobody else is heard: this node is isolated"
+	}
+	if theirs < needed {
+		return "; nor does " + string(m.cfg.Peer) + " reach them: they are down for everybody"
+	}
+	return "; " + string(m.cfg.Peer) + " reaches them: this node is isolated"
 }
 
 func (m *Machine) references() int {

@@ -244,10 +244,7 @@ func (p *pair) node(n *sbv1.NodeStatus) {
 		p.silentNode(n)
 		return
 	}
-	if n.GetReferences() < n.GetNeeded() {
-		p.alarm(levelAttention, "mend its network", "%s is isolated: it reaches %d of the %d reference addresses it needs",
-			name, n.GetReferences(), n.GetNeeded())
-	}
+	p.isolation(n)
 	if p.def.GetWatchdog() && p.holds(name) && !n.GetWatchdog().GetArmed() {
 		p.find(levelAttention, "look at its log: journalctl -u sbagent", "%s holds a group and its watchdog is not armed", name)
 	}
@@ -354,4 +351,22 @@ func connection(d *sbv1.Disk) string {
 		return "connected"
 	}
 	return "not connected"
+}
+
+// isolation tells a gateway that is down for everybody from a node that is cut
+// off: the first moves nothing, and its cause is elsewhere.
+func (p *pair) isolation(n *sbv1.NodeStatus) {
+	if n.GetReferences() >= n.GetNeeded() {
+		return
+	}
+	other := p.nodes[p.peer(n.GetName())]
+	if p.heard(other.GetName()) && other.GetReferences() < other.GetNeeded() {
+		if n.GetName() == p.def.GetNodes()[0] { // once for both
+			p.alarm(levelAttention, "mend the gateway; nothing is moved meanwhile, and nothing can be taken over",
+				"the reference addresses answer neither node: they are down for everybody")
+		}
+		return
+	}
+	p.alarm(levelAttention, "mend its network", "%s is isolated: it reaches %d of the %d reference addresses it needs",
+		n.GetName(), n.GetReferences(), n.GetNeeded())
 }

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"slices"
 	"time"
 
 	sbv1 "sbarbiter/proto/sb/v1"
@@ -16,6 +17,8 @@ var scenes = map[string]func() scene{
 	"standby":     standby,
 	"no-clusters": func() scene { s := healthy(); s.status.Clusters = nil; return s },
 	"two":         twoClusters,
+	"gateway":     func() scene { return unreached("node-a", "node-b") },
+	"cut-off":     func() scene { return unreached("node-b") },
 	"no-leader":   func() scene { s := healthy(); s.status.Witness.Leader = false; return s },
 	"free":        free,
 	"shooting":    shooting,
@@ -232,5 +235,16 @@ func blind() scene {
 	s := promise()
 	_, _, _, b := pairOf(s)
 	b.SilentNs = (61 * time.Second).Nanoseconds()
+	return s
+}
+
+// unreached is a pair whose nodes named reach no reference address.
+func unreached(nodes ...string) scene {
+	s := healthy()
+	for _, n := range s.status.Clusters[0].Nodes {
+		if slices.Contains(nodes, n.Name) {
+			n.References = 0
+		}
+	}
 	return s
 }
