@@ -26,11 +26,7 @@ func resource(cfg Config, n NodeName) []byte {
 			return f.Data
 		}
 	}
-	data, err := guest.ReadFile("guest/r0.res")
-	if err != nil {
-		panic("lab: r0.res is not embedded: " + err.Error())
-	}
-	return data
+	return deployed("r0.res")
 }
 
 func isBaked(cfg Config) bool {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"sbarbiter/deploy"
 )
 
 //go:embed guest
@@ -22,8 +25,6 @@ var nodeFiles = map[string]string{
 	"lab-writer.service":  "/etc/systemd/system/lab-writer.service",
 	"drbd.service":        "/etc/systemd/system/drbd.service",
 	"drbd.conf":           "/etc/drbd.conf",
-	"global_common.conf":  "/etc/drbd.d/global_common.conf",
-	"r0.res":              "/etc/drbd.d/r0.res",
 	"journald.conf":       "/etc/systemd/journald.conf",
 }
 
@@ -64,6 +65,9 @@ func (l *Lab) layNode(ctx context.Context, n *Node) error {
 			return err
 		}
 		files = append(files, File{Path: path, Data: data})
+	}
+	for _, name := range []string{"global_common.conf", "r0.res"} {
+		files = append(files, File{Path: "/etc/drbd.d/" + name, Data: deployed(name)})
 	}
 	for _, f := range append(files, l.cfg.Files[n.Name]...) {
 		if err := n.lay(f); err != nil {
@@ -180,4 +184,13 @@ func buildWriter(ctx context.Context, path string) error {
 		return fmt.Errorf("build lab-writer (or put it into Config.Binaries): %w: %s", err, out)
 	}
 	return nil
+}
+
+// deployed is a file of DRBD's section as it is installed, on the lab's disks.
+func deployed(name string) []byte {
+	data, err := deploy.Files.ReadFile("drbd/" + name)
+	if err != nil {
+		panic("lab: deploy/drbd is not embedded: " + err.Error())
+	}
+	return bytes.ReplaceAll(data, []byte("/dev/vg0/r0"), []byte("/dev/ubda"))
 }

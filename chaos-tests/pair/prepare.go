@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sbarbiter/chaos-tests/lab"
+	"sbarbiter/deploy"
 )
 
 // adaptation turns the examples' addresses and names into the lab's. Nothing
@@ -101,11 +102,7 @@ func (p *Pair) example(host, name string) ([]byte, error) {
 }
 
 func deployed(path ...string) ([]byte, error) {
-	root, err := Root()
-	if err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(filepath.Join(append([]string{root, "deploy"}, path...)...))
+	data, err := deploy.Files.ReadFile(strings.Join(path, "/"))
 	if err != nil {
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
