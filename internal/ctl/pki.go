@@ -68,7 +68,7 @@ named looks for them (` + defaultPKI + `). Each certificate speaks for that one 
 	pf.IntVar(&f.days, "days", int(pki.DefaultValidity/day), "how long it holds")
 	for _, role := range []pki.Role{pki.RoleNode, pki.RoleWitness, pki.RoleOperator} {
 		sub := &cobra.Command{
-			Use: string(role) + " NAME", Short: "make a certificate for a " + string(role),
+			Use: string(role) + " NAME", Short: "make the certificate of one " + string(role),
 			Example: "  sbctl pki issue " + issueExample[role],
 			Args:    args(cobra.ExactArgs(1), "one name"),
 			RunE: func(cmd *cobra.Command, given []string) error {
