@@ -58,14 +58,10 @@ func FromHello(p *sbv1.Hello) (leader.Hello, error) {
 // ToBeat writes a beat sent at clock. Which references answer is the node's own
 // affair; how many do is said.
 func ToBeat(b leader.Beat, clock boottime.Instant) *sbv1.Beat {
-	p := &sbv1.Beat{
-		Caller: ToCaller(b.Caller, b.Seen), Number: b.Number, ClockNs: int64(clock), Needed: unsigned(b.Needed),
+	return &sbv1.Beat{
+		Caller: ToCaller(b.Caller, b.Seen), Number: b.Number, ClockNs: int64(clock), References: unsigned(b.References), Needed: unsigned(b.Needed),
 		Groups: all(b.Groups, toGroupBeat), Links: all(b.Links, toLink),
 	}
-	for range b.References {
-		p.References = append(p.References, &sbv1.Reference{Answers: true})
-	}
-	return p
 }
 
 func toGroupBeat(g leader.GroupBeat) *sbv1.GroupBeat {
@@ -87,17 +83,12 @@ func FromBeat(p *sbv1.Beat) (leader.Beat, boottime.Instant, error) {
 	who, err := FromCaller(p.GetCaller())
 	r.in("caller", err)
 	b := leader.Beat{
-		Sender: who, Number: p.GetNumber(), Needed: r.count("needed", p.GetNeeded()),
+		Sender: who, Number: p.GetNumber(), References: r.count("references", p.GetReferences()), Needed: r.count("needed", p.GetNeeded()),
 		Groups: each(&r, "groups", p.GetGroups(), fromGroupBeat), Links: each(&r, "links", p.GetLinks(), fromLink),
 	}
 	once(&r, "groups", b.Groups, func(g leader.GroupBeat) arbiter.GroupID { return g.Group })
 	if b.Number == 0 {
 		r.fail("number", "beats count from one")
-	}
-	for _, ref := range p.GetReferences() {
-		if ref.GetAnswers() {
-			b.References++
-		}
 	}
 	return b, r.instant("clock_ns", p.GetClockNs()), r.err()
 }

@@ -94,7 +94,7 @@ func (n *actor) beat() *sbv1.Beat {
 	}
 	return &sbv1.Beat{
 		Caller: n.caller, Number: n.beats, ClockNs: int64(boottime.Now()), Needed: 1,
-		References: []*sbv1.Reference{{Address: "10.0.0.254", Answers: true}},
+		References: 1,
 		Links:      []*sbv1.Link{{Name: "cross", HearsPeer: n.peer.Load()}, {Name: "lan", HearsPeer: n.peer.Load()}},
 		Groups: []*sbv1.GroupBeat{{
 			Group: "nfs", Epoch: n.epoch, Phase: phase, Evidence: evidence(), Services: []*sbv1.Service{{Name: "nfs-server", State: state}},

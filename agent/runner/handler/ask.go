@@ -11,6 +11,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"sbarbiter/drbd"
 )
 
 // The kernel's own handler waits for as long as the resource is frozen, and
@@ -42,6 +44,11 @@ func Main(args, environ []string, stderr io.Writer) int {
 		return NoAnswer
 	}
 	req := Request{Args: args, Env: facts(environ)}
+	if wrong := mistake(req); wrong != "" {
+		complain(stderr, wrong)
+		fmt.Fprintln(stderr, usage)
+		return NoAnswer
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	a, err := Ask(ctx, socket, req)
@@ -52,6 +59,19 @@ func Main(args, environ []string, stderr io.Writer) int {
 		complain(stderr, fmt.Sprintf("handler %s of resource %s: exit %d: %s", args[0], req.Env["DRBD_RESOURCE"], a.Exit, a.Why))
 	}
 	return a.Exit
+}
+
+// mistake says what makes a call one that no agent could answer. It is said at
+// once: waiting for an agent would only keep the kernel's I/O frozen for longer.
+// Handlers of DRBD that the agent has no use for are left to it: it passes them.
+func mistake(req Request) string {
+	switch {
+	case !drbd.Handler(req.Args[0]).Known():
+		return fmt.Sprintf("there is no handler %q; look at the handlers section of the resource's configuration", req.Args[0])
+	case req.Env["DRBD_RESOURCE"] == "":
+		return fmt.Sprintf("handler %s: DRBD_RESOURCE, the resource's name, is not in the environment; DRBD sets it when it calls", req.Args[0])
+	}
+	return ""
 }
 
 // facts are what DRBD says about a call.

@@ -380,8 +380,8 @@ type Beat struct {
 	ClockNs       int64                  `protobuf:"varint,3,opt,name=clock_ns,json=clockNs,proto3" json:"clock_ns,omitempty"` // the sender's boot time
 	Groups        []*GroupBeat           `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	Links         []*Link                `protobuf:"bytes,5,rep,name=links,proto3" json:"links,omitempty"`
-	References    []*Reference           `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"`
-	Needed        uint32                 `protobuf:"varint,7,opt,name=needed,proto3" json:"needed,omitempty"` // references that must answer
+	References    uint32                 `protobuf:"varint,6,opt,name=references,proto3" json:"references,omitempty"` // that answer
+	Needed        uint32                 `protobuf:"varint,7,opt,name=needed,proto3" json:"needed,omitempty"`         // references that must answer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,11 +451,11 @@ func (x *Beat) GetLinks() []*Link {
 	return nil
 }
 
-func (x *Beat) GetReferences() []*Reference {
+func (x *Beat) GetReferences() uint32 {
 	if x != nil {
 		return x.References
 	}
-	return nil
+	return 0
 }
 
 func (x *Beat) GetNeeded() uint32 {
@@ -669,58 +669,6 @@ func (x *Link) GetLostOutPercent() uint32 {
 	return 0
 }
 
-type Reference struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Answers       bool                   `protobuf:"varint,2,opt,name=answers,proto3" json:"answers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Reference) Reset() {
-	*x = Reference{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Reference) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Reference) ProtoMessage() {}
-
-func (x *Reference) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Reference.ProtoReflect.Descriptor instead.
-func (*Reference) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *Reference) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-func (x *Reference) GetAnswers() bool {
-	if x != nil {
-		return x.Answers
-	}
-	return false
-}
-
 type BeatAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`                  // of the beat answered
@@ -737,7 +685,7 @@ type BeatAnswer struct {
 
 func (x *BeatAnswer) Reset() {
 	*x = BeatAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +697,7 @@ func (x *BeatAnswer) String() string {
 func (*BeatAnswer) ProtoMessage() {}
 
 func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +710,7 @@ func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatAnswer.ProtoReflect.Descriptor instead.
 func (*BeatAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{9}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BeatAnswer) GetNumber() uint64 {
@@ -840,7 +788,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +800,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +813,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{10}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GroupAnswer) GetGroup() string {
@@ -957,7 +905,7 @@ type PeerView struct {
 
 func (x *PeerView) Reset() {
 	*x = PeerView{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +917,7 @@ func (x *PeerView) String() string {
 func (*PeerView) ProtoMessage() {}
 
 func (x *PeerView) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +930,7 @@ func (x *PeerView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerView.ProtoReflect.Descriptor instead.
 func (*PeerView) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PeerView) GetHeard() bool {
@@ -1017,7 +965,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +977,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +990,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Notice) GetWhy() string {
@@ -1063,7 +1011,7 @@ type AcquireRequest struct {
 
 func (x *AcquireRequest) Reset() {
 	*x = AcquireRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1023,7 @@ func (x *AcquireRequest) String() string {
 func (*AcquireRequest) ProtoMessage() {}
 
 func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1036,7 @@ func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireRequest.ProtoReflect.Descriptor instead.
 func (*AcquireRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AcquireRequest) GetCaller() *Caller {
@@ -1126,7 +1074,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1086,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1099,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseRequest) GetCaller() *Caller {
@@ -1209,7 +1157,7 @@ type ExcludeRequest struct {
 
 func (x *ExcludeRequest) Reset() {
 	*x = ExcludeRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1169,7 @@ func (x *ExcludeRequest) String() string {
 func (*ExcludeRequest) ProtoMessage() {}
 
 func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1182,7 @@ func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludeRequest.ProtoReflect.Descriptor instead.
 func (*ExcludeRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExcludeRequest) GetCaller() *Caller {
@@ -1286,7 +1234,7 @@ type ReadmitRequest struct {
 
 func (x *ReadmitRequest) Reset() {
 	*x = ReadmitRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1246,7 @@ func (x *ReadmitRequest) String() string {
 func (*ReadmitRequest) ProtoMessage() {}
 
 func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1259,7 @@ func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadmitRequest.ProtoReflect.Descriptor instead.
 func (*ReadmitRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadmitRequest) GetCaller() *Caller {
@@ -1367,7 +1315,7 @@ type BeginRequest struct {
 
 func (x *BeginRequest) Reset() {
 	*x = BeginRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1327,7 @@ func (x *BeginRequest) String() string {
 func (*BeginRequest) ProtoMessage() {}
 
 func (x *BeginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1340,7 @@ func (x *BeginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
 func (*BeginRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BeginRequest) GetCaller() *Caller {
@@ -1432,7 +1380,7 @@ type ReportFenceRequest struct {
 
 func (x *ReportFenceRequest) Reset() {
 	*x = ReportFenceRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1392,7 @@ func (x *ReportFenceRequest) String() string {
 func (*ReportFenceRequest) ProtoMessage() {}
 
 func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1405,7 @@ func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFenceRequest.ProtoReflect.Descriptor instead.
 func (*ReportFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportFenceRequest) GetCaller() *Caller {
@@ -1543,15 +1491,15 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bexcluded\x18\x05 \x01(\x04R\bexcluded\x12\x19\n" +
 	"\bown_word\x18\x06 \x01(\x04R\aownWord\x12\x1a\n" +
 	"\bobtained\x18\a \x01(\x04R\bobtained\x12\x18\n" +
-	"\apending\x18\b \x01(\bR\apending\"\xf7\x01\n" +
+	"\apending\x18\b \x01(\bR\apending\"\xe5\x01\n" +
 	"\x04Beat\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
 	"\bclock_ns\x18\x03 \x01(\x03R\aclockNs\x12(\n" +
 	"\x06groups\x18\x04 \x03(\v2\x10.sb.v1.GroupBeatR\x06groups\x12!\n" +
-	"\x05links\x18\x05 \x03(\v2\v.sb.v1.LinkR\x05links\x120\n" +
+	"\x05links\x18\x05 \x03(\v2\v.sb.v1.LinkR\x05links\x12\x1e\n" +
 	"\n" +
-	"references\x18\x06 \x03(\v2\x10.sb.v1.ReferenceR\n" +
+	"references\x18\x06 \x01(\rR\n" +
 	"references\x12\x16\n" +
 	"\x06needed\x18\a \x01(\rR\x06needed\"\xbc\x01\n" +
 	"\tGroupBeat\x12\x14\n" +
@@ -1569,10 +1517,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\n" +
 	"hears_peer\x18\x02 \x01(\bR\thearsPeer\x12&\n" +
 	"\x0flost_in_percent\x18\x03 \x01(\rR\rlostInPercent\x12(\n" +
-	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"?\n" +
-	"\tReference\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
-	"\aanswers\x18\x02 \x01(\bR\aanswers\"\xa9\x02\n" +
+	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xa9\x02\n" +
 	"\n" +
 	"BeatAnswer\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
@@ -1664,7 +1609,7 @@ func file_sb_v1_arbiter_proto_rawDescGZIP() []byte {
 	return file_sb_v1_arbiter_proto_rawDescData
 }
 
-var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*FromAgent)(nil),          // 0: sb.v1.FromAgent
 	(*FromWitness)(nil),        // 1: sb.v1.FromWitness
@@ -1674,73 +1619,71 @@ var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*GroupBeat)(nil),          // 5: sb.v1.GroupBeat
 	(*Service)(nil),            // 6: sb.v1.Service
 	(*Link)(nil),               // 7: sb.v1.Link
-	(*Reference)(nil),          // 8: sb.v1.Reference
-	(*BeatAnswer)(nil),         // 9: sb.v1.BeatAnswer
-	(*GroupAnswer)(nil),        // 10: sb.v1.GroupAnswer
-	(*PeerView)(nil),           // 11: sb.v1.PeerView
-	(*Notice)(nil),             // 12: sb.v1.Notice
-	(*AcquireRequest)(nil),     // 13: sb.v1.AcquireRequest
-	(*ReleaseRequest)(nil),     // 14: sb.v1.ReleaseRequest
-	(*ExcludeRequest)(nil),     // 15: sb.v1.ExcludeRequest
-	(*ReadmitRequest)(nil),     // 16: sb.v1.ReadmitRequest
-	(*BeginRequest)(nil),       // 17: sb.v1.BeginRequest
-	(*ReportFenceRequest)(nil), // 18: sb.v1.ReportFenceRequest
-	(*Verdict)(nil),            // 19: sb.v1.Verdict
-	(*Caller)(nil),             // 20: sb.v1.Caller
-	(*Evidence)(nil),           // 21: sb.v1.Evidence
-	(*Version)(nil),            // 22: sb.v1.Version
-	(*Definition)(nil),         // 23: sb.v1.Definition
-	(*Reading)(nil),            // 24: sb.v1.Reading
+	(*BeatAnswer)(nil),         // 8: sb.v1.BeatAnswer
+	(*GroupAnswer)(nil),        // 9: sb.v1.GroupAnswer
+	(*PeerView)(nil),           // 10: sb.v1.PeerView
+	(*Notice)(nil),             // 11: sb.v1.Notice
+	(*AcquireRequest)(nil),     // 12: sb.v1.AcquireRequest
+	(*ReleaseRequest)(nil),     // 13: sb.v1.ReleaseRequest
+	(*ExcludeRequest)(nil),     // 14: sb.v1.ExcludeRequest
+	(*ReadmitRequest)(nil),     // 15: sb.v1.ReadmitRequest
+	(*BeginRequest)(nil),       // 16: sb.v1.BeginRequest
+	(*ReportFenceRequest)(nil), // 17: sb.v1.ReportFenceRequest
+	(*Verdict)(nil),            // 18: sb.v1.Verdict
+	(*Caller)(nil),             // 19: sb.v1.Caller
+	(*Evidence)(nil),           // 20: sb.v1.Evidence
+	(*Version)(nil),            // 21: sb.v1.Version
+	(*Definition)(nil),         // 22: sb.v1.Definition
+	(*Reading)(nil),            // 23: sb.v1.Reading
 }
 var file_sb_v1_arbiter_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.FromAgent.hello:type_name -> sb.v1.Hello
 	4,  // 1: sb.v1.FromAgent.beat:type_name -> sb.v1.Beat
-	19, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
-	9,  // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
-	12, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
-	20, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
+	18, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
+	8,  // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
+	11, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
+	19, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
 	3,  // 6: sb.v1.Hello.groups:type_name -> sb.v1.GroupReport
-	20, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
+	19, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
 	5,  // 8: sb.v1.Beat.groups:type_name -> sb.v1.GroupBeat
 	7,  // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
-	8,  // 10: sb.v1.Beat.references:type_name -> sb.v1.Reference
-	21, // 11: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
-	6,  // 12: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
-	22, // 13: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
-	10, // 14: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
-	23, // 15: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
-	11, // 16: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
-	20, // 17: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
-	21, // 18: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
-	20, // 19: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
-	20, // 20: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
-	21, // 21: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
-	20, // 22: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
-	21, // 23: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
-	20, // 24: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
-	24, // 25: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
-	20, // 26: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
-	24, // 27: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
-	21, // 28: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
-	0,  // 29: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
-	13, // 30: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
-	14, // 31: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
-	15, // 32: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
-	16, // 33: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
-	17, // 34: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
-	18, // 35: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
-	1,  // 36: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
-	19, // 37: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
-	19, // 38: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
-	19, // 39: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
-	19, // 40: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
-	19, // 41: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
-	19, // 42: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
-	36, // [36:43] is the sub-list for method output_type
-	29, // [29:36] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	20, // 10: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
+	6,  // 11: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
+	21, // 12: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
+	9,  // 13: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
+	22, // 14: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
+	10, // 15: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
+	19, // 16: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
+	20, // 17: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
+	19, // 18: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
+	19, // 19: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
+	20, // 20: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
+	19, // 21: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
+	20, // 22: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
+	19, // 23: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
+	23, // 24: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
+	19, // 25: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
+	23, // 26: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
+	20, // 27: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
+	0,  // 28: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
+	12, // 29: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
+	13, // 30: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
+	14, // 31: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
+	15, // 32: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
+	16, // 33: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
+	17, // 34: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
+	1,  // 35: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
+	18, // 36: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
+	18, // 37: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
+	18, // 38: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
+	18, // 39: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
+	18, // 40: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
+	18, // 41: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
+	35, // [35:42] is the sub-list for method output_type
+	28, // [28:35] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_arbiter_proto_init() }
@@ -1764,7 +1707,7 @@ func file_sb_v1_arbiter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_arbiter_proto_rawDesc), len(file_sb_v1_arbiter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,17 +28,15 @@ const (
 // datagram's.
 type PeerBeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`                                // of this beat
-	ClockNs       int64                  `protobuf:"varint,2,opt,name=clock_ns,json=clockNs,proto3" json:"clock_ns,omitempty"`               // sender's boot time
-	Echo          uint64                 `protobuf:"varint,3,opt,name=echo,proto3" json:"echo,omitempty"`                                    // number of the latest beat heard from the receiver
-	EchoClockNs   int64                  `protobuf:"varint,4,opt,name=echo_clock_ns,json=echoClockNs,proto3" json:"echo_clock_ns,omitempty"` // its clock_ns
-	References    uint32                 `protobuf:"varint,5,opt,name=references,proto3" json:"references,omitempty"`
-	Needed        uint32                 `protobuf:"varint,6,opt,name=needed,proto3" json:"needed,omitempty"`
-	Version       *Version               `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"` // highest version of a witness seen
-	Floor         uint64                 `protobuf:"varint,8,opt,name=floor,proto3" json:"floor,omitempty"`
-	Groups        []*PeerGroup           `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
-	Asks          []*PeerAsk             `protobuf:"bytes,10,rep,name=asks,proto3" json:"asks,omitempty"`
-	Words         []*PeerWord            `protobuf:"bytes,11,rep,name=words,proto3" json:"words,omitempty"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`                  // of this beat
+	ClockNs       int64                  `protobuf:"varint,2,opt,name=clock_ns,json=clockNs,proto3" json:"clock_ns,omitempty"` // sender's boot time
+	Echo          uint64                 `protobuf:"varint,3,opt,name=echo,proto3" json:"echo,omitempty"`                      // number of the latest beat heard from the receiver
+	References    uint32                 `protobuf:"varint,4,opt,name=references,proto3" json:"references,omitempty"`
+	Needed        uint32                 `protobuf:"varint,5,opt,name=needed,proto3" json:"needed,omitempty"`
+	Floor         uint64                 `protobuf:"varint,6,opt,name=floor,proto3" json:"floor,omitempty"`
+	Groups        []*PeerGroup           `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
+	Asks          []*PeerAsk             `protobuf:"bytes,8,rep,name=asks,proto3" json:"asks,omitempty"`
+	Words         []*PeerWord            `protobuf:"bytes,9,rep,name=words,proto3" json:"words,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,13 +92,6 @@ func (x *PeerBeat) GetEcho() uint64 {
 	return 0
 }
 
-func (x *PeerBeat) GetEchoClockNs() int64 {
-	if x != nil {
-		return x.EchoClockNs
-	}
-	return 0
-}
-
 func (x *PeerBeat) GetReferences() uint32 {
 	if x != nil {
 		return x.References
@@ -113,13 +104,6 @@ func (x *PeerBeat) GetNeeded() uint32 {
 		return x.Needed
 	}
 	return 0
-}
-
-func (x *PeerBeat) GetVersion() *Version {
-	if x != nil {
-		return x.Version
-	}
-	return nil
 }
 
 func (x *PeerBeat) GetFloor() uint64 {
@@ -154,18 +138,16 @@ type PeerGroup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Phase         string                 `protobuf:"bytes,2,opt,name=phase,proto3" json:"phase,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`  // that the sender runs the group under; 0: none
-	Holder        string                 `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"` // last holder it knows
-	HolderEpoch   uint64                 `protobuf:"varint,5,opt,name=holder_epoch,json=holderEpoch,proto3" json:"holder_epoch,omitempty"`
-	Promised      uint64                 `protobuf:"varint,6,opt,name=promised,proto3" json:"promised,omitempty"`                                   // epoch for which the sender promises, counted from the echoed beat; 0: none
-	Obtained      uint64                 `protobuf:"varint,7,opt,name=obtained,proto3" json:"obtained,omitempty"`                                   // the exclusion of the receiver that the sender obtained
-	InStep        bool                   `protobuf:"varint,8,opt,name=in_step,json=inStep,proto3" json:"in_step,omitempty"`                         // sender sees both copies connected and UpToDate on all volumes
-	Excluded      uint64                 `protobuf:"varint,9,opt,name=excluded,proto3" json:"excluded,omitempty"`                                   // the sender's own exclusion as it knows it
-	OwnWord       uint64                 `protobuf:"varint,10,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`                     // the sender's own record
-	Reinstates    uint64                 `protobuf:"varint,11,opt,name=reinstates,proto3" json:"reinstates,omitempty"`                              // epoch under which the sender grants a quarantined holder its group back
-	InOffice      bool                   `protobuf:"varint,12,opt,name=in_office,json=inOffice,proto3" json:"in_office,omitempty"`                  // the sender runs the group by a lease or a promise
-	GivenBack     bool                   `protobuf:"varint,13,opt,name=given_back,json=givenBack,proto3" json:"given_back,omitempty"`               // holder, if it is the sender, has given the group back
-	PromisedForNs int64                  `protobuf:"varint,14,opt,name=promised_for_ns,json=promisedForNs,proto3" json:"promised_for_ns,omitempty"` // counted by the receiver from before it sent the beat echoed
+	InOffice      bool                   `protobuf:"varint,3,opt,name=in_office,json=inOffice,proto3" json:"in_office,omitempty"` // the sender runs the group by a lease or a promise
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                       // that the sender runs the group under; 0: none
+	Holder        string                 `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`                      // last holder it knows
+	HolderEpoch   uint64                 `protobuf:"varint,6,opt,name=holder_epoch,json=holderEpoch,proto3" json:"holder_epoch,omitempty"`
+	GivenBack     bool                   `protobuf:"varint,7,opt,name=given_back,json=givenBack,proto3" json:"given_back,omitempty"`               // holder, if it is the sender, has given the group back
+	Promised      uint64                 `protobuf:"varint,8,opt,name=promised,proto3" json:"promised,omitempty"`                                  // epoch for which the sender promises, counted from the echoed beat; 0: none
+	PromisedForNs int64                  `protobuf:"varint,9,opt,name=promised_for_ns,json=promisedForNs,proto3" json:"promised_for_ns,omitempty"` // counted by the receiver from before it sent the beat echoed
+	InStep        bool                   `protobuf:"varint,10,opt,name=in_step,json=inStep,proto3" json:"in_step,omitempty"`                       // sender sees both copies connected and UpToDate on all volumes
+	Excluded      uint64                 `protobuf:"varint,11,opt,name=excluded,proto3" json:"excluded,omitempty"`                                 // the sender's own exclusion as it knows it
+	OwnWord       uint64                 `protobuf:"varint,12,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`                    // the sender's own record
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +196,13 @@ func (x *PeerGroup) GetPhase() string {
 	return ""
 }
 
+func (x *PeerGroup) GetInOffice() bool {
+	if x != nil {
+		return x.InOffice
+	}
+	return false
+}
+
 func (x *PeerGroup) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
@@ -235,6 +224,13 @@ func (x *PeerGroup) GetHolderEpoch() uint64 {
 	return 0
 }
 
+func (x *PeerGroup) GetGivenBack() bool {
+	if x != nil {
+		return x.GivenBack
+	}
+	return false
+}
+
 func (x *PeerGroup) GetPromised() uint64 {
 	if x != nil {
 		return x.Promised
@@ -242,9 +238,9 @@ func (x *PeerGroup) GetPromised() uint64 {
 	return 0
 }
 
-func (x *PeerGroup) GetObtained() uint64 {
+func (x *PeerGroup) GetPromisedForNs() int64 {
 	if x != nil {
-		return x.Obtained
+		return x.PromisedForNs
 	}
 	return 0
 }
@@ -266,34 +262,6 @@ func (x *PeerGroup) GetExcluded() uint64 {
 func (x *PeerGroup) GetOwnWord() uint64 {
 	if x != nil {
 		return x.OwnWord
-	}
-	return 0
-}
-
-func (x *PeerGroup) GetReinstates() uint64 {
-	if x != nil {
-		return x.Reinstates
-	}
-	return 0
-}
-
-func (x *PeerGroup) GetInOffice() bool {
-	if x != nil {
-		return x.InOffice
-	}
-	return false
-}
-
-func (x *PeerGroup) GetGivenBack() bool {
-	if x != nil {
-		return x.GivenBack
-	}
-	return false
-}
-
-func (x *PeerGroup) GetPromisedForNs() int64 {
-	if x != nil {
-		return x.PromisedForNs
 	}
 	return 0
 }
@@ -448,41 +416,34 @@ var File_sb_v1_peer_proto protoreflect.FileDescriptor
 
 const file_sb_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x10sb/v1/peer.proto\x12\x05sb.v1\x1a\x11sb/v1/types.proto\"\xe2\x02\n" +
+	"\x10sb/v1/peer.proto\x12\x05sb.v1\"\x94\x02\n" +
 	"\bPeerBeat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\bclock_ns\x18\x02 \x01(\x03R\aclockNs\x12\x12\n" +
-	"\x04echo\x18\x03 \x01(\x04R\x04echo\x12\"\n" +
-	"\recho_clock_ns\x18\x04 \x01(\x03R\vechoClockNs\x12\x1e\n" +
+	"\x04echo\x18\x03 \x01(\x04R\x04echo\x12\x1e\n" +
 	"\n" +
-	"references\x18\x05 \x01(\rR\n" +
+	"references\x18\x04 \x01(\rR\n" +
 	"references\x12\x16\n" +
-	"\x06needed\x18\x06 \x01(\rR\x06needed\x12(\n" +
-	"\aversion\x18\a \x01(\v2\x0e.sb.v1.VersionR\aversion\x12\x14\n" +
-	"\x05floor\x18\b \x01(\x04R\x05floor\x12(\n" +
-	"\x06groups\x18\t \x03(\v2\x10.sb.v1.PeerGroupR\x06groups\x12\"\n" +
-	"\x04asks\x18\n" +
-	" \x03(\v2\x0e.sb.v1.PeerAskR\x04asks\x12%\n" +
-	"\x05words\x18\v \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\x94\x03\n" +
+	"\x06needed\x18\x05 \x01(\rR\x06needed\x12\x14\n" +
+	"\x05floor\x18\x06 \x01(\x04R\x05floor\x12(\n" +
+	"\x06groups\x18\a \x03(\v2\x10.sb.v1.PeerGroupR\x06groups\x12\"\n" +
+	"\x04asks\x18\b \x03(\v2\x0e.sb.v1.PeerAskR\x04asks\x12%\n" +
+	"\x05words\x18\t \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\xd8\x02\n" +
 	"\tPeerGroup\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
-	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06holder\x18\x04 \x01(\tR\x06holder\x12!\n" +
-	"\fholder_epoch\x18\x05 \x01(\x04R\vholderEpoch\x12\x1a\n" +
-	"\bpromised\x18\x06 \x01(\x04R\bpromised\x12\x1a\n" +
-	"\bobtained\x18\a \x01(\x04R\bobtained\x12\x17\n" +
-	"\ain_step\x18\b \x01(\bR\x06inStep\x12\x1a\n" +
-	"\bexcluded\x18\t \x01(\x04R\bexcluded\x12\x19\n" +
-	"\bown_word\x18\n" +
-	" \x01(\x04R\aownWord\x12\x1e\n" +
+	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x1b\n" +
+	"\tin_office\x18\x03 \x01(\bR\binOffice\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06holder\x18\x05 \x01(\tR\x06holder\x12!\n" +
+	"\fholder_epoch\x18\x06 \x01(\x04R\vholderEpoch\x12\x1d\n" +
 	"\n" +
-	"reinstates\x18\v \x01(\x04R\n" +
-	"reinstates\x12\x1b\n" +
-	"\tin_office\x18\f \x01(\bR\binOffice\x12\x1d\n" +
-	"\n" +
-	"given_back\x18\r \x01(\bR\tgivenBack\x12&\n" +
-	"\x0fpromised_for_ns\x18\x0e \x01(\x03R\rpromisedForNs\"e\n" +
+	"given_back\x18\a \x01(\bR\tgivenBack\x12\x1a\n" +
+	"\bpromised\x18\b \x01(\x04R\bpromised\x12&\n" +
+	"\x0fpromised_for_ns\x18\t \x01(\x03R\rpromisedForNs\x12\x17\n" +
+	"\ain_step\x18\n" +
+	" \x01(\bR\x06inStep\x12\x1a\n" +
+	"\bexcluded\x18\v \x01(\x04R\bexcluded\x12\x19\n" +
+	"\bown_word\x18\f \x01(\x04R\aownWord\"e\n" +
 	"\aPeerAsk\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -514,18 +475,16 @@ var file_sb_v1_peer_proto_goTypes = []any{
 	(*PeerGroup)(nil), // 1: sb.v1.PeerGroup
 	(*PeerAsk)(nil),   // 2: sb.v1.PeerAsk
 	(*PeerWord)(nil),  // 3: sb.v1.PeerWord
-	(*Version)(nil),   // 4: sb.v1.Version
 }
 var file_sb_v1_peer_proto_depIdxs = []int32{
-	4, // 0: sb.v1.PeerBeat.version:type_name -> sb.v1.Version
-	1, // 1: sb.v1.PeerBeat.groups:type_name -> sb.v1.PeerGroup
-	2, // 2: sb.v1.PeerBeat.asks:type_name -> sb.v1.PeerAsk
-	3, // 3: sb.v1.PeerBeat.words:type_name -> sb.v1.PeerWord
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1, // 0: sb.v1.PeerBeat.groups:type_name -> sb.v1.PeerGroup
+	2, // 1: sb.v1.PeerBeat.asks:type_name -> sb.v1.PeerAsk
+	3, // 2: sb.v1.PeerBeat.words:type_name -> sb.v1.PeerWord
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_peer_proto_init() }
@@ -533,7 +492,6 @@ func file_sb_v1_peer_proto_init() {
 	if File_sb_v1_peer_proto != nil {
 		return
 	}
-	file_sb_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
