@@ -53,20 +53,40 @@ func (a *app) why(cmd *cobra.Command, about string, inputs bool) error {
 	}
 	request := &sbv1.WhyRequest{Cluster: c.GetDefinition().GetCluster(), Limit: whyRecords}
 	group, err := groupNamed(cmd, c, about)
-	if index, bad := strconv.ParseUint(about, 10, 64); err != nil && bad == nil {
-		request.Index = index
-	} else if err != nil {
+	index, notIndex := strconv.ParseUint(about, 10, 64)
+	byIndex := err != nil && notIndex == nil
+	if err != nil && !byIndex {
 		return err
 	}
 	request.Group = group.GetName()
+	if byIndex {
+		request.Index = index
+	}
 	answer, err := ask(cmd.Context(), w, request, w.Why)
 	if err != nil {
 		return err
+	}
+	if byIndex && !slices.ContainsFunc(answer.GetRecords(), func(r *sbv1.Record) bool { return r.GetIndex() == index }) {
+		return noEvent(cmd, w, request)
 	}
 	if a.as == jsonLines {
 		return a.json(whyJSON{request.GetCluster(), request.GetGroup(), each(answer.GetRecords(), recordView), answer.GetNow()})
 	}
 	return a.tell(examine(c), group, answer, inputs)
+}
+
+// noEvent says that the event asked for does not exist, and which is the last
+// that does.
+func noEvent(cmd *cobra.Command, w *witness, asked *sbv1.WhyRequest) error {
+	answer, err := ask(cmd.Context(), w, &sbv1.WhyRequest{Cluster: asked.GetCluster(), Limit: 1}, w.Why)
+	if err != nil {
+		return err
+	}
+	all := answer.GetRecords()
+	if len(all) == 0 {
+		return usage(cmd, "there is no event %d; nothing is recorded of %s yet", asked.GetIndex(), asked.GetCluster())
+	}
+	return usage(cmd, "there is no event %d; the last is %d; sbctl events lists them", asked.GetIndex(), all[len(all)-1].GetIndex())
 }
 
 // groupNamed finds a group of the cluster; no name is no group.
