@@ -34,3 +34,14 @@ func TestALongerPromiseOfAnEarlierLifeStillBinds(t *testing.T) {
 		t.Errorf("bound for %v, and 40s may have been promised before", left)
 	}
 }
+
+func TestShotsThatWouldBeCutShortAreTold(t *testing.T) {
+	var m Machine
+	m.cfg.CanFence = true
+	m.cfg.Timing.Timing = arbiter.Timing{TTL: time.Second, Promise: time.Second, FenceTimeout: 22 * time.Second}
+	m.agree(arbiter.Timing{TTL: time.Second, Promise: time.Second, FenceTimeout: 15 * time.Second})
+	m.agree(arbiter.Timing{TTL: time.Second, Promise: time.Second, FenceTimeout: 15 * time.Second})
+	if n := len(m.actions); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}

@@ -49,6 +49,7 @@ type Machine struct {
 	shot      *shot
 	feedAt    boottime.Instant
 	disagrees bool   // with the witness about durations
+	hasty     bool   // the witness gives a shot less time than the devices may take
 	leaving   string // why this machine is being shut down
 	left      bool
 	bindsTo   boottime.Instant // what was promised before this agent's start binds until then

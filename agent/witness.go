@@ -252,6 +252,11 @@ func (m *Machine) agree(t arbiter.Timing) {
 	own := m.cfg.Timing
 	m.timing.TTL, m.timing.FenceTimeout = min(own.TTL, t.TTL), min(own.FenceTimeout, t.FenceTimeout)
 	differs := own.TTL != t.TTL || own.Promise != t.Promise
+	if own.FenceTimeout > t.FenceTimeout && m.cfg.CanFence && !m.hasty {
+		m.note(nil, "shots cut short", fmt.Sprintf("this node's fence devices may take %v, the cluster file gives a shot %v; raise fence_timeout there",
+			own.FenceTimeout, t.FenceTimeout)).Alarm = true
+	}
+	m.hasty = own.FenceTimeout > t.FenceTimeout
 	if differs && !m.disagrees {
 		m.note(nil, "timing differs", fmt.Sprintf("the witness goes by ttl %v and promise %v, this node's file by %v and %v; "+
 			"the shorter ttl counts; make cluster file and node file alike", t.TTL, t.Promise, own.TTL, own.Promise)).Alarm = true

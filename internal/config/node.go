@@ -49,9 +49,6 @@ type References struct {
 type Watchdog struct {
 	Device  string
 	Timeout time.Duration // whole seconds; Timing.Watchdog says the same
-	// AcceptPauseRisk is the operator's word that a watchdog which stops when the
-	// machine is paused (softdog, a virtual machine's) shall count as proof.
-	AcceptPauseRisk bool
 }
 
 // None reports that the node runs without a watchdog.
@@ -239,9 +236,8 @@ func (v value) watchdog(timeout time.Duration) Watchdog {
 		v.oneOf("none")
 		return Watchdog{}
 	}
-	m := v.mapping("device", "timeout", "accept_pause_risk")
+	m := v.mapping("device", "timeout")
 	w.Device = or(m.get("device"), w.Device, value.absolute)
 	w.Timeout = or(m.get("timeout"), w.Timeout, value.duration)
-	w.AcceptPauseRisk = m.get("accept_pause_risk").bool()
 	return w
 }

@@ -88,7 +88,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			},
 			{IPMI{netip.MustParseAddrPort("10.0.0.242:6230"), "admin", "/root/bmc", 3, 5 * time.Second}},
 		},
-		Watchdog: Watchdog{"/dev/watchdog1", 8 * time.Second, true},
+		Watchdog: Watchdog{"/dev/watchdog1", 8 * time.Second},
 		Timing: Timing{
 			TTL: 30 * time.Second, Promise: 25 * time.Second, Renew: 300 * time.Millisecond, RPCTimeout: 400 * time.Millisecond,
 			SuspectAfter: 2 * time.Second, Stop: 8 * time.Second, Watchdog: 8 * time.Second, Reset: 3 * time.Second, Late: time.Second,
