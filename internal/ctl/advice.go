@@ -1,6 +1,12 @@
 package ctl
 
-import "sbarbiter/arbiter"
+import (
+	"regexp"
+	"strings"
+
+	"sbarbiter/arbiter"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
 
 // advice is what a person does about each refusal. docs/operations.md tells the
 // same story in its table.
@@ -45,4 +51,28 @@ var advice = map[arbiter.Reason]string{
 	arbiter.NoDRBD:          "nothing; the group has no copies that could be stale",
 	arbiter.BadDefinition:   "mend cluster.yaml as the sentence says, then: sbctl cluster add -f cluster.yaml",
 	arbiter.Implausible:     "that node's store is damaged: stop sbagent there, remove its state directory, start it again",
+}
+
+// ofOneCluster finds the commands in a sentence that are about one cluster.
+var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|unstandby|maintenance|fence)\b`)
+
+// examine judges a cluster. Where the witness has several, the commands that are
+// advised name theirs, so that they do what is meant as they stand.
+func (w *witness) examine(c *sbv1.ClusterStatus) *pair {
+	p := examine(c)
+	if len(w.status.GetClusters()) < 2 {
+		return p
+	}
+	for i := range p.found {
+		p.found[i].Do = p.addressed(p.found[i].Do)
+	}
+	p.alarms = each(p.alarms, p.addressed)
+	return p
+}
+
+// addressed puts the cluster's name into the commands of a sentence.
+func (p *pair) addressed(sentence string) string {
+	return ofOneCluster.ReplaceAllStringFunc(sentence, func(command string) string {
+		return "sbctl --cluster " + p.def.GetCluster() + strings.TrimPrefix(command, "sbctl")
+	})
 }

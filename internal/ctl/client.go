@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,4 +166,23 @@ func (a *app) cluster(cmd *cobra.Command, w *witness) (*sbv1.ClusterStatus, erro
 		return nil, usage(cmd, "choose a cluster: name one of %s with --cluster", strings.Join(names, ", "))
 	}
 	return all[0], nil
+}
+
+// clusterWith chooses the cluster that is meant by a name in it: where none is
+// named and exactly one has it, that one.
+func (a *app) clusterWith(cmd *cobra.Command, w *witness, pick func(*sbv1.ClusterStatus) []string, name string) (*sbv1.ClusterStatus, error) {
+	s, err := a.settle()
+	if err != nil {
+		return nil, err
+	}
+	var having []*sbv1.ClusterStatus
+	for _, c := range w.status.GetClusters() {
+		if slices.Contains(pick(c), name) {
+			having = append(having, c)
+		}
+	}
+	if s.Cluster == "" && len(having) == 1 {
+		return having[0], nil
+	}
+	return a.cluster(cmd, w)
 }

@@ -38,7 +38,7 @@ func drawStatus(w *witness, pairs []*pair, colours colourful) string {
 
 func (p *pair) draw(b *strings.Builder, colours colourful) {
 	fmt.Fprintf(b, "%s  %s: %s\n", banner(p.level()).show(colours), p.def.GetCluster(), p.headline())
-	for _, alarm := range p.GetAlarms() {
+	for _, alarm := range p.alarms {
 		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(colours), alarm)
 	}
 	for _, f := range p.listed() {

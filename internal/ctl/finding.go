@@ -45,12 +45,14 @@ type pair struct {
 	def   *sbv1.Definition
 	nodes map[string]*sbv1.NodeStatus
 	found []finding
+	// alarms are the witness's.
+	alarms []string
 }
 
 // examine finds everything that keeps a cluster from being all right, the worst
 // first.
 func examine(status *sbv1.ClusterStatus) *pair {
-	p := &pair{ClusterStatus: status, def: status.GetDefinition(), nodes: map[string]*sbv1.NodeStatus{}}
+	p := &pair{ClusterStatus: status, def: status.GetDefinition(), nodes: map[string]*sbv1.NodeStatus{}, alarms: status.GetAlarms()}
 	for _, n := range status.GetNodes() {
 		p.nodes[n.GetName()] = n
 	}
@@ -73,7 +75,7 @@ func (p *pair) level() level {
 	if len(p.found) > 0 {
 		worst = p.found[0].Level
 	}
-	if worst == levelOK && len(p.GetAlarms()) > 0 {
+	if worst == levelOK && len(p.alarms) > 0 {
 		return levelAttention
 	}
 	return worst
@@ -92,7 +94,7 @@ func (p *pair) alarm(l level, do, format string, args ...any) {
 // listed are the findings to show beside the witness's alarms: all where there
 // are none.
 func (p *pair) listed() []finding {
-	if len(p.GetAlarms()) == 0 {
+	if len(p.alarms) == 0 {
 		return p.found
 	}
 	return slices.DeleteFunc(slices.Clone(p.found), func(f finding) bool { return f.alarmed })

@@ -21,7 +21,7 @@ copy in step. Sbctl unstandby ends it.`,
 	}
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
-		return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
+		return a.operate(cmd, given[0], func(w *witness, p *pair) (*sbv1.Verdict, error) {
 			if err := knownNode(cmd, p.ClusterStatus, given[0]); err != nil {
 				return nil, err
 			}
@@ -47,7 +47,7 @@ func (a *app) unstandbyCommand() *cobra.Command {
 		Example: "  sbctl unstandby node-a",
 		Args:    args(cobra.ExactArgs(1), "one node"), ValidArgsFunction: a.completeNodeArgs,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
+			return a.operate(cmd, given[0], func(w *witness, p *pair) (*sbv1.Verdict, error) {
 				if err := knownNode(cmd, p.ClusterStatus, given[0]); err != nil {
 					return nil, err
 				}
@@ -73,7 +73,7 @@ nobody is shot for it. Groups that run go on, and their writes stay protected.`,
 			if !cmd.Flags().Changed("for") || length < 0 {
 				return usage(cmd, "say for how long, as in --for 2h; --for 0 lasts until sbctl maintenance off")
 			}
-			return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
+			return a.operate(cmd, "", func(w *witness, p *pair) (*sbv1.Verdict, error) {
 				request := &sbv1.MaintenanceRequest{Cluster: p.def.GetCluster(), On: true, ForNs: length.Nanoseconds()}
 				return ask(cmd.Context(), w, request, w.Maintenance)
 			})
@@ -84,7 +84,7 @@ nobody is shot for it. Groups that run go on, and their writes stay protected.`,
 		Use: "off", Short: "end", Example: "  sbctl maintenance off",
 		Args: args(cobra.NoArgs, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
+			return a.operate(cmd, "", func(w *witness, p *pair) (*sbv1.Verdict, error) {
 				return ask(cmd.Context(), w, &sbv1.MaintenanceRequest{Cluster: p.def.GetCluster()}, w.Maintenance)
 			})
 		},
@@ -93,14 +93,15 @@ nobody is shot for it. Groups that run go on, and their writes stay protected.`,
 	return cmd
 }
 
-// operate finds witness and cluster, lets do ask, and tells the verdict.
-func (a *app) operate(cmd *cobra.Command, do func(*witness, *pair) (*sbv1.Verdict, error)) error {
+// operate finds witness and cluster, lets do ask, and tells the verdict. The node
+// is the one that it is about; "": the whole cluster.
+func (a *app) operate(cmd *cobra.Command, node string, do func(*witness, *pair) (*sbv1.Verdict, error)) error {
 	w, err := a.witness(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	c, err := a.cluster(cmd, w)
+	c, err := a.clusterWith(cmd, w, nodeNames, node)
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ You are asked to type the node's name. A script gives it with --typed and --yes.
 	cmd.Flags().StringVar(&typed, "typed", "", "the node's name once more, for scripts; with --yes")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
-		return a.operate(cmd, func(w *witness, p *pair) (*sbv1.Verdict, error) {
+		return a.operate(cmd, given[0], func(w *witness, p *pair) (*sbv1.Verdict, error) {
 			node := given[0]
 			if err := knownNode(cmd, p.ClusterStatus, node); err != nil {
 				return nil, err

@@ -200,6 +200,9 @@ func twoClusters() scene {
 	c := other.status.Clusters[0]
 	c.Definition.Cluster = "web2"
 	c.Definition.Groups[0].Name, c.Groups[0].Name = "web", "web"
+	c.Definition.Nodes[0], c.Nodes[0].Name = "node-c", "node-c" // node-b is in both
+	c.Definition.Groups[0].Preferred, c.Groups[0].Nodes[0].Node = "node-c", "node-c"
+	c.Alarms = []string{"web: node-c could not be shot: no answer; once you have seen that it is off, type: sbctl fence confirm node-c"}
 	s.status.Clusters = append(s.status.Clusters, c)
 	return s
 }

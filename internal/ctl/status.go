@@ -68,13 +68,13 @@ func (a *app) chosen(cmd *cobra.Command, w *witness) ([]*pair, error) {
 		return nil, err
 	}
 	if s.Cluster == "" {
-		return each(w.status.GetClusters(), examine), nil
+		return each(w.status.GetClusters(), w.examine), nil
 	}
 	c, err := a.cluster(cmd, w)
 	if err != nil {
 		return nil, err
 	}
-	return []*pair{examine(c)}, nil
+	return []*pair{w.examine(c)}, nil
 }
 
 func (a *app) showUnknown(err error) error {

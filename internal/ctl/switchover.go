@@ -56,7 +56,7 @@ func (a *app) switchover(cmd *cobra.Command, name string, f switchoverFlags) err
 		return err
 	}
 	defer w.close()
-	c, err := a.cluster(cmd, w)
+	c, err := a.clusterWith(cmd, w, groupNames, name)
 	if err != nil {
 		return err
 	}

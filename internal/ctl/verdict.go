@@ -26,7 +26,7 @@ func (p *pair) headline() string {
 		all = append(all, f.What)
 	}
 	if len(all) == 0 {
-		all = p.GetAlarms()
+		all = p.alarms
 	}
 	parts = append(parts, all[:min(len(all), shownFindings)]...)
 	if more := len(all) - shownFindings; more > 0 {

@@ -150,7 +150,7 @@ func worst(pairs []*pair) level {
 func (p *pair) view() clusterJSON {
 	out := clusterJSON{
 		Name: p.def.GetCluster(), Level: p.level(), Verdict: p.headline(),
-		Findings: slices.Concat([]finding{}, p.found), Alarms: slices.Concat([]string{}, p.GetAlarms()),
+		Findings: slices.Concat([]finding{}, p.found), Alarms: slices.Concat([]string{}, p.alarms),
 		Epoch: p.GetEpoch(), Learning: p.GetLearning(), Maintenance: p.GetMaintenance(), MaintenanceUntil: p.GetMaintenanceUntil(),
 		Groups: each(p.GetGroups(), p.groupView), Nodes: each(p.GetNodes(), p.nodeView),
 	}

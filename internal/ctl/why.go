@@ -47,7 +47,7 @@ func (a *app) why(cmd *cobra.Command, about string, inputs bool) error {
 		return err
 	}
 	defer w.close()
-	c, err := a.cluster(cmd, w)
+	c, err := a.clusterWith(cmd, w, groupNames, about)
 	if err != nil {
 		return err
 	}
