@@ -18,7 +18,12 @@ func alarms(v leader.View, listening time.Duration) []string {
 	alarm := func(format string, a ...any) { out = append(out, fmt.Sprintf(format, a...)) }
 	c := v.Cluster
 	if c.Learning {
-		alarm("%s: nothing is granted before %s has reported; start sbagent there", c.Definition.Cluster, unreported(c))
+		missing := unreported(c)
+		have := "has"
+		if len(missing) > 1 {
+			have = "have"
+		}
+		alarm("%s: nothing is granted before %s %s reported; start sbagent there", c.Definition.Cluster, strings.Join(missing, " and "), have)
 	}
 	for _, id := range c.Definition.Nodes {
 		nodeAlarms(v, id, listening, alarm)
@@ -40,14 +45,14 @@ func orEither(node arbiter.NodeID) string {
 }
 
 // unreported names the nodes that a learning witness waits for.
-func unreported(c *arbiter.Cluster) string {
+func unreported(c *arbiter.Cluster) []string {
 	var names []string
 	for _, id := range c.Definition.Nodes {
 		if !c.Nodes[id].Reported {
 			names = append(names, string(id))
 		}
 	}
-	return strings.Join(names, " and ")
+	return names
 }
 
 func nodeAlarms(v leader.View, id arbiter.NodeID, listening time.Duration, alarm func(string, ...any)) {
@@ -130,7 +135,7 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 	c, g := v.Cluster, v.Cluster.Groups[id]
 	switch m := c.Mandate; {
 	case c.Learning:
-		return fmt.Sprintf("the report of %s is waited for", unreported(c))
+		return fmt.Sprintf("the report of %s is waited for", strings.Join(unreported(c), " and "))
 	case m != nil && m.Phase == arbiter.Open:
 		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Executor, m.Target, m.ID)
 	case m != nil:

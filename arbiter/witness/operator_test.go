@@ -39,7 +39,7 @@ func TestOperatorSeesWhatIsAndWhatIsWrong(t *testing.T) {
 		}
 		return false
 	}
-	if !alarmed("node-a and node-b") || !alarmed("never been heard") {
+	if !alarmed("before node-a and node-b have reported") || !alarmed("never been heard") {
 		t.Errorf("nobody has reported, and the alarms are %q", read().GetAlarms())
 	}
 	a, b := h.node(cluster, nodeA).open(), h.node(cluster, nodeB).open()

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -119,7 +120,10 @@ func family(cmd *cobra.Command) *cobra.Command {
 func args(check cobra.PositionalArgs, want string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if err := check(cmd, given); err != nil {
-			return usage(cmd, "want %s, not %d argument(s)", want, len(given))
+			if len(given) == 0 {
+				return usage(cmd, "want %s; none is named", want)
+			}
+			return usage(cmd, "want %s, not %q", want, strings.Join(given, " "))
 		}
 		return nil
 	}

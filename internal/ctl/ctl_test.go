@@ -131,3 +131,18 @@ func TestColumnsAlignWithoutTrailingBlanks(t *testing.T) {
 		t.Errorf("drawn:\n%q\nwant:\n%q", b.String(), want)
 	}
 }
+
+func TestWithdrawnOrdersAreToldFromOrders(t *testing.T) {
+	for _, c := range []struct{ what, inputs, want string }{
+		{"standby", `{"node":"node-a","on":true}`, "standby"},
+		{"standby", `{"node":"node-a","on":false}`, "unstandby"},
+		{"maintenance", `{"on":true,"until":7}`, "maintenance"},
+		{"maintenance", `{"on":false}`, "maintenance off"},
+		{"standby", "", "standby"},
+		{"fence", `{"grade":3}`, "fence"},
+	} {
+		if got := whatWords(&sbv1.Record{What: c.what, Inputs: c.inputs}); got != c.want {
+			t.Errorf("%s %s is called %q, want %q", c.what, c.inputs, got, c.want)
+		}
+	}
+}

@@ -101,11 +101,14 @@ func (p *pair) nodeGrid() *grid {
 }
 
 func heardWords(n *sbv1.NodeStatus) string {
-	if n.GetSilentNs() < 0 || n.GetBoot() == "" {
+	if unheard(n) {
 		return "not yet"
 	}
 	return span(time.Duration(n.GetSilentNs())) + " ago"
 }
+
+// unheard reports that the witness has not heard the node since it leads.
+func unheard(n *sbv1.NodeStatus) bool { return n.GetSilentNs() < 0 || n.GetBoot() == "" }
 
 // linksCell shows both directions of each link.
 func linksCell(n *sbv1.NodeStatus) cell {

@@ -130,9 +130,28 @@ func (a *app) record(r *sbv1.Record) error {
 // recordLine is a record on one line: when, which, about what, what.
 func recordLine(r *sbv1.Record) string {
 	about := strings.Trim(r.GetGroup()+"/"+r.GetNode(), "/")
-	line := []string{clock(r.GetAtMs()), "#" + decimal(r.GetIndex()), pad(first(about, r.GetCluster()), 14), pad(r.GetWhat(), 13), r.GetSentence()}
+	line := []string{clock(r.GetAtMs()), "#" + decimal(r.GetIndex()), pad(first(about, r.GetCluster()), 14), pad(whatWords(r), 13), r.GetSentence()}
 	if r.GetReason() != "" {
 		line = append(line, "("+r.GetReason()+")")
 	}
 	return strings.Join(line, "  ")
+}
+
+// whatWords tells an order from its withdrawal, which the log keeps under one
+// name.
+func whatWords(r *sbv1.Record) string {
+	var order struct {
+		On *bool `json:"on"`
+	}
+	if err := json.Unmarshal([]byte(r.GetInputs()), &order); err != nil || order.On == nil {
+		return r.GetWhat()
+	}
+	switch what := r.GetWhat(); {
+	case what == "standby" && !*order.On:
+		return "unstandby"
+	case what == "maintenance" && !*order.On:
+		return "maintenance off"
+	default:
+		return what
+	}
 }

@@ -146,6 +146,9 @@ You are asked to type the node's name. A script gives it with --typed and --yes.
 				return nil, err
 			}
 			epochs := a.showLeases(p, node)
+			if len(epochs) == 0 {
+				return nil, &refusal{sentence: "nothing was done: there is no lease of " + node + " to end; sbctl status shows who holds what"}
+			}
 			reason, err := a.knowledge(cmd, node, reason)
 			if err != nil {
 				return nil, err
@@ -180,8 +183,11 @@ func (a *app) knowledge(cmd *cobra.Command, node, reason string) (string, error)
 // it is about: a lease granted later is not ended by it.
 func (a *app) showLeases(p *pair, node string) []uint64 {
 	var epochs []uint64
-	n := p.nodes[node]
-	a.say("%s was last heard: %s", node, heardWords(n))
+	if n := p.nodes[node]; unheard(n) {
+		a.say("%s has not been heard by this witness yet.", node)
+	} else {
+		a.say("%s was last heard: %s", node, heardWords(n))
+	}
 	if p.heard(node) {
 		a.say("THAT IS A SIGN OF LIFE: %s is not off.", node)
 	}
