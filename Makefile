@@ -52,7 +52,9 @@ demo: ## a power cut and a takeover, watched; DEMO_INSTALL=0 installs nothing
 
 .PHONY: lab
 lab: build ## a real pair with sbarbiter to play with; Ctrl-C ends it
-	@go run ./chaos-tests/lab/cmd/lab -bin bin
+	@mkdir -p build
+	@go build -o build/lab ./chaos-tests/lab/cmd/lab # go run would call Ctrl-C an error
+	@build/lab -bin bin
 
 .PHONY: bench
 bench: ## benchmarks of the parts

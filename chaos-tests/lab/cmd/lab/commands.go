@@ -64,7 +64,22 @@ func perform(ctx context.Context, w *world, words []string) error {
 		}
 		return c.act(ctx, w, w.Node(lab.NodeName(words[1])), words[2:])
 	}
-	return fmt.Errorf("no command %q", words[0])
+	if words[0] == "help" || words[0] == "?" {
+		fmt.Print(listing())
+		return nil
+	}
+	return fmt.Errorf("there is no command %q, only\n%s", words[0], strings.TrimSuffix(listing(), "\n"))
+}
+
+// listing shows what can be typed.
+func listing() string {
+	var b strings.Builder
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-28s %s\n", c.usage, c.does)
+	}
+	fmt.Fprintf(&b, "  %-28s %s\n", "help", "this list")
+	fmt.Fprintf(&b, "  %-28s %s\n", "quit", "or Ctrl-C: end, and leave nothing behind")
+	return b.String()
 }
 
 func runInNode(ctx context.Context, _ *world, n *lab.Node, rest []string) error {

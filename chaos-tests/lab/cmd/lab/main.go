@@ -24,8 +24,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
+	left := ctx.Err() != nil // what fails then is what the player has interrupted
 	stop()
-	if err != nil {
+	if err != nil && !left {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
@@ -99,11 +100,7 @@ func greet(w *world) {
 	for _, n := range w.Nodes() {
 		fmt.Printf("  %s   %s\n", n.Name, n.ShellCommand())
 	}
-	fmt.Printf("Consoles and witness log: %s\n\nBreak things here:\n", w.Dir())
-	for _, c := range commands {
-		fmt.Printf("  %-28s %s\n", c.usage, c.does)
-	}
-	fmt.Println("  quit")
+	fmt.Printf("Consoles and witness log: %s\n\nBreak things here:\n%s", w.Dir(), listing())
 }
 
 // play performs commands until the input ends.
@@ -119,6 +116,7 @@ func play(ctx context.Context, w *world) error {
 		fmt.Print("lab> ")
 		select {
 		case <-ctx.Done():
+			fmt.Println()
 			return nil
 		case line, ok := <-lines:
 			if !ok || strings.TrimSpace(line) == "quit" {
