@@ -6,9 +6,9 @@ import (
 )
 
 func TestAWordThatIsNoCommandIsAnsweredWithThoseThatAre(t *testing.T) {
-	err := perform(t.Context(), &world{}, []string{"halp"})
+	err := perform(t.Context(), &world{}, []string{"exit-now"})
 	if err == nil {
-		t.Fatal("halp is taken for a command")
+		t.Fatal("exit-now is taken for a command")
 	}
 	for _, c := range commands {
 		if !strings.Contains(err.Error(), c.usage) {
