@@ -93,10 +93,10 @@ var timing = agent.Timing{
 }
 
 // tell runs a story in a bubble. Resources are those of group nfs.
-func tell(t *testing.T, resources []string, story func(s *story)) {
+func tell(t *testing.T, resources []string, story func(s *story), before ...func(s *story)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := begin(t, resources)
+		s := begin(t, resources, before...)
 		defer func() {
 			s.cancel()
 			if err := <-s.ended; err != nil {
@@ -107,7 +107,8 @@ func tell(t *testing.T, resources []string, story func(s *story)) {
 	})
 }
 
-func begin(t *testing.T, resources []string) *story {
+// begin starts the runner of a story, after what is to be so before.
+func begin(t *testing.T, resources []string, before ...func(s *story)) *story {
 	s := &story{t: t, ended: make(chan error, 1)}
 	epoch := time.Now()
 	now := func() boottime.Instant { return boottime.Instant(time.Hour).Add(time.Since(epoch)) }
@@ -136,6 +137,9 @@ func begin(t *testing.T, resources []string) *story {
 	s.runner = New(Config{Agent: cfg, Groups: []Group{{ID: "nfs", Resources: resources, Services: s.stack}}}, machine, parts)
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.Context())
+	for _, b := range before {
+		b(s)
+	}
 	go func() { s.ended <- s.runner.Run(ctx) }()
 	return s
 }

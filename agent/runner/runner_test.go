@@ -64,9 +64,6 @@ func TestStopThatHangsEndsInAResetAndNoFeedFollows(t *testing.T) {
 
 func TestStopCutsAStartShort(t *testing.T) {
 	tell(t, nil, func(s *story) {
-		s.stack.mu.Lock()
-		s.stack.hangStart = true
-		s.stack.mu.Unlock()
 		s.pass(2 * time.Second)
 		s.must("start services")
 		s.witness.answers(false)
@@ -74,12 +71,11 @@ func TestStopCutsAStartShort(t *testing.T) {
 		if cut, stop := s.happened("start cut short"), s.happened("stop services"); cut < 0 || stop < cut {
 			t.Errorf("want the start cut short and then the stop, got %q", s.did)
 		}
-	})
+	}, func(s *story) { s.stack.hangStart = true })
 }
 
 func TestNothingLeavesBeforeItIsStored(t *testing.T) {
 	tell(t, nil, func(s *story) {
-		s.file.fail(errors.New("disk full"))
 		s.pass(10 * time.Second)
 		s.mustNot("acquire")
 		s.must("feed")
@@ -87,7 +83,7 @@ func TestNothingLeavesBeforeItIsStored(t *testing.T) {
 		s.pass(3 * time.Second)
 		s.must("acquire")
 		s.must("start services")
-	})
+	}, func(s *story) { s.file.fail(errors.New("disk full")) })
 }
 
 func TestDiskThatFillsUpStopsNothingThatRuns(t *testing.T) {
