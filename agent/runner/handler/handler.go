@@ -117,8 +117,12 @@ func serve(ctx context.Context, conn net.Conn, answer func(context.Context, Requ
 		_, _ = in.ReadByte()
 	}()
 	out := answer(ctx, req)
-	// Whoever is not there any more cannot be told.
-	_ = json.NewEncoder(conn).Encode(out)
+	// An agent that is ending decides nothing any more. It hangs up, so that the
+	// program asks the next one: the kernel asks only once.
+	if ctx.Err() == nil {
+		// Whoever is not there any more cannot be told.
+		_ = json.NewEncoder(conn).Encode(out)
+	}
 	conn.Close()
 	<-gone
 }
