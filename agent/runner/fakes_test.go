@@ -287,7 +287,12 @@ func (f *fakeStack) set(up bool) {
 	f.up = up
 }
 
-func (f *fakeStack) Start(ctx context.Context, _ func(service.Step)) error {
+func (f *fakeStack) Start(ctx context.Context, below func(context.Context) error, _ func(service.Step)) error {
+	if below != nil {
+		if err := below(ctx); err != nil {
+			return err
+		}
+	}
 	f.s.note("start services")
 	if hang, _ := f.hangs(); hang {
 		<-ctx.Done()

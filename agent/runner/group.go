@@ -84,6 +84,11 @@ func (r *Runner) stillConnected(g Group, a agent.Start) []string {
 }
 
 func (r *Runner) startGroup(ctx context.Context, g Group, cutOff []string) error {
+	return g.Services.Start(ctx, func(ctx context.Context) error { return r.promote(ctx, g, cutOff) }, r.report(g))
+}
+
+// promote makes the group's resources Primary.
+func (r *Runner) promote(ctx context.Context, g Group, cutOff []string) error {
 	for _, res := range cutOff {
 		if err := r.timed(g, "disconnect "+res, func() error { return r.parts.DRBD.Disconnect(ctx, res) }); err != nil {
 			return fmt.Errorf("disconnect %s from a dead peer: %w", res, err)
@@ -94,7 +99,7 @@ func (r *Runner) startGroup(ctx context.Context, g Group, cutOff []string) error
 			return fmt.Errorf("promote %s: %w", res, err)
 		}
 	}
-	return g.Services.Start(ctx, r.report(g))
+	return nil
 }
 
 // reconnect lets resources that were cut off look for their peer again.
@@ -162,7 +167,7 @@ func (r *Runner) lift(a agent.Lift) {
 	barred := o.barred
 	o.cancel = r.then(o, func(ctx context.Context) {
 		waitFor(ctx, barred)
-		if err := o.group.Services.Start(ctx, r.report(o.group)); err != nil && ctx.Err() == nil {
+		if err := o.group.Services.Start(ctx, nil, r.report(o.group)); err != nil && ctx.Err() == nil {
 			r.log.Error("not unblocked", "group", a.Group, "error", err, "alarm", true)
 		}
 	})

@@ -52,7 +52,7 @@ type Prober interface {
 // Services is what a group runs; see service.Stack.
 type Services interface {
 	Run(ctx context.Context) error
-	Start(ctx context.Context, report func(service.Step)) error
+	Start(ctx context.Context, below func(context.Context) error, report func(service.Step)) error
 	Stop(ctx context.Context, report func(service.Step)) service.StopResult
 	Barrier(ctx context.Context, report func(service.Step)) error
 	State(ctx context.Context) service.Survey

@@ -117,9 +117,9 @@ type vacancy struct {
 	seen boottime.Instant
 }
 
-// vacantFor is how long such an answer is good for: long enough for a mount, and
-// hardly long enough for another host to come between.
-const vacantFor = time.Second
+// vacantFor is how long such an answer is good for: long enough for a promotion
+// and a mount, and hardly long enough for another host to come between.
+const vacantFor = 2 * time.Second
 
 func (v vacancy) holds(l link) bool {
 	return !v.seen.IsZero() && v.ifi == l.ifi.Index && boottime.Now().Sub(v.seen) < vacantFor

@@ -84,10 +84,17 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // Start starts the units in order and stops at the first that fails, with a
 // [*StartError]. Nothing is rolled back: that is for the caller to order. What
-// a [Scout] may do ahead of its turn begins at once.
-func (s *Stack) Start(ctx context.Context, report func(Step)) error {
+// a [Scout] may do ahead of its turn begins at once, beside below: the work that
+// all units stand on, such as a promotion; nil: there is none. Its error is
+// returned as it is, and no unit is started then.
+func (s *Stack) Start(ctx context.Context, below func(context.Context) error, report func(Step)) error {
 	starts, done := s.scout(ctx)
 	defer done()
+	if below != nil {
+		if err := below(ctx); err != nil {
+			return err
+		}
+	}
 	for i, e := range s.entries {
 		if err := s.step(ctx, e.StartTimeout, e.Unit, ActionStart, starts[i], report); err != nil {
 			return &StartError{Index: i, Unit: e.Unit.Name(), Err: err}

@@ -88,7 +88,7 @@ func hang(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 func TestUnitsStartInOrderAndStopInReverse(t *testing.T) {
 	s := stackOf(t, &part{name: "fs"}, &part{name: "ip"})
 	var log timeline
-	if err := s.Start(t.Context(), log.add); err != nil {
+	if err := s.Start(t.Context(), nil, log.add); err != nil {
 		t.Fatal(err)
 	}
 	if !s.State(t.Context()).AllRunning() {
@@ -104,7 +104,7 @@ func TestFailedStartNamesItsUnitAndTouchesNothingAbove(t *testing.T) {
 	broken := errors.New("broken")
 	s := stackOf(t, &part{name: "fs"}, &part{name: "db", start: func(context.Context) error { return broken }}, &part{name: "ip"})
 	var log timeline
-	err := s.Start(t.Context(), log.add)
+	err := s.Start(t.Context(), nil, log.add)
 	var start *StartError
 	if !errors.As(err, &start) || start.Index != 1 || start.Unit != "db" || !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
@@ -222,7 +222,7 @@ func TestScoutLooksWhileTheUnitsBelowAreStarted(t *testing.T) {
 		s := stackOf(t, fs, ip)
 		began := time.Now()
 		var log timeline
-		if err := s.Start(t.Context(), log.add); err != nil {
+		if err := s.Start(t.Context(), nil, log.add); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took != 300*time.Millisecond {
@@ -235,12 +235,38 @@ func TestScoutLooksWhileTheUnitsBelowAreStarted(t *testing.T) {
 	})
 }
 
+func TestScoutLooksBesideThePromotion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ip := &scouting{part: part{name: "ip"}, looks: 300 * time.Millisecond}
+		promotion := func(ctx context.Context) error { return sleep(ctx, 700*time.Millisecond) }
+		began := time.Now()
+		if err := stackOf(t, ip).Start(t.Context(), promotion, nil); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 700*time.Millisecond || !ip.saw {
+			t.Errorf("took %v, saw %v: the look did not run beside the promotion", took, ip.saw)
+		}
+	})
+}
+
+func TestNothingIsStartedOnAPromotionThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := errors.New("refused")
+		ip := &scouting{part: part{name: "ip"}, looks: time.Hour}
+		fs := &part{name: "fs"}
+		err := stackOf(t, fs, ip).Start(t.Context(), func(context.Context) error { return refused }, nil)
+		if !errors.Is(err, refused) || fs.state == Running || ip.state == Running {
+			t.Errorf("got %v; fs %v, ip %v", err, fs.state, ip.state)
+		}
+	})
+}
+
 func TestScoutOfAUnitWhoseTurnNeverComesEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		ip := &scouting{part: part{name: "ip"}, looks: time.Hour}
 		s := stackOf(t, &part{name: "fs", start: func(context.Context) error { return broken }}, ip)
-		if err := s.Start(t.Context(), nil); !errors.Is(err, broken) {
+		if err := s.Start(t.Context(), nil, nil); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
 		if ip.state == Running {
@@ -253,7 +279,7 @@ func TestHangingScoutEndsWithItsUnitsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stackOf(t, &scouting{part: part{name: "ip"}, looks: time.Hour})
 		began := time.Now()
-		if err := s.Start(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) && err != nil {
+		if err := s.Start(t.Context(), nil, nil); !errors.Is(err, context.DeadlineExceeded) && err != nil {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took > 10*time.Second {
