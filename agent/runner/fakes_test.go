@@ -413,3 +413,11 @@ func (d *fakeDog) Reset() error {
 	d.s.note("reset")
 	return errors.New("made up")
 }
+
+// resource is one volume of both nodes.
+func resource(conn drbd.ConnState, role drbd.Role, own drbd.DiskState, repl drbd.ReplState, peer drbd.DiskState) drbd.Resource {
+	return drbd.Resource{
+		Name: "r0", Role: role, Volumes: []drbd.Volume{{Number: 0, Minor: 0, Disk: own, Role: role}},
+		Peer: &drbd.Connection{State: conn, Volumes: []drbd.PeerVolume{{Number: 0, Replication: repl, PeerDisk: peer}}},
+	}
+}

@@ -74,6 +74,9 @@ type (
 		ID    RequestID
 		At    Place
 		Stamp Stamp
+		// Durable: like a journal's commit, it comes with a flush before and
+		// behind it, on both disks.
+		Durable bool
 	}
 	// Read asks for a block's contents.
 	Read struct {

@@ -108,6 +108,9 @@ func (n *Node) write(w Write) {
 	if local {
 		n.warm(v, w.At)
 		v.disk.write(w.At.Block, w.Stamp)
+		if w.Durable {
+			v.disk.flush()
+		}
 	}
 	if !remote {
 		v.disk.differs.set(w.At.Block)
@@ -115,7 +118,7 @@ func (n *Node) write(w Write) {
 		return
 	}
 	f := flight{write: w, local: local, epoch: n.io.barrier + 1}
-	n.send(data{w.ID, w.At, w.Stamp})
+	n.send(data{w.ID, w.At, w.Stamp, w.Durable})
 	if n.config().protocol() == ProtocolA && local {
 		f.done = true
 		n.emit(IODone{ID: w.ID, Result: IODoneOK})
@@ -217,6 +220,9 @@ func (n *Node) peerWrites(d data) {
 		v.disk.differs.set(d.at.Block)
 	}
 	v.disk.write(d.at.Block, d.stamp)
+	if d.durable {
+		v.disk.flush()
+	}
 	n.send(ack{d.id, false})
 }
 
@@ -353,7 +359,7 @@ func (n *Node) sendAgain() {
 		v := &n.volumes[f.write.At.Volume]
 		if !f.over && n.replicates(v) {
 			f.epoch = n.io.barrier + 1
-			n.send(data{f.write.ID, f.write.At, f.write.Stamp})
+			n.send(data{f.write.ID, f.write.At, f.write.Stamp, f.write.Durable})
 			n.io.flight = append(n.io.flight, f)
 			continue
 		}

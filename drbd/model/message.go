@@ -38,9 +38,10 @@ type (
 	// data is a write; ack says that it is done (protocol C: on the disk or in
 	// its cache).
 	data struct {
-		id    RequestID
-		at    Place
-		stamp Stamp
+		id      RequestID
+		at      Place
+		stamp   Stamp
+		durable bool
 	}
 	ack struct {
 		id     RequestID

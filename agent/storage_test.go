@@ -1,4 +1,4 @@
-package runner
+package agent
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"sbarbiter/drbd"
 )
 
-// volume is one volume of both nodes.
+// resource is one volume of both nodes.
 func resource(conn drbd.ConnState, role drbd.Role, own drbd.DiskState, repl drbd.ReplState, peer drbd.DiskState) drbd.Resource {
 	return drbd.Resource{
 		Name: "r0", Role: role, Volumes: []drbd.Volume{{Number: 0, Minor: 0, Disk: own, Role: role}},
@@ -31,7 +31,7 @@ func TestWhatDRBDRecordsOfThePeer(t *testing.T) {
 		"role that nobody knows":            {resource(drbd.ConnConnected, drbd.RoleUnrecognised, drbd.DiskUpToDate, drbd.ReplEstablished, drbd.DiskUpToDate), true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := storage(c.of)
+			s := Seen(c.of)
 			if !s.Known || len(s.Disks) != 1 || s.Disks[0].Volume != "r0/0" {
 				t.Fatalf("want one known disk r0/0, got %+v", s)
 			}
@@ -47,7 +47,7 @@ func TestOneStaleVolumeOfSeveralIsEnough(t *testing.T) {
 	r := resource(drbd.ConnConnecting, drbd.RolePrimary, drbd.DiskUpToDate, drbd.ReplOff, drbd.DiskUnknown)
 	r.Volumes = append(r.Volumes, drbd.Volume{Number: 1, Minor: 1, Disk: drbd.DiskUpToDate, Role: drbd.RolePrimary})
 	r.Peer.Volumes = append(r.Peer.Volumes, drbd.PeerVolume{Number: 1, Replication: drbd.ReplOff, PeerDisk: drbd.DiskOutdated})
-	if s := storage(r); !s.Recorded {
+	if s := Seen(r); !s.Recorded {
 		t.Errorf("DRBD goes on alone with volume 1 without asking, and nobody is told: %+v", s)
 	}
 }

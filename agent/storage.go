@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"fmt"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/drbd"
+)
+
+// Seen says what one look at a resource means to the machine.
+func Seen(res drbd.Resource) Storage {
+	s := Storage{
+		Resource: res.Name, Known: true,
+		Primary: !res.AllVolumes(drbd.RoleSecondary), Frozen: res.Frozen(),
+	}
+	for _, v := range res.Volumes {
+		d := arbiter.Disk{Volume: fmt.Sprintf("%s/%d", res.Name, v.Number), Own: arbiter.DiskState(v.Disk)}
+		replicates := false
+		if p, ok := peerVolume(res, v.Number); ok {
+			d.Peer = arbiter.DiskState(p.PeerDisk)
+			replicates = res.Connected() && runs(p.Replication)
+		}
+		d.Connected = replicates
+		s.Recorded = s.Recorded || recorded(drbd.DiskState(d.Peer), replicates)
+		s.Disks = append(s.Disks, d)
+	}
+	return s
+}
+
+func peerVolume(res drbd.Resource, number int) (drbd.PeerVolume, bool) {
+	if res.Peer == nil {
+		return drbd.PeerVolume{}, false
+	}
+	for _, p := range res.Peer.Volumes {
+		if p.Number == number {
+			return p, true
+		}
+	}
+	return drbd.PeerVolume{}, false
+}
+
+// runs reports whether the handshake is over: before it, what is said of the
+// peer's disk is what was recorded about it.
+func runs(r drbd.ReplState) bool {
+	return r != "" && r != drbd.ReplOff && r != drbd.ReplUnrecognised
+}
+
+// recorded reports whether DRBD takes the peer's copy for stale or missing, so
+// that it goes on without it and calls no handler.
+func recorded(peer drbd.DiskState, replicates bool) bool {
+	if replicates {
+		return peer != drbd.DiskUpToDate
+	}
+	switch peer {
+	case drbd.DiskOutdated, drbd.DiskInconsistent, drbd.DiskDiskless, drbd.DiskFailed:
+		return true
+	}
+	return false
+}
