@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"sbarbiter/timing"
 )
 
 // Definition is what an operator declares of a cluster.
@@ -45,9 +47,8 @@ type Timing struct {
 }
 
 // Guard returns how long the granting side counts a duration of d that the
-// other side counts from earlier: 1 % for the difference of clock rates and
-// 50 ms for scheduling.
-func Guard(d time.Duration) time.Duration { return d + d/100 + 50*time.Millisecond }
+// other side counts from earlier.
+func Guard(d time.Duration) time.Duration { return timing.Guard(d) }
 
 // Peer returns the other node of the pair, or "" if n is not in it.
 func (d *Definition) Peer(n NodeID) NodeID {
@@ -97,7 +98,7 @@ func (t Timing) check() error {
 		return fmt.Errorf("timing: renew, rpc_timeout and fence_timeout must be above zero, not %v, %v and %v",
 			t.Renew, t.RPCTimeout, t.FenceTimeout)
 	}
-	if need := 3*t.Renew + t.RPCTimeout; t.SuspectAfter < need {
+	if need := timing.SuspicionNeeds(t.Renew, t.RPCTimeout); t.SuspectAfter < need {
 		return fmt.Errorf("timing.suspect_after: %v is less than 3 x renew + rpc_timeout = %v; raise suspect_after", t.SuspectAfter, need)
 	}
 	if need := 2*t.Renew + t.RPCTimeout; t.TTL < need || t.Promise < need {

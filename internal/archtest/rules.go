@@ -10,13 +10,14 @@ import (
 // cores decide and touch nothing. Each is listed with the packages of this
 // module that it may import; the type boottime.Instant is common to all.
 var cores = map[string][]string{
-	"arbiter":           {},
+	"arbiter":           {"timing"},
 	"arbiter/engine":    {},
-	"arbiter/leader":    {"arbiter"},
+	"arbiter/leader":    {"arbiter", "timing"},
 	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
 	"fencing":           {},
 	"recovery":          {"drbd"},
 	"drbd":              {},
+	"timing":            {},
 	"drbd/model":        {"drbd"},
 	"internal/boottime": {},
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sbarbiter/timing"
 )
 
 // Cluster is what the witness is told about a pair.
@@ -11,7 +13,7 @@ type Cluster struct {
 	Name    string
 	Nodes   [2]string
 	Fencing []FencingMethod // in the order stonith, watchdog; empty: none
-	Timing  Timing
+	Timing  timing.Plan
 	// AcceptPauseRisk lets a takeover rest on a watchdog that stands still with
 	// its machine: softdog, or a virtual machine's.
 	AcceptPauseRisk bool

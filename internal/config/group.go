@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"time"
+
+	"sbarbiter/timing"
 )
 
 // Group is what fails over together.
@@ -18,7 +20,7 @@ type Group struct {
 const defaultStartTimeout = 60 * time.Second
 
 // groups reads the groups and refuses what two of them would fight over.
-func (v value) groups(t Timing) []Group {
+func (v value) groups(t timing.Plan) []Group {
 	var out []Group
 	owner := map[string]string{}
 	for _, e := range v.keys() {
@@ -58,7 +60,7 @@ func (v value) claim(owner map[string]string, group, what string) {
 	owner[what] = group
 }
 
-func (v value) group(name string, t Timing) Group {
+func (v value) group(name string, t timing.Plan) Group {
 	before := len(v.src.errs)
 	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout")
 	g := Group{

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+
+	"sbarbiter/timing"
 )
 
 // Hash is a fingerprint of what both nodes' files must agree about: cluster and
@@ -34,7 +36,7 @@ type sharedNode struct {
 	Nodes     []string
 	Witnesses []netip.AddrPort
 	Links     [][]netip.AddrPort
-	Timing    Timing
+	Timing    timing.Plan
 	Groups    []sharedGroup
 }
 

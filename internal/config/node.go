@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"sbarbiter/timing"
 )
 
 // Node is what one data node is told: who it is, whom it talks to, how it proves
@@ -22,7 +24,7 @@ type Node struct {
 	References      References
 	Fencing         Fencing // how to power off the peer; empty: no power fencing
 	Watchdog        Watchdog
-	Timing          Timing
+	Timing          timing.Plan
 	Groups          []Group // in the order of the file
 
 	StateDir     string // survives the boot
@@ -216,7 +218,7 @@ func (v value) needed(of int) int {
 
 // clock reads watchdog and timing, which say one thing in two places: the
 // device's timeout is part of the sums.
-func (m mapping) clock() (Timing, Watchdog) {
+func (m mapping) clock() (timing.Plan, Watchdog) {
 	t := m.get("timing").timing()
 	if at := "timing.watchdog"; m.src.has(at) {
 		m.src.addAt(at, "the watchdog's timeout has its own place", "write watchdog: {timeout: ...} beside timing")

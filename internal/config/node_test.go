@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"sbarbiter/timing"
 )
 
 var byValue = cmp.Options{
@@ -37,7 +39,7 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 	if lines := strings.Count(string(text), "\n"); lines > 15 {
 		t.Errorf("it takes %d lines", lines)
 	}
-	profile, _ := Profile(ProfileSTONITH)
+	profile, _ := timing.Profile(timing.ProfileSTONITH)
 	want := Node{
 		Cluster:   "nfs1",
 		Name:      "node-a",
@@ -89,7 +91,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			{IPMI{netip.MustParseAddrPort("10.0.0.242:6230"), "admin", "/root/bmc", 3, 5 * time.Second}},
 		},
 		Watchdog: Watchdog{"/dev/watchdog1", 8 * time.Second},
-		Timing: Timing{
+		Timing: timing.Plan{
 			TTL: 30 * time.Second, Promise: 25 * time.Second, Renew: 300 * time.Millisecond, RPCTimeout: 400 * time.Millisecond,
 			SuspectAfter: 2 * time.Second, Stop: 8 * time.Second, Watchdog: 8 * time.Second, Reset: 3 * time.Second, Late: time.Second,
 		},
@@ -189,7 +191,7 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile, _ := Profile(ProfileSTONITH)
+	profile, _ := timing.Profile(timing.ProfileSTONITH)
 	want := Cluster{
 		Name: "nfs1", Nodes: [2]string{"node-a", "node-b"}, Fencing: []FencingMethod{FencingSTONITH, FencingWatchdog},
 		Timing: profile, AcceptPauseRisk: true, StartGate: 30 * time.Second, FenceTimeout: 15 * time.Second,

@@ -8,6 +8,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/config"
 	sbv1 "sbarbiter/proto/sb/v1"
+	"sbarbiter/timing"
 )
 
 // definition is what the witness is told of a cluster file.
@@ -101,14 +102,14 @@ var yamlWords = map[string]bool{
 // numbers, which the witness does not have: where no profile's numbers fit, the
 // time to stop is what is left of the ttl.
 func timingYAML(t *sbv1.Timing) string {
-	have := config.Timing{
+	have := timing.Plan{
 		TTL: time.Duration(t.GetTtlNs()), Promise: time.Duration(t.GetPromiseNs()), Renew: time.Duration(t.GetRenewNs()),
 		RPCTimeout: time.Duration(t.GetRpcTimeoutNs()), SuspectAfter: time.Duration(t.GetSuspectAfterNs()),
 	}
 	rest := ""
-	full, name := have, config.ProfileSTONITH
-	for _, name = range []config.ProfileName{config.ProfileSTONITH, config.ProfileWatchdog, config.ProfileWatchdogTight} {
-		p, _ := config.Profile(name)
+	full, name := have, timing.ProfileSTONITH
+	for _, name = range []timing.ProfileName{timing.ProfileSTONITH, timing.ProfileWatchdog, timing.ProfileWatchdogTight} {
+		p, _ := timing.Profile(name)
 		full.Stop, full.Watchdog, full.Reset, full.Late = p.Stop, p.Watchdog, p.Reset, p.Late
 		if full.Check() == nil {
 			break

@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"sbarbiter/drbd"
+	"sbarbiter/timing"
 )
 
-// The kernel's own handler waits for as long as the resource is frozen, and
-// drbdadm gives up after 600 s.
 const (
-	answerWithin = 300 * time.Second
+	// answerWithin is long, for the resource is frozen meanwhile, and well below
+	// drbdadm's patience.
+	answerWithin = timing.HandlerLimit
 	// reachWithin is how long an agent that is being restarted is waited for.
 	reachWithin = 5 * time.Second
 	reachEvery  = 50 * time.Millisecond

@@ -112,7 +112,7 @@ func (d *Daemon) agentConfig(mem memory, dog arbiter.Watchdog) agent.Config {
 	cfg := agent.Config{
 		Cluster: arbiter.ClusterID(n.Cluster), Node: arbiter.NodeID(n.Name), Peer: arbiter.NodeID(n.Peer),
 		Boot: arbiter.BootID(mem.bootID), Incarnation: arbiter.Incarnation(mem.incarnation),
-		Needed: n.References.Need, Timing: timing(n), Watchdog: dog, CanFence: len(n.Fencing) > 0,
+		Needed: n.References.Need, Timing: durations(n), Watchdog: dog, CanFence: len(n.Fencing) > 0,
 	}
 	for _, g := range n.Groups {
 		cfg.Groups = append(cfg.Groups, agent.GroupConfig{ID: arbiter.GroupID(g.Name), Resources: g.DRBD, Start: g.StartTimeout})

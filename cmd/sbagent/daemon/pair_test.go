@@ -21,6 +21,7 @@ import (
 	"sbarbiter/internal/pki"
 	"sbarbiter/internal/rpc"
 	sbv1 "sbarbiter/proto/sb/v1"
+	"sbarbiter/timing"
 )
 
 // rig is a witness and what two agents need, all on this host's loopback.
@@ -142,8 +143,8 @@ func (r *rig) node(i int) *daemon.Daemon {
 	name := nodes[i]
 	up, diary := r.path(name, "up"), r.path(name, "diary")
 	sh := func(script string) []string { return []string{"/bin/sh", "-c", script} }
-	timing, _ := config.Profile(config.ProfileSTONITH)
-	timing.Watchdog = 0
+	plan, _ := timing.Profile(timing.ProfileSTONITH)
+	plan.Watchdog = 0
 	at := func(i int) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), r.ports[i]) }
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
@@ -154,7 +155,7 @@ func (r *rig) node(i int) *daemon.Daemon {
 			Cluster: "web1", Name: name, Peer: nodes[1-i], Witnesses: []netip.AddrPort{r.witness},
 			Links: []config.Link{{Local: at(i), Peer: at(1 - i)}}, AllowSingleLink: true,
 			References: config.References{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Need: 1},
-			Timing:     timing,
+			Timing:     plan,
 			StateDir:   r.path(name, "state"), RuntimeDir: r.path(name, "run"), PKIDir: r.path(name, "pki"),
 			HeartbeatKey: r.path(name, "pki", pki.HeartbeatKeyFile),
 			Groups: []config.Group{{Name: "web", StartTimeout: 10 * time.Second, StopTimeout: 5 * time.Second, Services: []config.Service{{

@@ -7,14 +7,11 @@ import (
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/config"
+	"sbarbiter/timing"
 )
 
-// readingTime is added to what the fence devices may take: the power is read
-// before the first command.
-const readingTime = 2 * time.Second
-
-// timing says the node file's timings in the machine's terms.
-func timing(n config.Node) agent.Timing {
+// durations says the node file's timings in the machine's terms.
+func durations(n config.Node) agent.Timing {
 	t := n.Timing
 	return agent.Timing{
 		Timing: arbiter.Timing{
@@ -28,7 +25,7 @@ func timing(n config.Node) agent.Timing {
 // fenceTimeout is the longest that a shot may take: each level in turn, for as
 // long as the slowest of its devices.
 func fenceTimeout(levels config.Fencing) time.Duration {
-	total := readingTime
+	total := timing.ReadingTime
 	for _, level := range levels {
 		var slowest time.Duration
 		for _, device := range level {

@@ -1,4 +1,4 @@
-package config
+package timing
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func TestProfilesAreTheTable(t *testing.T) {
 		if !ok {
 			t.Fatalf("no profile %s", name)
 		}
-		if got != (Timing{
+		if got != (Plan{
 			TTL: want.ttl, Promise: want.ttl, Renew: 250 * ms, RPCTimeout: 250 * ms, SuspectAfter: 1000 * ms,
 			Stop: want.stop, Watchdog: want.wd, Reset: want.reset, Late: want.late,
 		}) {
@@ -39,20 +39,20 @@ func TestProfilesAreTheTable(t *testing.T) {
 }
 
 func TestCheckNamesTheNumberToChange(t *testing.T) {
-	for field, breakIt := range map[string]func(*Timing){
-		"ttl":           func(t *Timing) { t.TTL = t.Needs() - 1 },
-		"promise":       func(t *Timing) { t.Promise = t.Needs() - 1 },
-		"suspect_after": func(t *Timing) { t.SuspectAfter = 999 * time.Millisecond },
-		"watchdog":      func(t *Timing) { t.Watchdog = 1500 * time.Millisecond },
-		"reset":         func(t *Timing) { t.Reset = 999 * time.Millisecond },
-		"renew":         func(t *Timing) { t.Renew = 0 },
-		"late":          func(t *Timing) { t.Late = -time.Second },
-		"stop":          func(t *Timing) { t.Stop = 1 << 62 },
+	for field, breakIt := range map[string]func(*Plan){
+		"ttl":           func(t *Plan) { t.TTL = t.Needs() - 1 },
+		"promise":       func(t *Plan) { t.Promise = t.Needs() - 1 },
+		"suspect_after": func(t *Plan) { t.SuspectAfter = 999 * time.Millisecond },
+		"watchdog":      func(t *Plan) { t.Watchdog = 1500 * time.Millisecond },
+		"reset":         func(t *Plan) { t.Reset = 999 * time.Millisecond },
+		"renew":         func(t *Plan) { t.Renew = 0 },
+		"late":          func(t *Plan) { t.Late = -time.Second },
+		"stop":          func(t *Plan) { t.Stop = 1 << 62 },
 	} {
-		timing, _ := Profile(ProfileWatchdog)
-		breakIt(&timing)
-		err := timing.Check()
-		var te *TimingError
+		plan, _ := Profile(ProfileWatchdog)
+		breakIt(&plan)
+		err := plan.Check()
+		var te *Violation
 		if !errors.As(err, &te) || te.Field != field {
 			t.Errorf("%s: %v", field, err)
 			continue
@@ -68,25 +68,25 @@ func TestFollowingTheHintEndsTheError(t *testing.T) {
 		span := func(name string, from, to int) time.Duration {
 			return time.Duration(rapid.IntRange(from, to).Draw(t, name)) * time.Millisecond
 		}
-		timing := Timing{
+		plan := Plan{
 			TTL: span("ttl", 1, 40000), Renew: span("renew", 10, 2000), RPCTimeout: span("rpc", 10, 2000), SuspectAfter: time.Minute,
 			Stop: span("stop", 1, 20000), Watchdog: 1000 * span("wd", 0, 20), Reset: span("reset", 1000, 5000), Late: span("late", 1, 2000),
 		}
-		timing.Promise = timing.TTL
-		var te *TimingError
-		if !errors.As(timing.Check(), &te) {
+		plan.Promise = plan.TTL
+		var te *Violation
+		if !errors.As(plan.Check(), &te) {
 			return
 		}
 		ttl, stop, found := strings.Cut(strings.TrimPrefix(te.Hint, "try ttl: "), ", or stop: ")
-		longer := timing
+		longer := plan
 		longer.TTL, _ = time.ParseDuration(ttl)
 		longer.Promise = longer.TTL
 		if err := longer.Check(); err != nil {
 			t.Fatalf("after %q: %v", te.Hint, err)
 		}
 		if found {
-			timing.Stop, _ = time.ParseDuration(stop)
-			if err := timing.Check(); err != nil {
+			plan.Stop, _ = time.ParseDuration(stop)
+			if err := plan.Check(); err != nil {
 				t.Fatalf("after %q: %v", te.Hint, err)
 			}
 		}
