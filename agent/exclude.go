@@ -348,7 +348,9 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 	if gm.OwnWord != 0 && a.Own.OwnWord == gm.OwnWord {
 		g.wordSeen = true
 	}
-	readmitted := a.Own == arbiter.Exclusion{} && g.wordSeen
+	// The witness has shown our word and does not any more: a readmission has
+	// named it. An exclusion that followed at once has a number of its own.
+	readmitted := a.Own.OwnWord == 0 && g.wordSeen
 	m.remember(g, func(gm *GroupMemory) {
 		gm.Excluded = a.Own.Number
 		if readmitted {

@@ -39,8 +39,18 @@ func (d *Driver) Promote(ctx context.Context, resource string) error {
 	return d.act(ctx, resource, action{
 		verb:     "promote",
 		commands: drbd.Commands.Primary,
+		refuse:   stale,
 		done:     func(r drbd.Resource) bool { return r.AllVolumes(drbd.RolePrimary) },
 	})
+}
+
+// stale refuses to promote what is no good copy. The kernel promotes also the
+// target of a resync, on its peer's data.
+func stale(r drbd.Resource) error {
+	if len(r.Volumes) > 0 && !r.WorstDisk().AtLeast(drbd.DiskConsistent) {
+		return fmt.Errorf("%w: %s", ErrNeedUpToDate, describe(r))
+	}
+	return nil
 }
 
 // Demote makes this node Secondary on every volume of the resource.

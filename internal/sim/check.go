@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/drbd"
 )
 
 func (w *World) breaks(format string, a ...any) {
@@ -30,30 +31,48 @@ func (w *World) check() {
 	w.epoch = max(w.epoch, c.Epoch)
 }
 
-// checkPromotion holds whenever a copy becomes Primary.
+// checkPromotion holds whenever a copy has become Primary.
 func (w *World) checkPromotion(c *replica) {
 	g := c.v.group
-	if p := c.other(); p.primary && p.n.running {
+	if p := c.other(); p.drbd.Role() == drbd.RolePrimary {
 		w.breaks("S1: both copies of %s are Primary", g)
 	}
-	if c.disk != arbiter.UpToDate {
-		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, c.disk)
+	if d := c.state().Disk; d != drbd.DiskUpToDate {
+		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, d)
 	}
 	if known := w.witness.State(); known != nil && !known.Learning {
 		if e, ok := known.Groups[g].Excluded[c.n.id]; ok {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}
-	lost := 0
-	for _, id := range c.v.acked {
-		if !c.has[id] {
-			lost++
-		}
-	}
-	if lost > 0 {
-		w.breaks("S2: %s promotes its copy of %s, which lacks %d of %d acknowledged writes", c.n.id, g, lost, len(c.v.acked))
+	if lost := c.v.app.lacks(c); lost > 0 {
+		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
 	}
 }
+
+// checkResync holds whenever a copy begins to be overwritten by the other one.
+func (w *World) checkResync(target *replica) {
+	if lost := target.v.app.lacks(target.other()); lost > 0 {
+		w.breaks("S2: %s's copy of %s is overwritten by one that lacks %d acknowledged records", target.n.id, target.v.group, lost)
+	}
+}
+
+// splitBrain is DRBD's finding that both copies have writes of their own. It is
+// excepted where one of them has all that was acknowledged: a primary that was
+// frozen met its peer just started, began a generation of its own and was reset
+// before it could exclude anybody (docs/architecture.md, "What is not closed").
+// Nobody here resolves it, so the run ends.
+func (w *World) splitBrain(c *replica) {
+	if c.v.app.lacks(c) == 0 || c.v.app.lacks(c.other()) == 0 {
+		w.excepted = "split brain by a generation begun while frozen"
+		w.line("EXCEPTED", c.v.group, w.excepted, "")
+		return
+	}
+	w.breaks("split brain: both copies of %s have acknowledged writes of their own", c.v.group)
+}
+
+// Excepted says which known hole ended the run early, if one did.
+func (w *World) Excepted() string { return w.excepted }
 
 // checkShot holds whenever a shot lands on a machine that was on.
 func (w *World) checkShot(target, by *Node) {
@@ -74,7 +93,7 @@ func (w *World) checkShot(target, by *Node) {
 func (w *World) Holder(g arbiter.GroupID) (Host, bool) {
 	for _, n := range w.nodes {
 		if n.Serves(g) {
-			if c := n.replica(g); c == nil || c.primary && !c.frozen {
+			if c := n.replica(g); c == nil || n.Primary(g) && !c.drbd.Suspended() {
 				return n.host, true
 			}
 		}

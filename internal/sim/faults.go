@@ -98,7 +98,7 @@ func (w *World) mend() {
 	clear(w.cut)
 	clear(w.loss)
 	clear(w.slow)
-	w.wire = true
+	w.CutReplication(false)
 	w.witness.Restart()
 	for _, n := range w.nodes {
 		n.Freeze(false)

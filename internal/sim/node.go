@@ -38,8 +38,10 @@ type Node struct {
 	services  map[arbiter.GroupID]*service
 	handlers  []*handler
 	call      agent.CallID
-	startFail bool // starts fail
-	stopFail  bool // stops do not end
+	startFail bool          // starts fail
+	stopFail  bool          // stops do not end
+	newsLate  time.Duration // that the agent hears of DRBD's changes
+	netDown   bool          // DRBD is not to look for its peer
 
 	// the disk
 	memory      []byte
@@ -72,13 +74,6 @@ func (s *service) next() int {
 	s.last++
 	s.number = s.last
 	return s.number
-}
-
-// handler is a fence-peer call waiting for its exit code.
-type handler struct {
-	call     agent.CallID
-	resource string
-	done     func(code int)
 }
 
 func newNode(w *World, h Host) *Node {
@@ -170,8 +165,8 @@ func (n *Node) die() {
 
 // Unplug cuts the machine's power, and its management controller's.
 func (n *Node) Unplug() {
-	n.die()
 	n.power, n.bmc.dead = false, true
+	n.die()
 }
 
 // Crash stops the machine for good; its power stays on.
@@ -214,6 +209,7 @@ func (n *Node) Freeze(frozen bool) {
 		return
 	}
 	n.frozen = frozen
+	n.w.reach()
 	for !n.frozen && len(n.deferred) > 0 {
 		do := n.deferred[0]
 		n.deferred = n.deferred[1:]

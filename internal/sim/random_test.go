@@ -79,6 +79,9 @@ func trouble(s uint64) (*sim.World, string) {
 	for _, b := range w.Broken() {
 		return w, b
 	}
+	if w.Excepted() != "" {
+		return w, ""
+	}
 	if !ok {
 		return w, fmt.Sprintf("not settled %v after everything was mended", w.Now()-60*time.Second)
 	}

