@@ -10,6 +10,10 @@ import (
 // of the identity: it says that the node is Primary.
 type UUID uint64
 
+// JustCreated is the current UUID of metadata that never held data
+// (UUID_JUST_CREATED in the kernel's drbd.h).
+const JustCreated UUID = 4
+
 // Same reports whether u and v name the same generation.
 func (u UUID) Same(v UUID) bool { return u&^1 == v&^1 }
 

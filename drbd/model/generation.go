@@ -6,8 +6,7 @@ import (
 	"sbarbiter/drbd"
 )
 
-// justCreated is the current UUID of metadata that never held data.
-const justCreated drbd.UUID = 4
+const justCreated = drbd.JustCreated
 
 // syncOffset is what 8.4 adds to a bitmap UUID to make the UUID of a resync.
 const syncOffset drbd.UUID = 0x0001000000000000

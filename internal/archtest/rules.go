@@ -15,7 +15,7 @@ var cores = map[string][]string{
 	"arbiter/leader":    {"arbiter", "timing"},
 	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
 	"fencing":           {},
-	"recovery":          {"drbd"},
+	"recovery":          {"drbd", "drbd/model"}, // it judges by the model of DRBD's own handshake
 	"drbd":              {},
 	"timing":            {},
 	"drbd/model":        {"drbd"},

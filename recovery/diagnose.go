@@ -1,0 +1,208 @@
+package recovery
+
+import (
+	"fmt"
+
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/model"
+)
+
+// Kind is what two copies have to do with each other.
+type Kind string
+
+// The kinds, from the harmless to the hopeless. A group's kind is the worst of
+// its volumes' kinds.
+const (
+	InSync          Kind = "in-sync"          // connecting them is enough
+	Resync          Kind = "resync"           // one side merely lags behind
+	Empty           Kind = "empty"            // one side never held data
+	SplitBrain      Kind = "split-brain"      // both went their own way from a generation that both bitmaps count from
+	MissingAncestor Kind = "missing-ancestor" // likewise, but the bitmaps count from elsewhere: only a full copy helps
+	NoGoodCopy      Kind = "no-good-copy"     // the side that would be the source is not consistent
+	Diskless        Kind = "diskless"         // a side has no disk to look at
+	Unrelated       Kind = "unrelated"        // nothing in common
+	Unknown         Kind = "unknown"          // too little is known
+)
+
+var worst = []Kind{InSync, Resync, Empty, SplitBrain, MissingAncestor, NoGoodCopy, Diskless, Unrelated, Unknown}
+
+func (k Kind) rank() int {
+	for i, w := range worst {
+		if k == w {
+			return i
+		}
+	}
+	return len(worst)
+}
+
+// Split reports whether it is a split brain, which alone is ever resolved by
+// discarding.
+func (k Kind) Split() bool { return k == SplitBrain || k == MissingAncestor }
+
+// VolumeFinding is the diagnosis of one volume.
+type VolumeFinding struct {
+	Volume string `json:"volume"`
+	Kind   Kind   `json:"kind"`
+	// Rule names the rule of DRBD's own comparison that applies.
+	Rule string `json:"rule,omitempty"`
+	// Source is the side whose data DRBD would copy to the other by itself; ""
+	// where it would not, or need not.
+	Source Node `json:"source,omitempty"`
+	// Full: every block is copied.
+	Full bool `json:"full,omitempty"`
+	// AtLeast and AtMost bound the bytes that are copied. The bitmaps of both
+	// sides are joined, and how far they overlap is not known.
+	AtLeast uint64 `json:"at_least"`
+	AtMost  uint64 `json:"at_most"`
+}
+
+// Diagnosis is what is wrong with a group.
+type Diagnosis struct {
+	Kind    Kind            `json:"kind"`
+	Volumes []VolumeFinding `json:"volumes,omitempty"`
+	// Source is the side that DRBD would copy from by itself for the volumes
+	// that did not split; "" if there is none.
+	Source Node   `json:"source,omitempty"`
+	Why    string `json:"why"`
+	// Advice is what to do where discarding is not the answer.
+	Advice string `json:"advice,omitempty"`
+}
+
+// Diagnose says what two copies have to do with each other, by the rules of
+// DRBD's own handshake. Evidence that does not pass [Evidence.Check] is Unknown.
+func Diagnose(e Evidence) Diagnosis {
+	if err := e.Check(); err != nil {
+		return Diagnosis{Kind: Unknown, Why: err.Error(), Advice: "measure again"}
+	}
+	for _, s := range e.Sides {
+		if s.Missing != "" {
+			return Diagnosis{
+				Kind: Unknown, Why: fmt.Sprintf("nothing is known of %s's copy: %s", s.Node, s.Missing),
+				Advice: fmt.Sprintf("bring %s and its agent up; one side alone cannot tell a split brain from a lag", s.Node),
+			}
+		}
+	}
+	d := Diagnosis{Kind: InSync}
+	for i := range e.Sides[0].Volumes {
+		f := diagnoseVolume(e, i)
+		d.Volumes = append(d.Volumes, f)
+		if f.Kind.rank() > d.Kind.rank() {
+			d.Kind = f.Kind
+		}
+		switch {
+		case f.Source == "" || d.Source == f.Source:
+		case d.Source == "":
+			d.Source = f.Source
+		default:
+			return contradiction(d, f)
+		}
+	}
+	d.Why, d.Advice = e.explain(d)
+	return d
+}
+
+// contradiction is what volumes are that lag behind in different directions:
+// neither side has the whole group.
+func contradiction(d Diagnosis, f VolumeFinding) Diagnosis {
+	d.Kind, d.Source = NoGoodCopy, ""
+	d.Why = fmt.Sprintf("the volumes lag behind in different directions (%s would be copied from %s): neither side holds one state of the whole group", f.Volume, f.Source)
+	d.Advice = "decide by hand which side is kept for all volumes; look at both with the applications' own tools first"
+	return d
+}
+
+func diagnoseVolume(e Evidence, i int) VolumeFinding {
+	a, b := e.Sides[0].Volumes[i], e.Sides[1].Volumes[i]
+	f := VolumeFinding{Volume: a.Name()}
+	if !a.Disk.AtLeast(drbd.DiskInconsistent) || !b.Disk.AtLeast(drbd.DiskInconsistent) {
+		f.Kind = Diskless
+		return f
+	}
+	// What the driver would do if nobody interfered, and if being Primary were
+	// no obstacle to it.
+	c := model.Config{Family: e.Sides[0].Family, RRConflict: model.PolicyViolently, TwoPrimaries: true}
+	self, peer := announced(e.Sides[0], a), announced(e.Sides[1], b)
+	o := model.Judge(c, self, peer, model.Attempt{})
+	f.Rule = o.Compared.Rule
+	switch {
+	case o.Compared.Strategy == model.Unrelated:
+		f.Kind = Unrelated
+	case o.Strategy.IsSplitBrain() && o.Compared.Strategy == model.SplitBrainKnown:
+		f.Kind = SplitBrain
+	case o.Strategy.IsSplitBrain():
+		f.Kind, f.Full = MissingAncestor, true
+	case !o.Strategy.IsSource() && !o.Strategy.IsTarget():
+		f.Kind = InSync
+	default:
+		f = f.copied(e, i, o.Strategy)
+	}
+	f.AtLeast, f.AtMost = f.forecast(a, b)
+	return f
+}
+
+// copied is the finding about a volume that DRBD brings together by itself.
+func (f VolumeFinding) copied(e Evidence, i int, s model.Strategy) VolumeFinding {
+	from, to := 0, 1
+	if s.IsTarget() {
+		from, to = 1, 0
+	}
+	f.Kind, f.Source, f.Full = Resync, e.Sides[from].Node, s.IsFull()
+	if !e.Sides[from].Volumes[i].Disk.AtLeast(drbd.DiskOutdated) {
+		f.Kind, f.Source = NoGoodCopy, ""
+	} else if neverHeldData(e.Sides[to].Volumes[i]) {
+		f.Kind = Empty
+	}
+	return f
+}
+
+// neverHeldData reports whether a volume's metadata is as create-md leaves it.
+func neverHeldData(v Volume) bool {
+	g, err := drbd.ParseGI(v.Generations)
+	return err == nil && g.Current.Same(drbd.JustCreated)
+}
+
+func announced(s Side, v Volume) model.Side {
+	g, _ := drbd.ParseGI(v.Generations) // Check has read it already
+	return model.Side{
+		Generation: model.Generation{Current: g.Current, Bitmap: g.Bitmap, History: g.History[:]},
+		Role:       s.Role, Disk: v.Disk, CrashedPrimary: g.Flags.CrashedPrimary,
+	}
+}
+
+// forecast bounds the bytes that a resync copies.
+func (f VolumeFinding) forecast(a, b Volume) (atLeast, atMost uint64) {
+	size := min(a.Size, b.Size)
+	switch {
+	case f.Kind == InSync || f.Kind == Unrelated:
+		return 0, 0
+	case f.Full:
+		return size, size
+	case a.OutOfSync == nil || b.OutOfSync == nil:
+		return 0, size
+	}
+	return min(max(*a.OutOfSync, *b.OutOfSync), size), min(*a.OutOfSync+*b.OutOfSync, size)
+}
+
+// explain puts a diagnosis into words, with what to do.
+func (e Evidence) explain(d Diagnosis) (why, advice string) {
+	a, b := e.Sides[0].Node, e.Sides[1].Node
+	switch d.Kind {
+	case InSync:
+		return "both copies are the same generation", "connect them: drbdadm connect on whichever side is StandAlone"
+	case Resync:
+		return fmt.Sprintf("%s lags behind %s: no split brain", e.Other(d.Source), d.Source), "connect them: DRBD copies what is missing, and nothing that both had is lost"
+	case Empty:
+		return fmt.Sprintf("%s never held data", e.Other(d.Source)), fmt.Sprintf("connect them: the whole of %s is copied", d.Source)
+	case SplitBrain:
+		return fmt.Sprintf("%s and %s were both written to after they had lost each other", a, b), ""
+	case MissingAncestor:
+		return fmt.Sprintf("%s and %s went their own ways so long ago that their bitmaps do not count from a common state", a, b), ""
+	case NoGoodCopy:
+		return "the copy that DRBD would take is itself not consistent", "look for a backup, or let an operator force one side (drbdadm primary --force) knowing what it holds"
+	case Diskless:
+		return "a side has no disk attached for one of the volumes", "attach it (drbdadm attach), or look at it with drbdmeta dump-md, and measure again"
+	case Unrelated:
+		return "the two copies have no generation in common: they may belong to different pairs", "make sure that the right disks are there; to start over on one side: drbdadm down, create-md, up on it, which gives all its data up"
+	case Unknown:
+	}
+	return "too little is known", "measure again"
+}

@@ -1,0 +1,82 @@
+package recovery
+
+import (
+	"strings"
+	"testing"
+
+	"sbarbiter/drbd"
+)
+
+func gis(a, b string) func(*Evidence) {
+	return func(e *Evidence) { e.Sides[0].Volumes[0].Generations, e.Sides[1].Volumes[0].Generations = a, b }
+}
+
+func TestOnlyAProvenSplitBrainIsOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Evidence)
+		kind   Kind
+		source Node
+		full   bool
+	}{
+		"both promoted":       {func(*Evidence) {}, SplitBrain, "", false},
+		"in step":             {gis(giBoth, giBoth), InSync, "", false},
+		"one lags behind":     {gis(giOlder, giBoth), Resync, "node-a", false},
+		"the other lags":      {gis(giBoth, giYounger), Resync, "node-b", false},
+		"one is new":          {gis(giOlder, giNew), Empty, "node-a", true},
+		"strangers":           {gis(giOlder, giStranger), Unrelated, "", false},
+		"an old fork":         {gis(giOldFork1, giOldFork2), MissingAncestor, "", true},
+		"one is Inconsistent": {func(e *Evidence) { e.Sides[1].Volumes[0].Disk = drbd.DiskInconsistent }, Resync, "node-a", false},
+		"both are":            {func(e *Evidence) { bothDisks(e, drbd.DiskInconsistent); gis(giOlder, giBoth)(e) }, NoGoodCopy, "", false},
+		"no disk":             {func(e *Evidence) { e.Sides[1].Volumes[0].Disk = drbd.DiskDiskless }, Diskless, "", false},
+		"one is not heard":    {func(e *Evidence) { e.Sides[1] = Side{Node: "node-b", Missing: "its agent is down"} }, Unknown, "", false},
+		"unreadable":          {gis(giOlder, "rubbish"), Unknown, "", false},
+		"other families":      {func(e *Evidence) { e.Sides[1].Family = drbd.Family9 }, Unknown, "", false},
+		"other volumes":       {func(e *Evidence) { e.Sides[1].Volumes[0].Number = 1 }, Unknown, "", false},
+		"one name twice":      {func(e *Evidence) { e.Sides[1].Node = "node-a" }, Unknown, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := split().with(c.change)
+			for _, e := range []Evidence{e, e.turned()} {
+				d := Diagnose(e)
+				if d.Kind != c.kind || d.Source != c.source {
+					t.Errorf("%s from %q, want %s from %q: %s", d.Kind, d.Source, c.kind, c.source, d.Why)
+				}
+				if d.Why == "" || d.Advice == "" && !d.Kind.Split() {
+					t.Errorf("it does not explain itself: %+v", d)
+				}
+				if len(d.Volumes) > 0 && d.Volumes[0].Full != c.full {
+					t.Errorf("full copy: %v, want %v", d.Volumes[0].Full, c.full)
+				}
+				if dec := Decide(e, []Policy{{Name: DiscardNode, Node: "node-b"}}); dec.Victim != "" && !c.kind.Split() {
+					t.Errorf("%s would be discarded without a split brain", dec.Victim)
+				}
+			}
+		})
+	}
+}
+
+func bothDisks(e *Evidence, d drbd.DiskState) {
+	e.Sides[0].Volumes[0].Disk, e.Sides[1].Volumes[0].Disk = d, d
+}
+
+func TestVolumesThatLagInDifferentDirectionsHaveNoGoodCopy(t *testing.T) {
+	e := split().with(func(e *Evidence) {
+		second(0, 0)(e)
+		e.Sides[0].Volumes[0].Generations, e.Sides[1].Volumes[0].Generations = giOlder, giBoth
+		e.Sides[0].Volumes[1].Generations, e.Sides[1].Volumes[1].Generations = giBoth, giYounger
+	})
+	if d := Diagnose(e); d.Kind != NoGoodCopy || d.Source != "" || !strings.Contains(d.Why, "different directions") {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestForecastBoundsWhatIsCopied(t *testing.T) {
+	v := Diagnose(split()).Volumes[0]
+	if v.AtLeast != 10*mib || v.AtMost != 12*mib {
+		t.Errorf("between %d and %d, want between 10 and 12 MiB", v.AtLeast, v.AtMost)
+	}
+	v = Diagnose(split().with(func(e *Evidence) { e.Sides[0].Volumes[0].OutOfSync = nil })).Volumes[0]
+	if v.AtLeast != 0 || v.AtMost != 256*mib {
+		t.Errorf("between %d and %d, want anything up to the whole", v.AtLeast, v.AtMost)
+	}
+}

@@ -1,0 +1,53 @@
+package recovery
+
+import "fmt"
+
+// highest returns the highest epoch of a lease under which the side was Primary.
+func (s Side) highest() (epoch uint64, held bool) {
+	for _, t := range s.Tenures {
+		if t.Leased && t.Epoch >= epoch {
+			epoch, held = t.Epoch, true
+		}
+	}
+	return epoch, held
+}
+
+// younger returns the side that became Primary last, by epochs alone; "" with
+// the reason where they do not tell. Clocks of two hosts are never compared.
+//
+// A promotion without a lease came after every grant that the node had heard of.
+// How it stands to a grant of which it had not heard, nobody knows.
+func (e Evidence) younger() (Node, string) {
+	a, b := e.Sides[0], e.Sides[1]
+	for _, s := range e.Sides {
+		if len(s.Tenures) == 0 {
+			return "", fmt.Sprintf("it is not recorded when %s was Primary", s.Node)
+		}
+	}
+	x, y := a.Tenures[len(a.Tenures)-1], b.Tenures[len(b.Tenures)-1]
+	switch {
+	case x.after(y):
+		return a.Node, fmt.Sprintf("%s became Primary %s, %s %s", a.Node, x, b.Node, y)
+	case y.after(x):
+		return b.Node, fmt.Sprintf("%s became Primary %s, %s %s", b.Node, y, a.Node, x)
+	}
+	return "", fmt.Sprintf("%s became Primary %s and %s %s: their order is not recorded", a.Node, x, b.Node, y)
+}
+
+// after reports whether t is known to have begun after u did.
+func (t Tenure) after(u Tenure) bool {
+	switch {
+	case t.Leased && u.Leased:
+		return t.Epoch > u.Epoch
+	case u.Leased:
+		return t.Epoch >= u.Epoch // t's node had heard of u's grant
+	}
+	return false
+}
+
+func (t Tenure) String() string {
+	if t.Leased {
+		return fmt.Sprintf("under epoch %d", t.Epoch)
+	}
+	return fmt.Sprintf("without a lease, epoch %d being the last that it knew", t.Epoch)
+}

@@ -1,0 +1,215 @@
+package recovery
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"sbarbiter/drbd"
+)
+
+// StepKind is one thing that a recovery has to get done.
+type StepKind string
+
+// The steps, in the order of a plan. Each is asked "already done?" before it is
+// carried out, so that a plan may be begun anew at any step, by anybody.
+const (
+	StopServices StepKind = "stop-services" // stop the group's services and unmount
+	Demote       StepKind = "demote"        // make the resource Secondary; never forced
+	DumpMetadata StepKind = "dump-metadata" // keep a copy of the volume's metadata
+	Snapshot     StepKind = "snapshot"      // keep the volume's data
+	Disconnect   StepKind = "disconnect"    // StandAlone
+	Measure      StepKind = "measure"       // measure both sides again and compare with what was decided on
+	Invalidate   StepKind = "invalidate"    // declare the whole copy bad: no way back
+	Discard      StepKind = "discard"       // connect, giving up this side's changes
+	Connect      StepKind = "connect"       // connect, giving up nothing
+	FollowResync StepKind = "follow-resync" // until both sides are UpToDate
+	Readmit      StepKind = "readmit"       // lift the victim's exclusion
+)
+
+// PlanVersion is written into every plan; one of another version is refused.
+const PlanVersion = 1
+
+// Step is one thing to do on one node.
+type Step struct {
+	Node     Node     `json:"node"`
+	Kind     StepKind `json:"kind"`
+	Resource string   `json:"resource,omitempty"`
+	Volume   int      `json:"volume,omitempty"` // of dump-metadata and snapshot
+}
+
+// String is the step as a person reads it.
+func (s Step) String() string {
+	switch s.Kind {
+	case DumpMetadata, Snapshot:
+		return fmt.Sprintf("%s: %s %s/%d", s.Node, s.Kind, s.Resource, s.Volume)
+	case StopServices, Measure, Readmit, Demote, Disconnect, Invalidate, Discard, Connect, FollowResync:
+	}
+	if s.Resource == "" {
+		return fmt.Sprintf("%s: %s", s.Node, s.Kind)
+	}
+	return fmt.Sprintf("%s: %s %s", s.Node, s.Kind, s.Resource)
+}
+
+// Plan is how a decision is carried out. It is data: a log keeps it, and whoever
+// reads it can go on with it.
+type Plan struct {
+	Version  int         `json:"version"`
+	Group    string      `json:"group"`
+	Family   drbd.Family `json:"family"`
+	Victim   Node        `json:"victim"`
+	Survivor Node        `json:"survivor"`
+	// Basis are the generations that were decided on. Where a side shows others,
+	// the plan is void.
+	Basis []Basis `json:"basis"`
+	// Discard is the most that may be given up, in bytes; a new measurement above
+	// it goes back to the decision.
+	Discard uint64 `json:"discard"`
+	Full    bool   `json:"full"` // the whole of each volume is copied
+	Steps   []Step `json:"steps"`
+}
+
+// Basis is one volume's generation on one side as it was decided on.
+type Basis struct {
+	Node        Node   `json:"node"`
+	Volume      string `json:"volume"`
+	Generations string `json:"gi"`
+}
+
+// MakePlan says what has to be done for a decision that has a victim.
+//
+// The victim is StandAlone before the survivor connects, else the two would meet
+// without the flag and split again. Where the bitmaps do not count from the fork
+// the victim's copy is invalidated on 8.4, whose flag would copy by the bitmap
+// all the same and leave the copies different; 9 copies everything then by itself.
+func MakePlan(e Evidence, d Decision) (Plan, error) {
+	if d.Victim == "" {
+		return Plan{}, fmt.Errorf("plan the recovery of %s: nobody is to be discarded: %s", e.Group, d.Why)
+	}
+	v := e.side(d.Victim)
+	p := Plan{
+		Version: PlanVersion, Group: e.Group, Family: v.Family, Victim: d.Victim, Survivor: e.Other(d.Victim),
+		Discard: d.Discard, Full: d.Diagnosis.Kind == MissingAncestor, Basis: basis(e),
+	}
+	resources := v.resources()
+	p.add(Step{Node: p.Victim, Kind: StopServices})
+	for _, r := range slices.Backward(resources) {
+		p.add(Step{Node: p.Victim, Kind: Demote, Resource: r})
+	}
+	for _, r := range resources {
+		p.add(Step{Node: p.Victim, Kind: Disconnect, Resource: r})
+	}
+	for _, vol := range v.Volumes {
+		p.add(Step{Node: p.Victim, Kind: DumpMetadata, Resource: vol.Resource, Volume: vol.Number})
+		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number})
+	}
+	p.add(Step{Node: p.Survivor, Kind: Measure})
+	for _, r := range resources {
+		p.giveUp(r)
+	}
+	for _, r := range resources {
+		p.add(Step{Node: p.Survivor, Kind: Connect, Resource: r})
+	}
+	p.add(Step{Node: p.Survivor, Kind: FollowResync})
+	p.add(Step{Node: p.Survivor, Kind: Readmit})
+	return p, nil
+}
+
+func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
+
+func (p *Plan) giveUp(resource string) {
+	if p.Full && p.Family == drbd.Family84 {
+		p.add(Step{Node: p.Victim, Kind: Invalidate, Resource: resource})
+		p.add(Step{Node: p.Victim, Kind: Connect, Resource: resource})
+		return
+	}
+	p.add(Step{Node: p.Victim, Kind: Discard, Resource: resource})
+}
+
+func (s Side) resources() []string {
+	var out []string
+	for _, v := range s.Volumes {
+		if !slices.Contains(out, v.Resource) {
+			out = append(out, v.Resource)
+		}
+	}
+	return out
+}
+
+func basis(e Evidence) []Basis {
+	var out []Basis
+	for _, s := range e.Sides {
+		for _, v := range s.Volumes {
+			out = append(out, Basis{s.Node, v.Name(), v.Generations})
+		}
+	}
+	return out
+}
+
+// Holds says why a plan does not fit what is measured now; nil: it does. A
+// generation that has moved on, or more to discard than was agreed to, sends the
+// recovery back to its decision.
+func (p Plan) Holds(e Evidence) error {
+	if p.Version != PlanVersion {
+		return fmt.Errorf("plan of group %s: it has version %d and this program reads %d", p.Group, p.Version, PlanVersion)
+	}
+	d, err := Choose(e, p.Victim)
+	if err != nil {
+		return fmt.Errorf("plan of group %s: %w", p.Group, err)
+	}
+	if now := len(basis(e)); now != len(p.Basis) {
+		return fmt.Errorf("plan of group %s: it was made for %d copies of volumes and there are %d: decide again", p.Group, len(p.Basis), now)
+	}
+	for _, was := range p.Basis {
+		if err := was.holds(e); err != nil {
+			return fmt.Errorf("plan of group %s: %w", p.Group, err)
+		}
+	}
+	if d.Discard > p.Discard {
+		return fmt.Errorf("plan of group %s: %s would be discarded now, and the plan allows %s: decide again", p.Group, Bytes(d.Discard), Bytes(p.Discard))
+	}
+	return nil
+}
+
+func (b Basis) holds(e Evidence) error {
+	was, err := drbd.ParseGI(b.Generations)
+	if err != nil {
+		return fmt.Errorf("%s of %s was decided on a generation that cannot be read: %w", b.Volume, b.Node, err)
+	}
+	for _, v := range e.side(b.Node).Volumes {
+		if v.Name() != b.Volume {
+			continue
+		}
+		is, err := drbd.ParseGI(v.Generations)
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", b.Volume, b.Node, err)
+		}
+		// Bit 0 is the role, which the plan itself changes.
+		if !is.Current.Same(was.Current) || !is.Bitmap.Same(was.Bitmap) {
+			return fmt.Errorf("%s of %s has moved on from generation %s to %s: decide again", b.Volume, b.Node, was.Current, is.Current)
+		}
+		return nil
+	}
+	return fmt.Errorf("%s of %s is not there any more", b.Volume, b.Node)
+}
+
+// Commands are the lines with which a person would carry a step out; none where
+// no command of DRBD's does it.
+func (p Plan) Commands(s Step) []string {
+	switch s.Kind {
+	case Demote:
+		return []string{"drbdadm secondary " + s.Resource}
+	case Disconnect:
+		return []string{"drbdadm disconnect " + s.Resource}
+	case DumpMetadata:
+		return []string{"drbdadm dump-md " + s.Resource + "/" + strconv.Itoa(s.Volume)}
+	case Invalidate:
+		return []string{"drbdadm invalidate " + s.Resource}
+	case Discard:
+		return []string{"drbdadm connect --discard-my-data " + s.Resource}
+	case Connect:
+		return []string{"drbdadm connect " + s.Resource}
+	case StopServices, Snapshot, Measure, FollowResync, Readmit:
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package recovery
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"sbarbiter/drbd"
+)
+
+func planOf(t *testing.T, e Evidence, victim Node) Plan {
+	t.Helper()
+	d, err := Choose(e, victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := MakePlan(e, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p Plan) lines() []string {
+	var out []string
+	for _, s := range p.Steps {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+func TestPlanKeepsTheVictimsDataBeforeAnythingIsGivenUp(t *testing.T) {
+	want := []string{
+		"node-b: stop-services", "node-b: demote r0", "node-b: disconnect r0",
+		"node-b: dump-metadata r0/0", "node-b: snapshot r0/0",
+		"node-a: measure", "node-b: discard r0", "node-a: connect r0",
+		"node-a: follow-resync", "node-a: readmit",
+	}
+	if got := planOf(t, split(), "node-b").lines(); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestOldForkIsCopiedInFull(t *testing.T) {
+	e := split().with(gis(giOldFork1, giOldFork2))
+	p := planOf(t, e, "node-b")
+	if got := p.lines(); !p.Full || !slices.Contains(got, "node-b: invalidate r0") || slices.Contains(got, "node-b: discard r0") {
+		t.Errorf("8.4's flag would leave the copies different: %q", got)
+	}
+	e = e.with(func(e *Evidence) { e.Sides[0].Family, e.Sides[1].Family = drbd.Family9, drbd.Family9 })
+	if got := planOf(t, e, "node-b").lines(); slices.Contains(got, "node-b: invalidate r0") {
+		t.Errorf("on 9 an invalidated side splits all the same: %q", got)
+	}
+}
+
+func TestPlanEndsWhenTheWorldHasMovedOn(t *testing.T) {
+	p := planOf(t, split(), "node-b")
+	demoted := split().with(func(e *Evidence) {
+		e.Sides[0].Role = drbd.RoleSecondary
+		gis(strings.Replace(giOlder, "EA3B3:", "EA3B2:", 1), giYounger)(e)
+	})
+	if err := p.Holds(demoted); err != nil {
+		t.Errorf("a demotion voids it: %v", err)
+	}
+	for name, change := range map[string]func(*Evidence){
+		"another generation":     gis(giOlder, strings.Replace(giYounger, "D6F3", "D6F4", 1)),
+		"resolved meanwhile":     gis(giOlder, giBoth),
+		"more to discard":        func(e *Evidence) { e.Sides[1].Volumes[0].OutOfSync = counted(3 * mib) },
+		"not countable any more": func(e *Evidence) { e.Sides[1].Volumes[0].OutOfSync = nil },
+		"a side is gone":         func(e *Evidence) { e.Sides[1] = Side{Node: "node-b", Missing: "no answer"} },
+		"other volumes":          second(0, 0),
+	} {
+		if p.Holds(split().with(change)) == nil {
+			t.Errorf("%s: the plan holds", name)
+		}
+	}
+	p.Version++
+	if err := p.Holds(split()); err == nil || !strings.Contains(err.Error(), "version") {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+func TestNoPlanWithoutAVictim(t *testing.T) {
+	if _, err := MakePlan(split(), Decide(split(), []Policy{{Name: Manual}})); err == nil {
+		t.Error("a plan for nobody")
+	}
+}
+
+func TestCommandsAreThoseAPersonWouldType(t *testing.T) {
+	p := planOf(t, split(), "node-b")
+	var got []string
+	for _, s := range p.Steps {
+		for _, c := range p.Commands(s) {
+			got = append(got, string(s.Node)+"# "+c)
+		}
+	}
+	want := []string{
+		"node-b# drbdadm secondary r0", "node-b# drbdadm disconnect r0", "node-b# drbdadm dump-md r0/0",
+		"node-b# drbdadm connect --discard-my-data r0", "node-a# drbdadm connect r0",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
