@@ -7,6 +7,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // slowAsk is the pace of asking where only an operator or a resynchronisation
@@ -113,7 +114,7 @@ func transient(r arbiter.Reason) bool {
 
 // onGrant takes a grant, if nothing this node has said speaks against it.
 func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Verdict) {
-	if v.Repeated || g.phase != Stopped {
+	if v.Repeated && !mutant.On(mutant.VerdictFromResend) || g.phase != Stopped {
 		return // it says nothing about now: the next ask does
 	}
 	m.remember(g, func(gm *GroupMemory) {
@@ -147,7 +148,7 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
 		return ""
 	}
-	if m.overcomes(g, b) {
+	if m.overcomes(g, b) || mutant.On(mutant.BasisIgnored) {
 		return ""
 	}
 	g.backoff = m.boundUntil(g)
@@ -165,7 +166,7 @@ func (m *Machine) overcomes(g *group, b arbiter.Basis) bool {
 	case b.Cause == arbiter.ByFence:
 		return b.Mandate > g.promised.mandate
 	case b.Cause == arbiter.ByBoot:
-		return b.Holder != m.cfg.Peer || b.Epoch > gm.Reinstated
+		return b.Holder != m.cfg.Peer || b.Epoch > gm.Reinstated || mutant.On(mutant.RebootOvercomes)
 	}
 	return b.Cause == arbiter.ByReceipt
 }

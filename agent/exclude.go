@@ -8,6 +8,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // askAgain is the pace of asking for an exclusion that nobody waits for.
@@ -52,7 +53,7 @@ func (m *Machine) needsExclusion(g *group) bool {
 		return false
 	}
 	for _, r := range g.cfg.Resources {
-		if m.disks[r].Recorded || slices.ContainsFunc(m.disks[r].Disks, peerBehind) {
+		if m.disks[r].Recorded && !mutant.On(mutant.RecordTrusted) || slices.ContainsFunc(m.disks[r].Disks, peerBehind) {
 			return true
 		}
 	}
@@ -61,7 +62,7 @@ func (m *Machine) needsExclusion(g *group) bool {
 
 // peerBehind reports whether a connected peer's disk misses what is written now.
 func peerBehind(d arbiter.Disk) bool {
-	switch d.Peer {
+	switch mutant.Weak(mutant.PeerDiskIgnored, d.Peer, arbiter.UpToDate) {
 	case "Diskless", "Detaching", "Failed", "Inconsistent", "Outdated":
 		return d.Connected
 	}
@@ -151,7 +152,7 @@ func (m *Machine) groupOf(resource string) *group {
 // onDiskFailed records that this node's own copy is stale from now on.
 func (m *Machine) onDiskFailed(ev DiskFailed) {
 	g := m.groupOf(ev.Resource)
-	if g == nil {
+	if g == nil || mutant.On(mutant.OwnDiskIgnored) {
 		return
 	}
 	m.giveWord(g) // a new one, also where one stands: a readmission by that may be on its way
@@ -161,7 +162,7 @@ func (m *Machine) onDiskFailed(ev DiskFailed) {
 func (m *Machine) giveWord(g *group) {
 	m.mem.Words = max(m.mem.Words, uint64(m.cfg.Incarnation)<<20) + 1 // higher than any that a lost store has given
 	g.wordSeen = false
-	m.remember(g, func(gm *GroupMemory) { gm.OwnWord = m.mem.Words })
+	m.remember(g, func(gm *GroupMemory) { gm.OwnWord = mutant.Weak(mutant.WordUnstored, m.mem.Words, gm.OwnWord) })
 }
 
 // giveWordsAnew numbers the words of a store that began empty above those of the
@@ -183,6 +184,8 @@ func (m *Machine) onFencePeer(now boottime.Instant, ev FencePeer) {
 		m.do(Exit{ev.Call, exitUnknown, fmt.Sprintf("resource %s belongs to no group of this node", ev.Resource)})
 	case g.phase != Starting && g.phase != Running && g.phase != Stopping:
 		m.do(Exit{ev.Call, exitUnknown, fmt.Sprintf("this node has no right to group %s", g.id)})
+	case mutant.On(mutant.EarlyExit4):
+		m.do(Exit{ev.Call, exitExcluded, ""})
 	default:
 		if len(g.excl.waiting) == 0 {
 			g.excl.since = now
@@ -265,7 +268,9 @@ func (m *Machine) askExclusion(now boottime.Instant, g *group) {
 func (m *Machine) onExclusion(now boottime.Instant, g *group, v arbiter.Verdict) {
 	switch {
 	case v.OK():
-		m.remember(g, func(gm *GroupMemory) { gm.Obtained, gm.Pending = v.Number, false })
+		m.remember(g, func(gm *GroupMemory) {
+			gm.Obtained, gm.Pending = mutant.Weak(mutant.ExclusionUnstored, v.Number, gm.Obtained), false
+		})
 		m.excluded(now, g, v.Sentence)
 	case v.Reason == arbiter.RenewFirst:
 		g.excl.renewing, m.beatAt = true, 0

@@ -7,6 +7,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // shootWithin is how soon after the question a shot must have begun.
@@ -44,7 +45,7 @@ func (m *Machine) fenceFirst(g *group, v arbiter.Verdict) {
 	}
 	m.shot = &shot{group: g, mandate: v.Mandate}
 	m.note(g, "mandate", v.Sentence)
-	m.do(ReadPower{v.Mandate})
+	m.do(mutant.Weak[Action](mutant.ShotUnasked, ReadPower{v.Mandate}, Shoot{Mandate: v.Mandate, Asked: m.last, Before: m.last.Add(m.timing.FenceTimeout)}))
 }
 
 // onPower asks for the permission to begin, with the power as it was before.

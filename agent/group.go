@@ -8,6 +8,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // Phase is how far a group is on this node.
@@ -114,7 +115,7 @@ func (m *Machine) guard(now boottime.Instant, g *group) {
 		m.do(Reset{fmt.Sprintf("group %s is not confirmed down %v after its stop was ordered", g.id, m.timing.Stop)})
 		return
 	}
-	lost := g.right.refused != "" && now >= g.right.promise.Add(-m.cfg.back()-m.timing.Stop)
+	lost := g.right.refused != "" && now >= mutant.Weak(mutant.RefusalVoidsPromise, g.right.promise.Add(-m.cfg.back()-m.timing.Stop), 0)
 	if g.phase == Stopping || !lost && now < m.softStop(g) {
 		return
 	}
@@ -129,7 +130,7 @@ func (m *Machine) stop(now boottime.Instant, g *group, why string) {
 	if g.phase == Stopping || g.phase == Stopped {
 		return
 	}
-	g.phase = Stopping
+	g.phase = mutant.Weak(mutant.StopTakenForDone, Stopping, Stopped)
 	m.saveBoot()
 	m.note(g, "stopping", why)
 	m.orderStop(now, g, why)
@@ -177,7 +178,7 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 // ordered: what an earlier one has seen down may have been started again since.
 func (m *Machine) onStopped(now boottime.Instant, ev StopDone) {
 	g := m.by[ev.Group]
-	if g == nil || g.phase != Stopping || ev.Order != g.stops {
+	if g == nil || g.phase != Stopping || ev.Order != g.stops && !mutant.On(mutant.OldStopBelieved) {
 		return
 	}
 	if !ev.Down {
@@ -260,6 +261,7 @@ func (m *Machine) feed(now boottime.Instant) {
 			before = min(before, m.hardStop(g))
 		}
 	}
+	before = mutant.Weak(mutant.FedAfterTheEnd, before, now.Add(m.cfg.Watchdog.Timeout))
 	if now < before && m.cfg.Watchdog.Armed {
 		m.do(Feed{before})
 	}

@@ -8,6 +8,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // Machine is the state of one agent. It is owned by one goroutine.
@@ -81,8 +82,8 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 		m.mem, m.fresh = NewMemory(), true
 	}
 	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
-	m.bindsTo, m.dirty = now.Add(arbiter.Guard(m.mem.Promise)), true
-	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared
+	m.bindsTo, m.dirty = now.Add(mutant.Weak(mutant.PromiseForgotten, arbiter.Guard(m.mem.Promise), 0)), true
+	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared || mutant.On(mutant.QuarantineSkipped)
 	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {
 		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
@@ -228,7 +229,7 @@ func (m *Machine) take() []Action {
 	m.actions = nil
 	if m.dirty {
 		m.dirty = false
-		out = append([]Action{Save{m.mem.Encode()}}, out...)
+		out = slices.Insert(out, mutant.Weak(mutant.SavedLate, 0, len(out)), Action(Save{m.mem.Encode()}))
 	}
 	return out
 }
@@ -275,6 +276,7 @@ func (m *Machine) call(now boottime.Instant, c *call) *call {
 
 func (m *Machine) send(now boottime.Instant, c *call) {
 	c.retryAt = now.Add(4 * m.timing.RPCTimeout) // the runner answers earlier
+	c.sentAt = mutant.Weak(mutant.VerdictFromResend, c.sentAt, now)
 	m.do(Call{Request: c.id, Message: c.message(c.id), Timeout: m.timing.RPCTimeout})
 }
 
@@ -293,7 +295,7 @@ func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
 		m.send(now, c)
 		return
 	}
-	unknown := ev.Err != nil || ev.Version.Incarnation < m.mem.Seen.Incarnation || ev.Verdict.Reason == arbiter.NotIntroduced
+	unknown := ev.Err != nil || ev.Version.Incarnation < m.mem.Seen.Incarnation && !mutant.On(mutant.OldIncarnationHeard) || ev.Verdict.Reason == arbiter.NotIntroduced
 	if unknown && (c.unknown == nil || c.unknown(now)) {
 		c.retryAt = now.Add(m.timing.Renew)
 		return

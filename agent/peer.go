@@ -6,6 +6,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // reinstateAfter is how long a node that has just started waits for a witness
@@ -114,8 +115,8 @@ func (m *Machine) onPeerGroup(now boottime.Instant, g *group, pg PeerGroup) {
 	if !ok || pg.Promised == 0 {
 		return
 	}
-	until := sent.Add(min(m.timing.Promise, pg.PromisedFor))
-	if g.hot() && pg.Promised == g.right.epoch && until > g.right.promise {
+	until := mutant.Weak(mutant.PromiseFromReply, sent, now).Add(min(m.timing.Promise, pg.PromisedFor))
+	if g.hot() && (pg.Promised == g.right.epoch || mutant.On(mutant.PromiseOfAnyEpoch)) && until > g.right.promise {
 		g.right.promise = until
 		m.saveBoot()
 		m.confirmed(now, g, sent)
@@ -184,7 +185,7 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 		pg.Phase = Quarantine
 	}
 	if e := m.mayPromise(now, g); e != 0 {
-		g.promised = promise{epoch: e, until: now.Add(arbiter.Guard(m.timing.Promise)), mandate: m.mem.Begun}
+		g.promised = promise{epoch: e, until: now.Add(mutant.Weak(mutant.PromiseFlat, arbiter.Guard(m.timing.Promise), m.timing.Promise)), mandate: m.mem.Begun}
 		pg.Promised, pg.PromisedFor = e, m.timing.Promise
 	}
 	return pg
@@ -194,7 +195,7 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 // way. Then it gives its peer no word, about no group: a shot hits the whole
 // machine, whichever group it is fired for.
 func (m *Machine) bids(now boottime.Instant) bool {
-	if m.shot != nil || len(m.mem.Asking) > 0 {
+	if m.shot != nil || len(m.mem.Asking) > 0 && !mutant.On(mutant.AskForgotten) {
 		return true
 	}
 	for _, g := range m.groups {
@@ -210,7 +211,7 @@ func (m *Machine) bids(now boottime.Instant) bool {
 // word, or 0.
 func (m *Machine) mayPromise(now boottime.Instant, g *group) arbiter.Epoch {
 	p := m.peer.group(g.id)
-	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) || m.fresh || !m.cleared {
+	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) && !mutant.On(mutant.PromiseWhileAsking) || m.fresh && !mutant.On(mutant.LostStorePromises) || !m.cleared {
 		return 0
 	}
 	gm := m.mem.Groups[g.id]
@@ -267,7 +268,7 @@ func (m *Machine) onOutdated(ev OutdateDone) {
 	}
 	o := g.outdate
 	o.done = true
-	if ev.Err != nil {
+	if ev.Err != nil && !mutant.On(mutant.WordWithoutReading) {
 		o.word.Why = ev.Err.Error()
 		return
 	}

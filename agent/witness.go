@@ -8,6 +8,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // How soon an agent introduces itself again: where the answer was lost or will
@@ -164,7 +165,7 @@ func (m *Machine) knowsDisks(g *group) bool {
 // the beat left.
 func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	sent, ok := m.beatSent[ev.Answer.Number]
-	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation {
+	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation && !mutant.On(mutant.OldIncarnationHeard) {
 		return
 	}
 	if ev.Version.Starts != m.mem.Seen.Starts || ev.Version.Incarnation != m.mem.Seen.Incarnation {
@@ -209,7 +210,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 
 func (m *Machine) renewed(now boottime.Instant, g *group, sent boottime.Instant) {
 	g.right.refused = ""
-	if until := sent.Add(m.timing.TTL); until > g.right.lease {
+	if until := mutant.Weak(mutant.LeaseFromReply, sent, now).Add(m.timing.TTL); until > g.right.lease {
 		g.right.lease = until
 		m.saveBoot()
 	}

@@ -1,5 +1,7 @@
 package arbiter
 
+import "sbarbiter/internal/mutant"
+
 // acquire answers a node that asks for a group. The first rule that fits
 // decides.
 func (a *applying) acquire(c *Cluster, n *Node, cmd Acquire) Verdict {
@@ -45,7 +47,7 @@ func (c *Cluster) ready(caller Caller) *Verdict {
 	if c.Learning {
 		return refused(WitnessLearning, "this witness is learning what the nodes know; it grants nothing before both have reported")
 	}
-	if caller.Floor > c.Epoch {
+	if caller.Floor > c.Epoch && !mutant.On(mutant.FloorIgnored) {
 		return refused(WitnessBehind, "%s has seen epoch %d, this witness knows none above %d", caller.Node, caller.Floor, c.Epoch)
 	}
 	return nil
@@ -76,7 +78,7 @@ func (a *applying) again(c *Cluster, g *Group, cmd Acquire) *Verdict {
 // it, its copy of the data, and what it reaches. Every grant passes here.
 func (c *Cluster) admit(n *Node, id GroupID, node NodeID, ev *Evidence) *Verdict {
 	g, def := c.Groups[id], c.Definition.Groups[id]
-	if v := c.allowed(n, id, node); v != nil {
+	if v := c.allowed(n, id, node); v != nil || mutant.On(mutant.GrantUnchecked) {
 		return v
 	}
 	if v := c.excluded(g, id, node, ev); v != nil {
@@ -135,7 +137,7 @@ func isolated(def GroupDefinition, node NodeID, ev *Evidence) *Verdict {
 // underMandate answers while a node of the cluster may be shot.
 func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 	m := c.Mandate
-	if m == nil {
+	if m == nil || mutant.On(mutant.MandateNotExclusive) {
 		return nil
 	}
 	mine := m.Executor == cmd.Caller.Node && m.Group == cmd.Group
@@ -223,7 +225,7 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 	if v := c.outlived(g, cmd); v != nil {
 		return *v
 	}
-	if c.Definition.Stonith && !j.Backoff && c.Mandate == nil {
+	if c.Definition.Stonith && !j.Backoff && (c.Mandate == nil || mutant.On(mutant.MandateNotExclusive)) {
 		return c.mandate(cmd, target)
 	}
 	return c.stuck(g, cmd, target)
@@ -232,15 +234,15 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 // outlived grants a group whose lease and watchdog have run out (E2).
 func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
 	l, def := g.Lease, c.Definition
-	if l == nil || !def.Watchdog || !cmd.Judgement.Expired || c.Mandate != nil {
+	if l == nil || !def.Watchdog || !cmd.Judgement.Expired && !mutant.On(mutant.E2BeforeExpiry) || c.Mandate != nil {
 		return nil
 	}
 	switch {
 	case def.Stonith && l.Unshot == "":
 		return nil // power is surer than a clock: it is tried first
-	case !l.Watchdog.Armed || !l.Watchdog.Hardware && !def.AcceptPauseRisk:
+	case (!l.Watchdog.Armed || !l.Watchdog.Hardware && !def.AcceptPauseRisk) && !mutant.On(mutant.E2Unarmed):
 		return nil
-	case cmd.Evidence.Promising || def.Groups[cmd.Group].MinimumGrade > E2:
+	case cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising) || def.Groups[cmd.Group].MinimumGrade > E2:
 		return nil
 	}
 	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}

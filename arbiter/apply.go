@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"sbarbiter/internal/mutant"
 )
 
 // Apply carries out one committed command. index is its place in the log.
@@ -143,6 +145,7 @@ func (a *applying) identify(caller Caller) (*Cluster, *Node, *Verdict) {
 	case !ok:
 		return no(refuse(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s",
 			caller.Cluster, caller.Node, c.Definition.Nodes[0], c.Definition.Nodes[1]))
+	case mutant.On(mutant.StaleLifeHeard):
 	case slices.Contains(n.Superseded, caller.Boot):
 		return no(refuse(StaleBoot, "%s has started anew since boot %s", caller.Node, caller.Boot))
 	case n.Boot != caller.Boot || n.Incarnation < caller.Incarnation:

@@ -1,5 +1,7 @@
 package arbiter
 
+import "sbarbiter/internal/mutant"
+
 // exclude records that the copy of the caller's peer is stale, so that the
 // caller may acknowledge writes alone.
 func (a *applying) exclude(c *Cluster, cmd Exclude) Verdict {
@@ -26,11 +28,11 @@ func (a *applying) mayExclude(c *Cluster, g *Group, cmd Exclude) *Verdict {
 		return refused(WitnessLearning, "this witness is learning what the nodes know")
 	case g.Lease != nil && g.Lease.Holder == peer:
 		return refused(GrantedToPeer, "%s was granted %s under epoch %d", peer, cmd.Group, g.Lease.Epoch)
-	case c.shotAt(node):
+	case c.shotAt(node) && !mutant.On(mutant.ExcludeAfterBegin):
 		return refused(MandateBegun, "a shot at %s has begun", node)
 	case !holds(g, cmd.Caller, cmd.Epoch):
 		return refused(NotHolder, "%s does not hold %s under epoch %d", node, cmd.Group, cmd.Epoch)
-	case !cmd.Judgement.InTime || cmd.Judgement.Epoch != cmd.Epoch:
+	case (!cmd.Judgement.InTime || cmd.Judgement.Epoch != cmd.Epoch) && !mutant.On(mutant.ExcludeOutOfTime):
 		return refused(RenewFirst, "%s has not renewed %s in time; renew first, then exclude", node, cmd.Group)
 	}
 	return c.mayExcludeCopy(g, cmd)
@@ -38,14 +40,14 @@ func (a *applying) mayExclude(c *Cluster, g *Group, cmd Exclude) *Verdict {
 
 func (c *Cluster) mayExcludeCopy(g *Group, cmd Exclude) *Verdict {
 	node := cmd.Caller.Node
-	if _, ok := g.Excluded[node]; ok || cmd.Evidence.OwnWord != 0 {
+	if _, ok := g.Excluded[node]; (ok || cmd.Evidence.OwnWord != 0) && !mutant.On(mutant.ExcludeLastCopy) {
 		return refused(LastCopy, "%s's own copy of %s is excluded; the last copy that is not cannot be excluded as well", node, cmd.Group)
 	}
 	fit := cmd.Evidence.OwnUpToDate()
 	if cmd.Promoting && !g.Lease.Started {
 		fit = cmd.Evidence.OwnUsable()
 	}
-	if !fit {
+	if !fit && !mutant.On(mutant.ExcludeWithBadDisk) {
 		return refused(DiskUnusable, "%s's own copy of %s is not UpToDate on every volume, so it cannot go on alone", node, cmd.Group)
 	}
 	return nil
@@ -54,7 +56,7 @@ func (c *Cluster) mayExcludeCopy(g *Group, cmd Exclude) *Verdict {
 func (c *Cluster) exclusion(g *Group, cmd Exclude, incarnation uint32) Verdict {
 	node := cmd.Caller.Node
 	peer := c.Definition.Peer(node)
-	c.voidOpen(node)
+	c.voidOpen(mutant.Weak(mutant.ExcludeVoidsNothing, node, ""))
 	g.unfit(peer)
 	e := Exclusion{
 		Number:  c.number(incarnation),
@@ -142,7 +144,7 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 		v = refuse(MandateBegun, "a shot at %s has begun", cmd.Caller.Node)
 	case !ok:
 		return done("%s's copy of %s is not excluded", cmd.Node, cmd.Group)
-	case e.Number != cmd.Number || e.OwnWord != cmd.OwnWord:
+	case (e.Number != cmd.Number || e.OwnWord != cmd.OwnWord) && !(mutant.On(mutant.ReadmitByEpoch) && e.Epoch == epochOf(g.Lease)):
 		v = refuse(NotLatest, "%s's copy of %s is excluded by %s (own record %d), not by %s (%d)",
 			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
 	case !cmd.Evidence.InStep():

@@ -1,6 +1,10 @@
 package arbiter
 
-import "fmt"
+import (
+	"fmt"
+
+	"sbarbiter/internal/mutant"
+)
 
 // grant gives a group that nobody holds to the caller, under a new epoch.
 func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
@@ -26,7 +30,7 @@ func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
 // node's last lease ended, or, where somebody has run services since, how the
 // last lease did.
 func (c *Cluster) before(g *Group, node NodeID) Ending {
-	if e, ok := g.Ended[c.Definition.Peer(node)]; ok {
+	if e, ok := g.Ended[c.Definition.Peer(node)]; ok && !mutant.On(mutant.EndingNotSticky) {
 		return e
 	}
 	return g.Last
@@ -53,6 +57,7 @@ func (g *Group) end(e Ending) {
 		g.Order = nil
 	}
 	g.Lease, g.Last = nil, e
+	g.Excluded = mutant.Weak(mutant.ExclusionExpires, g.Excluded, nil)
 	if g.Ended == nil {
 		g.Ended = map[NodeID]Ending{}
 	}

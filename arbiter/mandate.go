@@ -1,6 +1,10 @@
 package arbiter
 
-import "slices"
+import (
+	"slices"
+
+	"sbarbiter/internal/mutant"
+)
 
 // mandate gives the caller the permission to shoot target, to begin later.
 func (c *Cluster) mandate(cmd Acquire, target NodeID) Verdict {
@@ -35,7 +39,7 @@ func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
 		group = c.Mandate.Group
 	}
 	v := c.mayBegin(n, cmd)
-	if v.Kind == Permitted {
+	if v.Kind == Permitted && !mutant.On(mutant.TwoSteps) {
 		c.Mandate.Phase, c.Mandate.Readings = Begun, slices.Clone(cmd.Readings)
 	}
 	a.record(c, group, cmd.Caller.Node, "begin", v)
@@ -60,7 +64,7 @@ func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 		return refuse(MandateOver, "%s may not be granted %s now, so nobody is shot for it: %s", m.Executor, m.Group, no.Sentence)
 	}
 	j := cmd.Judgement
-	silent := j.Suspected || j.Expired
+	silent := j.Suspected || j.Expired || mutant.On(mutant.BeginUnjudged)
 	if g.Lease == nil {
 		silent = !j.PeerHeard
 	}
@@ -98,7 +102,7 @@ func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 		}
 		c.close(cmd)
 		return done("%s had given up its leases by itself before the shot was over", m.Target)
-	case cmd.Alive && proven:
+	case cmd.Alive && proven && !mutant.On(mutant.ProofWhileAlive):
 		c.blame("it was heard after its power had been read as off")
 		c.close(cmd)
 		return refuse(TargetAlive, "%s was heard after its power had been read as off: the reading is wrong", m.Target)
@@ -144,7 +148,7 @@ func (m *Mandate) proven(cmd ReportFence) (ok bool, why string) {
 		return false, cmd.Failure
 	case cmd.Grade < E3 || cmd.Grade > E4:
 		return false, sentence("the shot reached grade %s, and a proof by power is E3 or E4", cmd.Grade)
-	case turned == 0:
+	case turned == 0 && !mutant.On(mutant.OffWithoutStatus):
 		return false, sentence("grade %s is claimed, but no device was read as on before and off after the shot", cmd.Grade)
 	case cmd.Grade == E4 && off < 2:
 		return false, "grade E4 is claimed, but only one device was read as off"

@@ -3,6 +3,8 @@ package arbiter
 import (
 	"maps"
 	"slices"
+
+	"sbarbiter/internal/mutant"
 )
 
 // nodeUp takes a node's report: the first message of every life of its agent.
@@ -128,7 +130,7 @@ func (c *Cluster) newBoot(n *Node, caller Caller, report Report) {
 	n.Boot = caller.Boot
 	shot := c.shotAt(caller.Node)
 	for id, g := range c.Groups {
-		if !report.Groups[id].Runs {
+		if !report.Groups[id].Runs && !mutant.On(mutant.OldLeaseForNewBoot) {
 			g.endOf(Ending{Holder: caller.Node, Cause: ByBoot, Grade: E5, Boot: caller.Boot})
 		} else if l := g.Lease; l != nil && l.Holder == caller.Node {
 			l.Boot, l.Watchdog = caller.Boot, Watchdog{} // nothing is armed yet, as far as is known
@@ -163,7 +165,7 @@ func (c *Cluster) learn(n *Node, caller Caller, report Report, incarnation uint3
 		return
 	}
 	n.Reported = true
-	c.Epoch = max(c.Epoch, caller.Floor)
+	c.Epoch = max(c.Epoch, mutant.Weak(mutant.FloorIgnored, caller.Floor, 0))
 	for id, g := range c.Groups {
 		r, known := report.Groups[id]
 		if !known {
@@ -178,11 +180,11 @@ func (c *Cluster) learn(n *Node, caller Caller, report Report, incarnation uint3
 	for _, r := range report.Groups {
 		c.Epoch = max(c.Epoch, r.Epoch)
 	}
-	for _, m := range report.Mandates {
+	for _, m := range mutant.Weak(mutant.MandatesForgotten, report.Mandates, nil) {
 		c.inFlight(m, caller.Node)
 	}
 	for _, other := range c.Nodes {
-		if !other.Reported {
+		if !other.Reported && !mutant.On(mutant.NothingLearnt) {
 			return
 		}
 	}
@@ -204,7 +206,7 @@ func (c *Cluster) inFlight(id MandateID, executor NodeID) {
 // learnt ends the learning. Epochs, mandates and exclusion numbers go on far
 // above everything that a lost memory may have given out.
 func (c *Cluster) learnt(incarnation uint32) {
-	if c.Epoch > 0 {
+	if c.Epoch > 0 && !mutant.On(mutant.NumbersGivenAgain) {
 		c.Epoch = (c.Epoch + 1<<32) / 4 * 4
 		c.Mandates += 1 << 32
 	}

@@ -3,6 +3,7 @@ package leader
 import (
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // Sender is who sends a message, and the highest version of a witness it has
@@ -171,7 +172,7 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 	if h.first.IsZero() {
 		h.first = r.at
 	}
-	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open {
+	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open && !mutant.On(mutant.RenewalVoidsNothing) {
 		d.queue = append([]*request{r}, d.queue...)
 		l.propose(now, d, nil, arbiter.EndMandate{
 			Cluster: b.Caller.Cluster, Mandate: m.ID, Phase: arbiter.Open, Reason: string(node) + " has been heard again",
@@ -184,7 +185,7 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		l.propose(now, d, nil, cmd)
 		return
 	}
-	if !r.verified {
+	if !r.verified && !mutant.On(mutant.NotVerified) {
 		l.batch = append(l.batch, r)
 		l.verify()
 		return
@@ -265,7 +266,7 @@ func (d *desk) mayRenew(g *arbiter.Group, caller arbiter.Caller, gb GroupBeat) (
 		return arbiter.GrantedToPeer, string(gb.Group) + " was granted to " + string(l.Holder)
 	case l == nil || l.Epoch != gb.Epoch || l.Boot != caller.Boot:
 		return arbiter.NotHolder, string(caller.Node) + " does not hold " + string(gb.Group) + " any more"
-	case m != nil && (m.Target == caller.Node || m.Target == "") && m.Phase != arbiter.Open:
+	case m != nil && (m.Target == caller.Node || m.Target == "") && m.Phase != arbiter.Open && !mutant.On(mutant.RenewedAfterBegin):
 		return arbiter.MandateBegun, "a shot at " + string(caller.Node) + " has begun"
 	}
 	return "", ""

@@ -5,6 +5,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 const (
@@ -79,7 +80,7 @@ func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
 		case g.Lease == nil:
 			delete(d.deadlines, id)
 		case d.deadlines[id].of != uint64(g.Lease.Epoch):
-			d.deadlines[id] = deadline{of: uint64(g.Lease.Epoch), at: now.Add(arbiter.Guard(max(t.TTL, g.Lease.TTL)))}
+			d.deadlines[id] = deadline{of: uint64(g.Lease.Epoch), at: now.Add(mutant.Weak(mutant.NewLeaderGrantsAtOnce, arbiter.Guard(max(t.TTL, g.Lease.TTL)), 0))}
 		}
 		if g.Order == nil {
 			delete(d.orders, id)
@@ -107,7 +108,7 @@ func (d *desk) suspected(now boottime.Instant, node arbiter.NodeID) bool {
 	if h := d.heard[node]; h != nil {
 		heard = h.at
 	}
-	return silence(now, heard, d.since) >= d.c.Definition.Timing.SuspectAfter
+	return silence(now, heard, d.since) >= d.c.Definition.Timing.SuspectAfter || heard.IsZero() && mutant.On(mutant.NewLeaderSuspectsAtOnce)
 }
 
 func (d *desk) expired(now boottime.Instant, id arbiter.GroupID) bool {

@@ -7,6 +7,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // handle decides what becomes of a message now, or keeps it until the command
@@ -22,7 +23,7 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 		l.refuse(r, arbiter.UnknownCluster, fmt.Sprintf("this witness does not know cluster %s; declare it with sbctl cluster add", id))
 		return
 	}
-	if d.busy != nil {
+	if _, beat := r.message.(Beat); d.busy != nil && !(beat && mutant.On(mutant.RenewalBesideEnding)) {
 		if caller != nil && d.knows(caller.Caller) {
 			d.hear(r.at, caller.Caller.Node) // a slow disk makes nobody silent
 		}
@@ -71,7 +72,7 @@ func (d *desk) knows(caller arbiter.Caller) bool {
 // in its memory.
 func (l *Leader) misses(seen arbiter.Version) bool {
 	memory := arbiter.State{Version: l.version, Leads: l.leads}
-	return memory.Misses(seen)
+	return memory.Misses(seen) && !mutant.On(mutant.BackupUnnoticed)
 }
 
 func (l *Leader) renouncing() bool {
@@ -186,7 +187,7 @@ func (l *Leader) begin(now boottime.Instant, d *desk, r *request, m Begin) {
 		return
 	}
 	d.asked[cmd.Caller.Node] = now
-	if now.Sub(d.since) < d.c.Definition.Timing.SuspectAfter {
+	if now.Sub(d.since) < d.c.Definition.Timing.SuspectAfter && !mutant.On(mutant.NewLeaderSuspectsAtOnce) {
 		l.refuse(r, arbiter.MandateUnderWay, "this leader has not listened long enough to know who is silent; ask again")
 		return
 	}

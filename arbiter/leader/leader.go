@@ -14,6 +14,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // Ticket names one request of the shell; its answer carries the same.
@@ -209,7 +210,7 @@ func (l *Leader) wake(now boottime.Instant) {
 	for _, d := range l.desks {
 		late = late || gap > d.c.Definition.Timing.Renew
 	}
-	if !late {
+	if !late || mutant.On(mutant.LateLeaderGoesOn) {
 		return
 	}
 	l.since = now

@@ -14,6 +14,7 @@ import (
 	"sbarbiter/arbiter/engine"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 const (
@@ -144,7 +145,7 @@ func (o *office) work(do func()) { o.workers.Go(do) }
 // until that succeeds or the leadership is over.
 func (o *office) begin(t *term) {
 	for t.ctx.Err() == nil {
-		err := o.opening(t.ctx)
+		err := mutant.Weak(mutant.BeforeTheBarrier, o.opening, unopened)(t.ctx)
 		if err == nil {
 			_ = o.post(t.ctx, opened{t}) // nobody is there any more: no leadership either
 			return
@@ -165,6 +166,9 @@ func (o *office) opening(ctx context.Context) error {
 	_, err := o.apply(ctx, leader.Opening(binary.BigEndian.Uint64(nonce[:])|1))
 	return err
 }
+
+// unopened is no opening at all.
+func unopened(context.Context) error { return nil }
 
 // opened says that a leadership may begin to answer.
 type opened struct{ term *term }

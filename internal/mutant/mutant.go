@@ -1,0 +1,91 @@
+// Package mutant answers "would anybody notice if this rule were weaker?" It
+// names one-line weakenings of the rules that the guarantees rest on. Each has
+// its one line at the rule itself, behind [On].
+//
+// On is a constant false, and the weakening gone from the program, unless it is
+// built with -tags mutants, as only the hunter for mutants is (package
+// sbarbiter/internal/mutant/hunt).
+package mutant
+
+// Name names one weakening. What each breaks, and how that is found, is the
+// table of package hunt.
+type Name uint8
+
+// None is no weakening at all.
+const None Name = 0
+
+// The weakenings of what a lease's time is worth.
+const (
+	LeaseFromReply          Name = iota + 1 // counted from the answer, not from before the question
+	VerdictFromResend                       // a verdict given once more counts from the last time it was asked for
+	NoMargin                                // a deadline is no longer than what the other side counts
+	WatchdogUncounted                       // the last feed does not leave the watchdog its time
+	FedAfterTheEnd                          // the watchdog is fed whatever right there is
+	NewLeaderGrantsAtOnce                   // a new leader takes leases for run out
+	NewLeaderSuspectsAtOnce                 // a new leader takes everybody for silent
+	LateLeaderGoesOn                        // a leader that was late believes what it heard before
+	NotVerified                             // renewals are answered without asking whether this is still the leader
+	BeforeTheBarrier                        // a new leader begins before all earlier commands are applied
+	RenewalBesideEnding                     // renewals are answered while a command may be ending their lease
+	E2BeforeExpiry                          // E2 is reached as soon as the holder is silent
+	E2Unarmed                               // E2 needs no armed watchdog
+)
+
+// The weakenings of promises.
+const (
+	PromiseFlat         Name = iota + 40 // the promiser is bound no longer than the promisee counts
+	PromiseForgotten                     // a restarted agent is bound by nothing
+	PromiseFromReply                     // counted from the answer, not from before the question
+	PromiseOfAnyEpoch                    // a promise for one epoch keeps another's holder in office
+	PromiseWhileAsking                   // an open ask does not silence a node
+	AskForgotten                         // an open ask ends with the agent that sent it
+	E2WhilePromising                     // the witness grants at E2 whatever the caller has promised
+	BasisIgnored                         // a promiser accepts every grant
+	EndingNotSticky                      // a lease that ended by the clock is forgotten with the next unused grant
+	RebootOvercomes                      // the boot after which a node was promised something counts as its later word
+	RefusalVoidsPromise                  // a holder stops when a witness refuses it, whatever its peer has promised
+	QuarantineSkipped                    // a booted node gives its word before anybody has spoken to it
+	LostStorePromises                    // an agent without memory gives its word
+)
+
+// The weakenings of exclusion and readmission.
+const (
+	ExclusionExpires    Name = iota + 80 // an exclusion ends with the lease that it was made under
+	EarlyExit4                           // DRBD goes on before the exclusion is durable
+	ExclusionUnstored                    // the holder does not store the exclusion that it obtained
+	ReadmitByEpoch                       // whoever is in step under the exclusion's epoch is readmitted
+	ExcludeWithBadDisk                   // a holder without good data may exclude its peer
+	ExcludeLastCopy                      // a holder that is excluded itself may exclude its peer
+	ExcludeOutOfTime                     // a holder past its deadline may exclude its peer
+	ExcludeVoidsNothing                  // an accepted exclusion leaves an open mandate against the holder
+	ExcludeAfterBegin                    // a holder at whom a shot has begun may exclude its peer
+	WordWithoutReading                   // a node gives its copy up though its disk does not say so
+	WordUnstored                         // a node's word about its copy is not stored
+	OwnDiskIgnored                       // the failure of one's own disk is not recorded
+	PeerDiskIgnored                      // the failure of the peer's disk is not recorded
+	RecordTrusted                        // what DRBD has recorded of its peer counts as an exclusion
+	GrantUnchecked                       // a grant looks at nothing but who holds the group
+)
+
+// The weakenings of mandates and identities.
+const (
+	MandateNotExclusive Name = iota + 120 // a mandate may stand beside another
+	TwoSteps                              // the question before the shot leaves no trace
+	ShotUnasked                           // the executor shoots on the mandate alone
+	BeginUnjudged                         // a shot may begin though the target was heard
+	RenewalVoidsNothing                   // a renewal leaves an open mandate against the holder
+	RenewedAfterBegin                     // renewals are answered after the shot has begun
+	OffWithoutStatus                      // a device's word that it obeyed counts as a proof
+	ProofWhileAlive                       // a proof counts though the target was heard after it
+	OldLeaseForNewBoot                    // a new boot goes on under the old one's lease
+	StaleLifeHeard                        // messages of an earlier life of a node count
+	StopTakenForDone                      // a group counts as stopped once its stop is ordered
+	OldStopBelieved                       // any stop that ended counts as the last one ordered
+	NothingLearnt                         // a witness without memory grants at once
+	FloorIgnored                          // a witness takes no notice of the epochs that nodes have seen
+	NumbersGivenAgain                     // a witness without memory numbers from what nodes have seen
+	MandatesForgotten                     // a witness without memory does not wait for shots that may be on their way
+	BackupUnnoticed                       // a witness restored from a backup goes on
+	OldIncarnationHeard                   // agents believe answers of a witness that was replaced
+	SavedLate                             // memory is stored after what depends on it was said
+)
