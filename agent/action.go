@@ -16,8 +16,9 @@ type Action interface{ action() }
 // Save stores the memory, fsynced, before the actions behind it.
 type Save struct{ Memory []byte }
 
-// SaveBoot stores what a restarted agent goes by.
-type SaveBoot struct{ Memory []byte }
+// SaveBoot stores what a restarted agent goes by. Nothing changes Memory any
+// more.
+type SaveBoot struct{ Memory *BootMemory }
 
 // Hello introduces this agent on a new session.
 type Hello struct{ Hello leader.Hello }

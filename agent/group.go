@@ -240,13 +240,13 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 
 // saveBoot stores the rights held, for an agent that is restarted in this boot.
 func (m *Machine) saveBoot() {
-	b := BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
+	b := &BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
 	for _, g := range m.groups {
 		if g.hot() {
 			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}
 		}
 	}
-	m.do(SaveBoot{b.Encode()})
+	m.do(SaveBoot{b})
 }
 
 // feed feeds the watchdog while no group runs here or each has a right.

@@ -97,9 +97,9 @@ func (r *Runner) perform(a agent.Action) {
 	}
 }
 
-func (r *Runner) saveBoot(memory []byte) {
-	r.holds = len(agent.DecodeBootMemory(memory, r.cfg.Agent.Boot).Groups) > 0
-	if err := r.parts.Boot.Save(memory); err != nil {
+func (r *Runner) saveBoot(memory *agent.BootMemory) {
+	r.holds = len(memory.Groups) > 0
+	if err := r.parts.Boot.Save(memory.Encode()); err != nil {
 		r.log.Error("cannot store the rights held", "error", err, "alarm", true,
 			"why", "an agent that is restarted now goes by older ones; make room in the runtime directory")
 	}

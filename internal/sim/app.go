@@ -37,7 +37,7 @@ func (w *World) applications() {
 	if w.now-w.stirred < busyFor {
 		every = writeBusy
 	}
-	w.after(every, w.applications)
+	w.app.set(every)
 	for _, id := range w.groups {
 		for _, n := range w.nodes {
 			if c := n.replica(id); c != nil && n.Runs(id) && !n.frozen && c.drbd.Waiting() < mostOpen {

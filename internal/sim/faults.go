@@ -95,10 +95,7 @@ func (w *World) Trouble(count int, from, to time.Duration) {
 }
 
 func (w *World) mend() {
-	clear(w.cut)
-	clear(w.loss)
-	clear(w.slow)
-	w.CutReplication(false)
+	w.mendWays()
 	w.witness.Restart()
 	for _, n := range w.nodes {
 		n.Freeze(false)

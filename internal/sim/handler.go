@@ -38,7 +38,7 @@ func (n *Node) handle(resource string, done func(code int)) {
 	h := &handler{n.call, resource, done}
 	n.handlers = append(n.handlers, h)
 	n.give(agent.FencePeer{Call: h.call, Resource: resource})
-	n.local(handlerEnds, func() { n.exit(agent.Exit{Call: h.call, Code: 1}) })
+	n.unless(func() bool { return !slices.Contains(n.handlers, h) }, handlerEnds, func() { n.exit(agent.Exit{Call: h.call, Code: 1}) })
 }
 
 func (n *Node) exit(a agent.Exit) {

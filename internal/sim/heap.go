@@ -7,23 +7,38 @@ import (
 	"sbarbiter/arbiter"
 )
 
+// never is when nothing is due.
+const never = time.Duration(1<<63 - 1)
+
+// happening is something that happens once.
+type happening interface{ happen() }
+
+// once is a happening that needs no type of its own.
+type once func()
+
+func (o once) happen() { o() }
+
 type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
+	at   time.Duration
+	seq  uint64
+	what happening
 }
 
-func (e event) before(f event) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
+func (e *event) before(f *event) bool { return e.at < f.at || e.at == f.at && e.seq < f.seq }
 
 // heap holds events, the next one first.
 type heap []event
 
 func (h *heap) push(e event) {
 	*h = append(*h, e)
+	h.rise(len(*h) - 1)
+}
+
+func (h *heap) rise(i int) {
 	s := *h
-	for i := len(s) - 1; i > 0; {
+	for i > 0 {
 		up := (i - 1) / 2
-		if !s[i].before(s[up]) {
+		if !s[i].before(&s[up]) {
 			return
 		}
 		s[i], s[up] = s[up], s[i]
@@ -41,7 +56,7 @@ func (h *heap) pop() event {
 	for i := 0; ; {
 		least := i
 		for _, down := range [2]int{2*i + 1, 2*i + 2} {
-			if down < last && s[down].before(s[least]) {
+			if down < last && s[down].before(&s[least]) {
 				least = down
 			}
 		}
@@ -52,5 +67,24 @@ func (h *heap) pop() event {
 		i = least
 	}
 }
+
+// timer is something that happens again and again. There are few of them, so
+// that the next one is found by looking at all; setting one is free.
+type timer struct {
+	w   *World
+	at  time.Duration
+	run func()
+}
+
+// timer returns a timer that is not set.
+func (w *World) timer(run func()) *timer {
+	t := &timer{w, never, run}
+	w.timers = append(w.timers, t)
+	return t
+}
+
+func (t *timer) set(d time.Duration) { t.at = t.w.now + max(d, 0) }
+
+func (t *timer) stop() { t.at = never }
 
 func sortGroups(ids []arbiter.GroupID) { slices.Sort(ids) }

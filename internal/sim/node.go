@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"sbarbiter/agent"
@@ -10,8 +11,9 @@ import (
 )
 
 const (
-	agentTick   = 50 * time.Millisecond
+	mostLate    = 50 * time.Millisecond // of a process, before it acts
 	probeEvery  = 500 * time.Millisecond
+	dialEvery   = 200 * time.Millisecond
 	handlerEnds = 60 * time.Second
 )
 
@@ -26,13 +28,12 @@ type Node struct {
 	power     bool
 	running   bool // booted
 	boots     int
-	rate      float64
-	offset    time.Duration // of its clock, at true time 0, in this boot
-	frozen    bool          // stopped from outside
-	dying     bool          // a reset is on its way
-	deferred  []func()
-	bittenAt  time.Duration // when the watchdog bites; 0: not armed
-	shot      bool          // off or booting by its peer's shot
+	clock     clock
+	frozen    bool        // stopped from outside
+	dying     bool        // a reset is on its way
+	deferred  []happening // until it goes on
+	bite      *timer      // of the watchdog, a device that goes on counting whatever happens to the processor
+	shot      bool        // off or booting by its peer's shot
 	bmc       bmc
 	gateway   bool
 	services  map[arbiter.GroupID]*service
@@ -50,17 +51,21 @@ type Node struct {
 
 	// the agent's process, and what dies with the boot
 	agent   *agent.Machine
-	bootMem []byte
+	due     *timer        // of what the agent does by time alone
+	late    time.Duration // by how much its process is, next time
+	probes  *timer
+	dials   *timer
+	bootMem *agent.BootMemory
 	life    int
 	paused  bool // the process alone is stopped
 	busy    bool
 	pumping bool
 	queue   []agent.Event
-	rest    func()
+	rest    []happening // until the process goes on
 	session session
 	heard   int // life of the peer's agent heard last
 	saves   int
-	actions map[string]int
+	actions map[reflect.Type]int
 }
 
 type service struct {
@@ -78,10 +83,12 @@ func (s *service) next() int {
 
 func newNode(w *World, h Host) *Node {
 	n := &Node{
-		w: w, host: h, id: arbiter.NodeID(h.String()), rate: 1 + (w.rng.Float64()-0.5)*0.009,
-		gateway: true, actions: map[string]int{},
+		w: w, host: h, id: arbiter.NodeID(h.String()), gateway: true, actions: map[reflect.Type]int{},
+		clock: clock{w: w, ppm: w.drift()},
 	}
 	n.bmc.n = n
+	n.bite = w.timer(func() { n.Reset("the watchdog was not fed") })
+	n.due, n.probes, n.dials = w.timer(n.tick), w.timer(n.probe), w.timer(n.dial)
 	n.idle()
 	return n
 }
@@ -101,7 +108,13 @@ func (n *Node) ID() arbiter.NodeID { return n.id }
 func (n *Node) Saves() int { return n.saves }
 
 // Actions returns how often its agent has asked for each kind of action.
-func (n *Node) Actions() map[string]int { return n.actions }
+func (n *Node) Actions() map[string]int {
+	out := map[string]int{}
+	for kind, count := range n.actions {
+		out[kind.String()] = count
+	}
+	return out
+}
 
 // Runs reports whether services of a group may be running.
 func (n *Node) Runs(g arbiter.GroupID) bool { return n.running && n.services[g].up }
@@ -114,25 +127,49 @@ func (n *Node) Serves(g arbiter.GroupID) bool {
 // Up reports whether the machine runs.
 func (n *Node) Up() bool { return n.running && !n.dying }
 
-func (n *Node) clock() boottime.Instant {
-	return boottime.Instant(n.offset + time.Duration(float64(n.w.now)*n.rate))
-}
-
 // local does something on the machine as it is now; a machine stopped from
 // outside does it when it goes on.
 func (n *Node) local(d time.Duration, do func()) {
-	boot := n.boots
-	n.w.after(d, func() { n.whenAwake(boot, do) })
+	n.w.sched(d, &local{n: n, boot: n.boots, do: do})
 }
 
+// unless does something later, if nothing has made it pointless.
+func (n *Node) unless(over func() bool, d time.Duration, do func()) {
+	n.w.sched(d, &local{n: n, boot: n.boots, do: do, over: over})
+}
+
+// whenAwake does something in this boot, once the machine goes on.
 func (n *Node) whenAwake(boot int, do func()) {
+	l := local{n: n, boot: boot, do: do}
+	l.happen()
+}
+
+// local is something that happens on a machine, in this boot or not at all, and
+// perhaps in a process.
+type local struct {
+	n       *Node
+	boot    int
+	process int // 0: none
+	do      func()
+	over    func() bool // nil: never over
+}
+
+func (l *local) happen() {
+	n := l.n
 	switch {
-	case n.boots != boot || !n.running:
+	case l.pointless():
 	case n.frozen:
-		n.deferred = append(n.deferred, func() { n.whenAwake(boot, do) })
+		n.deferred = append(n.deferred, l)
+	case l.process != 0 && n.paused:
+		n.rest = append(n.rest, l)
 	default:
-		do()
+		l.do()
 	}
+}
+
+func (l *local) pointless() bool {
+	n := l.n
+	return n.boots != l.boot || !n.running || l.process != 0 && l.process != n.life || l.over != nil && l.over()
 }
 
 // powerOn starts the machine after the delay.
@@ -145,8 +182,9 @@ func (n *Node) powerOn(after time.Duration) {
 			return
 		}
 		n.running, n.frozen, n.shot, n.dying = true, false, false, false
-		n.offset = -time.Duration(float64(n.w.now)*n.rate) + 5*time.Second
-		n.bootMem, n.bittenAt = nil, 0
+		n.clock.reset(boottime.Instant(5 * time.Second))
+		n.bootMem = nil
+		n.bite.stop()
 		n.idle()
 		n.attach()
 		n.w.line(n.host.String(), "", "up", "")
@@ -157,7 +195,8 @@ func (n *Node) powerOn(after time.Duration) {
 // die ends everything that runs on the machine.
 func (n *Node) die() {
 	n.KillAgent()
-	n.running, n.frozen, n.deferred, n.bittenAt = false, false, nil, 0
+	n.running, n.frozen, n.deferred = false, false, nil
+	n.bite.stop()
 	n.boots++
 	n.idle()
 	n.detach()
@@ -211,9 +250,9 @@ func (n *Node) Freeze(frozen bool) {
 	n.frozen = frozen
 	n.w.reach()
 	for !n.frozen && len(n.deferred) > 0 {
-		do := n.deferred[0]
+		l := n.deferred[0]
 		n.deferred = n.deferred[1:]
-		do()
+		l.happen()
 	}
 	n.pump()
 }
@@ -221,10 +260,10 @@ func (n *Node) Freeze(frozen bool) {
 // PauseAgent stops the agent's process alone, or lets it go on.
 func (n *Node) PauseAgent(paused bool) {
 	n.paused = paused
-	if !paused && n.rest != nil {
-		rest := n.rest
-		n.rest = nil
-		rest()
+	for !n.paused && len(n.rest) > 0 {
+		l := n.rest[0]
+		n.rest = n.rest[1:]
+		l.happen()
 	}
 	n.pump()
 }
@@ -240,29 +279,11 @@ func (n *Node) FailStops(fail bool) { n.stopFail = fail }
 
 // feed feeds the watchdog.
 func (n *Node) feed(before boottime.Instant) {
-	if n.clock() >= before {
+	if now := n.clock.now(); now >= before {
 		n.Reset("the feeder of the watchdog was late")
-		return
+	} else {
+		n.bite.set(n.clock.until(now.Add(n.w.Watchdog)))
 	}
-	chained := n.bittenAt != 0
-	n.bittenAt = n.w.now + time.Duration(float64(n.w.Watchdog)/n.rate)
-	if !chained {
-		n.bite(n.boots)
-	}
-}
-
-// bite waits for the watchdog, a device that goes on counting whatever happens
-// to the machine's processor.
-func (n *Node) bite(boot int) {
-	n.w.after(n.bittenAt-n.w.now, func() {
-		switch {
-		case n.boots != boot || !n.running:
-		case n.w.now >= n.bittenAt:
-			n.Reset("the watchdog was not fed")
-		default:
-			n.bite(boot)
-		}
-	})
 }
 
 func (n *Node) bootID() arbiter.BootID {

@@ -53,7 +53,8 @@ type pair struct {
 }
 
 // up starts a pair and waits until node-a runs the first group and both copies
-// are in step.
+// are in step. Where node-b came first, as it may by a moment, the group is
+// moved.
 func up(t *testing.T, o sim.Options) *pair {
 	t.Helper()
 	p := &pair{sim.New(o), t}
@@ -66,6 +67,11 @@ func up(t *testing.T, o sim.Options) *pair {
 	first := db
 	if _, ok := o.Definition.Groups[db]; !ok {
 		first = web
+	}
+	p.RunUntil(20*time.Second, func() bool { _, up := p.Holder(first); return up })
+	if now, _ := p.Holder(first); now == sim.B {
+		p.quiet(time.Second)
+		p.Witness().Order(arbiter.Order{Cluster: o.Definition.Cluster, Group: first, To: "node-a", By: "operator"})
 	}
 	p.holds(sim.A, first, 20*time.Second)
 	p.quiet(3 * time.Second)

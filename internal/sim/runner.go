@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"sbarbiter/agent"
@@ -35,7 +36,11 @@ func (n *Node) StartAgent() {
 		}
 		mem = m
 	}
-	n.agent = agent.New(n.clock(), n.config(), mem, agent.DecodeBootMemory(n.bootMem, n.bootID()))
+	boot := n.bootMem
+	if boot == nil {
+		boot = &agent.BootMemory{Boot: n.bootID()}
+	}
+	n.agent = agent.New(n.clock.now(), n.config(), mem, boot)
 	n.w.line(n.host.String(), "", "agent starts", fmt.Sprintf("start %d", n.incarnation))
 	for _, id := range n.w.groups {
 		n.give(agent.Found{Group: id, Up: n.services[id].up})
@@ -44,9 +49,9 @@ func (n *Node) StartAgent() {
 	for _, h := range n.handlers {
 		n.give(agent.FencePeer{Call: h.call, Resource: h.resource})
 	}
-	n.probe(n.life)
-	n.dial(n.life)
-	n.tick(n.life)
+	n.probe()
+	n.dial()
+	n.pump()
 }
 
 func (n *Node) config() agent.Config {
@@ -76,42 +81,44 @@ func (n *Node) KillAgent() {
 	n.life++
 	n.agent, n.queue, n.busy, n.saving, n.rest, n.paused = nil, nil, false, nil, nil, false
 	n.session = session{}
+	n.due.stop()
+	n.probes.stop()
+	n.dials.stop()
 }
 
 // proc does something in the agent's process.
 func (n *Node) proc(d time.Duration, do func()) {
-	life := n.life
-	n.local(d, func() { n.ifAlive(life, do) })
+	n.w.sched(d, &local{n: n, boot: n.boots, process: n.life, do: do})
 }
 
-func (n *Node) ifAlive(life int, do func()) {
-	switch {
-	case n.life != life:
-	case n.paused:
-		before := n.rest
-		n.rest = func() {
-			if before != nil {
-				before()
-			}
-			n.ifAlive(life, do)
-		}
-	default:
-		do()
+// steps reports whether the agent's process runs.
+func (n *Node) steps() bool { return n.agent != nil && !n.frozen && !n.paused }
+
+// tick lets the agent do what time has made due.
+func (n *Node) tick() {
+	if n.steps() && !n.busy {
+		n.late = n.w.between(0, mostLate)
+		n.give(agent.Tick{})
 	}
 }
 
-func (n *Node) tick(life int) {
-	n.ifAlive(life, func() {
-		n.give(agent.Tick{})
-		n.proc(agentTick, func() { n.tick(life) })
-	})
+// arm waits for what the agent does next by time alone.
+func (n *Node) arm() {
+	if !n.steps() || n.busy {
+		n.due.stop()
+		return
+	}
+	n.due.set(max(n.clock.until(n.agent.Due()), atOnce) + n.late)
 }
 
-func (n *Node) probe(life int) {
-	n.ifAlive(life, func() {
+// atOnce is how soon a process comes back to what it has left.
+const atOnce = 100 * time.Microsecond
+
+func (n *Node) probe() {
+	n.probes.set(probeEvery)
+	if n.steps() {
 		n.give(agent.Probed{Address: "gateway", OK: n.gateway})
-		n.proc(probeEvery, func() { n.probe(life) })
-	})
+	}
 }
 
 // give hands an event to the agent.
@@ -130,16 +137,18 @@ func (n *Node) pump() {
 	n.pumping = true
 	for len(n.queue) > 0 && !n.busy && !n.frozen && !n.paused {
 		ev := n.queue[0]
+		n.queue[0] = nil
 		n.queue = n.queue[1:]
-		n.perform(n.agent.Step(n.clock(), ev))
+		n.perform(n.agent.Step(n.clock.now(), ev))
 	}
 	n.pumping = false
+	n.arm()
 }
 
 // perform carries actions out; a save takes its time, and what follows waits.
 func (n *Node) perform(actions []agent.Action) {
 	for i, a := range actions {
-		n.actions[fmt.Sprintf("%T", a)]++
+		n.actions[reflect.TypeOf(a)]++
 		if s, ok := a.(agent.Save); ok {
 			n.busy, n.saving = true, s.Memory
 			n.saves++
@@ -163,9 +172,9 @@ func (n *Node) do(a agent.Action) {
 	case agent.SaveBoot:
 		n.bootMem = a.Memory
 	case agent.Hello:
-		n.toWitness(a.Hello, n.welcomed)
+		n.toWitness(a.Hello, (*Node).welcomed)
 	case agent.Beat:
-		n.toWitness(a.Beat, n.answered)
+		n.toWitness(a.Beat, (*Node).answered)
 	case agent.Call:
 		n.rpc(a)
 	case agent.Tell:
@@ -207,59 +216,83 @@ func (n *Node) do(a agent.Action) {
 }
 
 // dial keeps a session with the witness.
-func (n *Node) dial(life int) {
-	n.ifAlive(life, func() {
-		x := n.w.witness
-		switch {
-		case n.session.up && n.w.now-n.session.heardAt > 2*time.Second:
-			n.hangUp(0)
-		case !n.session.up && x.lead != nil && !n.w.cut[Path{n.host, W, 0}] && !n.w.cut[Path{W, n.host, 0}]:
-			n.session = session{up: true, life: x.life, heardAt: n.w.now}
-			n.give(agent.SessionUp{})
-		}
-		n.proc(200*time.Millisecond, func() { n.dial(life) })
-	})
+func (n *Node) dial() {
+	n.dials.set(dialEvery)
+	x := n.w.witness
+	switch {
+	case !n.steps():
+	case n.session.up && n.w.now-n.session.heardAt > 2*time.Second:
+		n.hangUp(0)
+	case !n.session.up && x.lead != nil && n.w.open(Path{n.host, W, 0}) && n.w.open(Path{W, n.host, 0}):
+		n.session = session{up: true, life: x.life, heardAt: n.w.now}
+		n.give(agent.SessionUp{})
+	}
 }
 
 // hangUp ends the session; the node learns of a witness's death only over a way
 // that is open.
 func (n *Node) hangUp(witness int) {
-	if !n.session.up || witness != 0 && n.w.cut[Path{W, n.host, 0}] {
+	if !n.session.up || witness != 0 && !n.w.open(Path{W, n.host, 0}) {
 		return
 	}
 	n.session = session{}
 	n.give(agent.SessionDown{Why: "the stream broke"})
 }
 
-// toWitness sends a message on the session; answer gets what comes back.
-func (n *Node) toWitness(m leader.Message, answer func(leader.Answer)) {
-	x, s := n.w.witness, n.session
-	if !s.up {
-		return
+// question is a message to the witness on its way there, and its answer on the
+// way back.
+type question struct {
+	n       *Node
+	life    int // of the agent
+	witness int // life
+	message leader.Message
+	take    func(*Node, leader.Answer)
+}
+
+// toWitness sends a message on the session; take gets what comes back.
+func (n *Node) toWitness(m leader.Message, take func(*Node, leader.Answer)) {
+	if n.session.up {
+		n.w.send(Path{n.host, W, 0}, &question{n: n, life: n.life, witness: n.session.life, message: m, take: take})
 	}
-	life := n.life
-	n.w.send(Path{n.host, W, 0}, func() {
-		if x.life != s.life {
-			return
+}
+
+func (q *question) happen() {
+	if x := q.n.w.witness; x.life == q.witness && q.n.w.open(Path{q.n.host, W, 0}) {
+		x.request(q.message, q)
+	}
+}
+
+func (q *question) replied(a leader.Answer) {
+	q.n.fromWitness(func() {
+		if q.n.life == q.life && q.n.session.life == q.witness {
+			q.take(q.n, a)
 		}
-		x.request(m, func(a leader.Answer) {
-			n.fromWitness(func() {
-				if n.life == life && n.session.life == s.life {
-					answer(a)
-				}
-			})
-		})
 	})
 }
 
-func (n *Node) fromWitness(do func()) {
-	boot := n.boots
-	n.w.send(Path{W, n.host, 0}, func() {
-		n.whenAwake(boot, func() {
-			n.session.heardAt = n.w.now
-			do()
-		})
-	})
+// postcard is what the witness sends to a node.
+type postcard struct {
+	n    *Node
+	boot int
+	here bool // has arrived, and waits for the machine to go on
+	read func()
+}
+
+func (n *Node) fromWitness(read func()) {
+	n.w.send(Path{W, n.host, 0}, &postcard{n: n, boot: n.boots, read: read})
+}
+
+func (p *postcard) happen() {
+	n := p.n
+	switch {
+	case !p.here && !n.w.open(Path{W, n.host, 0}), n.boots != p.boot, !n.running:
+	case n.frozen:
+		p.here = true
+		n.deferred = append(n.deferred, p)
+	default:
+		n.session.heardAt = n.w.now
+		p.read()
+	}
 }
 
 func (n *Node) nudged(why string) {
@@ -277,7 +310,7 @@ func (n *Node) welcomed(a leader.Answer) {
 func (n *Node) answered(a leader.Answer) {
 	switch {
 	case a.Beat != nil:
-		n.give(agent.Answered{Answer: *a.Beat, Version: a.Version, Clock: n.w.witness.clock()})
+		n.give(agent.Answered{Answer: *a.Beat, Version: a.Version, Clock: n.w.witness.clock.now()})
 	case a.Verdict != nil:
 		n.welcomed(a) // a refusal: the witness does not know this life
 	}
@@ -285,7 +318,7 @@ func (n *Node) answered(a leader.Answer) {
 
 func (n *Node) rpc(a agent.Call) {
 	open := true
-	n.toWitness(a.Message, func(ans leader.Answer) {
+	n.toWitness(a.Message, func(_ *Node, ans leader.Answer) {
 		if !open || ans.Verdict == nil {
 			return
 		}
@@ -300,23 +333,47 @@ func (n *Node) rpc(a agent.Call) {
 	})
 }
 
+// telling is a beat to the peer, on its way on every link.
+type telling struct {
+	to    *Node
+	boot  int // of the receiver
+	life  int // of the sender
+	echo  int // life of the receiver that the sender has heard
+	beat  agent.PeerBeat
+	taken bool // on one link
+	legs  [links]leg
+}
+
+type leg struct {
+	t    *telling
+	link int
+	here bool // has arrived, and waits for the machine to go on
+}
+
+var linkNames = [links]string{"link 0", "link 1"}
+
 // tell sends a beat on both heartbeat links; the first to arrive is handed on.
 func (n *Node) tell(b agent.PeerBeat) {
-	p, life, echo := n.peer, n.life, n.heard
-	taken := false
-	for link := range 2 {
-		boot := p.boots
-		n.w.send(Path{n.host, p.host, link}, func() {
-			p.whenAwake(boot, func() {
-				if taken || p.agent == nil {
-					return
-				}
-				taken = true
-				if life >= p.heard {
-					p.heard = life
-					p.give(agent.PeerHeard{Link: fmt.Sprint("link ", link), Fresh: echo == p.life, Beat: b})
-				}
-			})
-		})
+	t := &telling{to: n.peer, boot: n.peer.boots, life: n.life, echo: n.heard, beat: b}
+	for link := range links {
+		t.legs[link] = leg{t: t, link: link}
+		n.w.send(Path{n.host, n.peer.host, link}, &t.legs[link])
+	}
+}
+
+func (l *leg) happen() {
+	t, n := l.t, l.t.to
+	switch {
+	case t.taken, n.boots != t.boot, !n.running, !l.here && !n.w.open(Path{n.peer.host, n.host, l.link}):
+	case n.frozen:
+		l.here = true
+		n.deferred = append(n.deferred, l)
+	case n.agent == nil:
+	default:
+		t.taken = true
+		if t.life >= n.heard {
+			n.heard = t.life
+			n.give(agent.PeerHeard{Link: linkNames[l.link], Fresh: t.echo == n.life, Beat: t.beat})
+		}
 	}
 }

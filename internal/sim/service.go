@@ -21,7 +21,7 @@ func (n *Node) startGroup(a agent.Start) {
 			n.give(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
 		}
 	}
-	n.local(a.Before.Sub(n.clock()), func() { end(errors.New("not through in time")) })
+	n.unless(func() bool { return s.number != number }, n.clock.until(a.Before), func() { end(errors.New("not through in time")) })
 	services := func(err error) {
 		if err != nil || s.number != number {
 			end(err)
@@ -129,7 +129,7 @@ func (n *Node) Refuse(refuse bool) { n.bmc.refuse = refuse }
 func (n *Node) BreakSwitch(dead bool) { n.bmc.dead = dead }
 
 func (b *bmc) reading(by *Node) arbiter.Reading {
-	r := arbiter.Reading{Device: "bmc-" + string(b.n.id), Power: "off", At: by.clock()}
+	r := arbiter.Reading{Device: "bmc-" + string(b.n.id), Power: "off", At: by.clock.now()}
 	switch {
 	case b.dead || b.refuse:
 		r.Power = "unknown"
@@ -181,7 +181,7 @@ func (b *bmc) watch(by *Node, before boottime.Instant, readings []arbiter.Readin
 			done(agent.ShotDone{Grade: arbiter.E3, Readings: append(readings, r)})
 		case r.Power == "off":
 			done(agent.ShotDone{Failure: "its power was off already, which proves nothing", Readings: append(readings, r), InFlight: !*landed})
-		case by.clock() >= before:
+		case by.clock.now() >= before:
 			done(agent.ShotDone{Failure: "it was not seen off in time", Readings: readings, InFlight: !*landed})
 		default:
 			b.watch(by, before, readings, landed, done)

@@ -8,18 +8,15 @@ import (
 	"sbarbiter/internal/boottime"
 )
 
-// witnessTick is how often the leader is told the time.
-const witnessTick = 50 * time.Millisecond
-
 // Witness is one voter: the replicated state on a disk, and its leadership.
 type Witness struct {
 	w       *World
 	state   *arbiter.State
 	lead    *leader.Leader // nil: does not lead
 	life    int
-	rate    float64
-	offset  time.Duration
-	tickets map[leader.Ticket]func(leader.Answer)
+	clock   clock
+	due     *timer
+	tickets map[leader.Ticket]asker
 	ticket  leader.Ticket
 	pending []pending
 	freeAt  time.Duration // the disk
@@ -31,15 +28,18 @@ type pending struct {
 }
 
 func newWitness(w *World) *Witness {
-	return &Witness{
-		w: w, state: arbiter.NewState(), rate: 1 + (w.rng.Float64()-0.5)*0.009,
-		offset: w.between(time.Minute, time.Hour), tickets: map[leader.Ticket]func(leader.Answer){},
-	}
+	x := &Witness{w: w, state: arbiter.NewState(), clock: clock{w: w, ppm: w.drift()}, tickets: map[leader.Ticket]asker{}}
+	x.clock.reset(boottime.Instant(w.between(time.Minute, time.Hour)))
+	x.due = w.timer(x.tick)
+	return x
 }
 
-func (x *Witness) clock() boottime.Instant {
-	return boottime.Instant(x.offset + time.Duration(float64(x.w.now)*x.rate))
-}
+// asker waits for the answer to a request.
+type asker interface{ replied(leader.Answer) }
+
+type askerFunc func(leader.Answer)
+
+func (f askerFunc) replied(a leader.Answer) { f(a) }
 
 // State returns what the witness remembers of the cluster.
 func (x *Witness) State() *arbiter.Cluster { return x.state.Clusters[x.w.Definition.Cluster] }
@@ -53,9 +53,9 @@ func (x *Witness) start(after time.Duration) {
 			return
 		}
 		x.apply(leader.Opening(x.w.rng.Uint64()))
-		x.lead = leader.New(x.clock(), x.state.Version, x.clusters())
+		x.lead = leader.New(x.clock.now(), x.state.Version, x.clusters())
 		x.w.line(W.String(), "", "leads", "")
-		x.tick(life)
+		x.arm()
 	})
 }
 
@@ -68,7 +68,8 @@ func (x *Witness) Crash() {
 			x.apply(p.command)
 		}
 	}
-	x.lead, x.pending, x.tickets = nil, nil, map[leader.Ticket]func(leader.Answer){}
+	x.lead, x.pending, x.tickets = nil, nil, map[leader.Ticket]asker{}
+	x.due.stop()
 	for _, n := range x.w.nodes {
 		n.hangUp(x.life)
 	}
@@ -97,16 +98,21 @@ func (x *Witness) clusters() []*arbiter.Cluster {
 	return out
 }
 
-func (x *Witness) tick(life int) {
-	if x.life != life {
+func (x *Witness) tick() {
+	x.perform(x.lead.Tick(x.clock.now(), int64(x.w.now/time.Second)))
+}
+
+// arm waits for what the leader does next by time alone.
+func (x *Witness) arm() {
+	if x.lead == nil {
+		x.due.stop()
 		return
 	}
-	x.perform(x.lead.Tick(x.clock(), int64(x.w.now.Seconds())))
-	x.w.after(witnessTick, func() { x.tick(life) })
+	x.due.set(x.clock.until(x.lead.Due()))
 }
 
 // request hands a message to the leader; reply may be nil.
-func (x *Witness) request(m leader.Message, reply func(leader.Answer)) {
+func (x *Witness) request(m leader.Message, reply asker) {
 	if x.lead == nil {
 		return
 	}
@@ -114,17 +120,17 @@ func (x *Witness) request(m leader.Message, reply func(leader.Answer)) {
 	if reply != nil {
 		x.tickets[x.ticket] = reply
 	}
-	x.perform(x.lead.Request(x.clock(), x.ticket, m))
+	x.perform(x.lead.Request(x.clock.now(), x.ticket, m))
 }
 
 // Order hands an operator's command to the witness and puts the answer on the
 // timeline.
 func (x *Witness) Order(m leader.Message) {
-	x.request(m, func(a leader.Answer) {
+	x.request(m, askerFunc(func(a leader.Answer) {
 		if a.Verdict != nil {
 			x.w.line("operator", "", string(a.Verdict.Kind), a.Verdict.Sentence)
 		}
-	})
+	}))
 }
 
 func (x *Witness) perform(actions []leader.Action) {
@@ -138,18 +144,19 @@ func (x *Witness) perform(actions []leader.Action) {
 		case leader.Verify:
 			x.w.after(x.w.between(100*time.Microsecond, time.Millisecond), func() {
 				if x.life == life {
-					x.perform(x.lead.Verified(x.clock(), a.Token, true))
+					x.perform(x.lead.Verified(x.clock.now(), a.Token, true))
 				}
 			})
 		case leader.Reply:
 			if reply := x.tickets[a.Ticket]; reply != nil {
-				reply(a.Answer)
+				reply.replied(a.Answer)
 			}
 			delete(x.tickets, a.Ticket)
 		case leader.Notify:
 			x.notify(a)
 		}
 	}
+	x.arm()
 }
 
 // commit applies the oldest command under way.
@@ -165,9 +172,9 @@ func (x *Witness) commit(life int) {
 	if known := x.State(); known != nil && !all {
 		c = known.Clone()
 	}
-	x.perform(x.lead.Applied(x.clock(), p.token, out, x.state.Version, c))
+	x.perform(x.lead.Applied(x.clock.now(), p.token, out, x.state.Version, c))
 	if all {
-		x.perform(x.lead.Replaced(x.clock(), x.state.Version, x.clusters()))
+		x.perform(x.lead.Replaced(x.clock.now(), x.state.Version, x.clusters()))
 	}
 }
 

@@ -41,23 +41,16 @@ type Options struct {
 	Boot       time.Duration // from reset or power on to a running agent
 }
 
-// Path is one direction of one way between two hosts. Link tells the heartbeat
-// links apart; the way to the witness is link 0.
-type Path struct {
-	From, To Host
-	Link     int
-}
-
 // World is one run.
 type World struct {
 	Options
 	now      time.Duration
 	heap     heap
+	timers   []*timer
+	app      *timer
 	seq      uint64
 	rng      *rand.Rand
-	cut      map[Path]bool
-	loss     map[Path]float64
-	slow     map[Path]time.Duration
+	ways     [hosts][hosts][links]way
 	wire     [2]bool       // of the replication link, by sender
 	stirred  time.Duration // the last line of the timeline
 	nodes    [2]*Node
@@ -87,7 +80,7 @@ func (l Line) String() string {
 func New(o Options) *World {
 	w := &World{
 		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: [2]bool{true, true},
-		cut: map[Path]bool{}, loss: map[Path]float64{}, slow: map[Path]time.Duration{}, disks: map[arbiter.GroupID]*volume{},
+		disks: map[arbiter.GroupID]*volume{},
 	}
 	for id := range o.Definition.Groups {
 		w.groups = append(w.groups, id)
@@ -103,7 +96,8 @@ func New(o Options) *World {
 			w.disks[id] = newVolume(w, id)
 		}
 	}
-	w.applications()
+	w.app = w.timer(w.applications)
+	w.app.set(0)
 	return w
 }
 
@@ -113,8 +107,8 @@ func (w *World) Start() {
 	w.At(100*time.Millisecond, "", func() {
 		w.witness.request(arbiter.Define{Definition: w.Definition, By: "operator"}, nil)
 	})
-	w.nodes[B].powerOn(200 * time.Millisecond)
-	w.nodes[A].powerOn(300 * time.Millisecond)
+	w.nodes[A].powerOn(200 * time.Millisecond)
+	w.nodes[B].powerOn(230 * time.Millisecond)
 }
 
 // Node returns a node.
@@ -133,83 +127,65 @@ func (w *World) At(at time.Duration, what string, do func()) {
 	})
 }
 
-func (w *World) after(d time.Duration, do func()) {
+func (w *World) after(d time.Duration, do func()) { w.sched(d, once(do)) }
+
+func (w *World) sched(d time.Duration, what happening) {
 	w.seq++
-	w.heap.push(event{w.now + max(d, 0), w.seq, do})
+	w.heap.push(event{w.now + max(d, 0), w.seq, what})
+}
+
+// next returns when something happens next, and the timer it is of, if any.
+func (w *World) next() (time.Duration, *timer) {
+	at, due := never, (*timer)(nil)
+	if len(w.heap) > 0 {
+		at = w.heap[0].at
+	}
+	for _, t := range w.timers {
+		if t.at < at {
+			at, due = t.at, t
+		}
+	}
+	return at, due
 }
 
 // Run goes on until a time, or until something is broken.
 func (w *World) Run(until time.Duration) {
-	for len(w.heap) > 0 && w.heap[0].at <= until && len(w.broken) == 0 && w.excepted == "" {
-		e := w.heap.pop()
-		w.now = e.at
-		w.Steps++
-		e.do()
-		w.check()
-	}
-	w.now = until
+	w.RunUntil(until, func() bool { return false })
+	w.now = max(w.now, until)
 }
 
 // RunUntil goes on until ok, at most until the time given; it returns the time.
 func (w *World) RunUntil(limit time.Duration, ok func() bool) (time.Duration, bool) {
 	for !ok() {
-		if len(w.heap) == 0 || w.heap[0].at > limit || len(w.broken) > 0 || w.excepted != "" {
+		at, due := w.next()
+		if at > limit || w.ended() {
 			return w.now, false
 		}
-		w.Run(w.heap[0].at)
+		w.step(at, due)
 	}
 	return w.now, true
 }
 
+// ended reports whether the run goes no further.
+func (w *World) ended() bool { return len(w.broken) > 0 || w.excepted != "" }
+
+func (w *World) step(at time.Duration, due *timer) {
+	w.now = at
+	w.Steps++
+	if due != nil {
+		due.stop()
+		due.run()
+	} else {
+		w.heap.pop().what.happen()
+	}
+	w.check()
+}
+
+// drift draws by how many millionths a clock is fast or slow.
+func (w *World) drift() int64 { return w.rng.Int64N(9001) - 4500 }
+
 func (w *World) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)+1))
-}
-
-// send carries something over a path, late or not at all.
-func (w *World) send(p Path, arrive func()) {
-	if w.cut[p] || w.loss[p] > 0 && w.rng.Float64() < w.loss[p] {
-		return
-	}
-	d := w.between(100*time.Microsecond, 800*time.Microsecond)
-	if w.rng.IntN(200) == 0 {
-		d = w.between(time.Millisecond, 120*time.Millisecond)
-	}
-	if s := w.slow[p]; s > 0 {
-		d = w.between(s/4, s)
-	}
-	w.after(d, func() {
-		if !w.cut[p] {
-			arrive()
-		}
-	})
-}
-
-// Cut cuts or mends both directions of all ways between two hosts.
-func (w *World) Cut(x, y Host, cut bool) {
-	for link := range 2 {
-		w.cut[Path{x, y, link}], w.cut[Path{y, x, link}] = cut, cut
-	}
-}
-
-// CutPath cuts or mends one direction of one way.
-func (w *World) CutPath(p Path, cut bool) { w.cut[p] = cut }
-
-// Lose makes a path lose a share of what it carries.
-func (w *World) Lose(p Path, share float64) { w.loss[p] = share }
-
-// Slow makes everything on a path take up to d; 0 ends it.
-func (w *World) Slow(p Path, d time.Duration) { w.slow[p] = d }
-
-// CutReplication cuts or mends DRBD's link.
-func (w *World) CutReplication(cut bool) {
-	w.wire = [2]bool{!cut, !cut}
-	w.reach()
-}
-
-// CutReplicationFrom cuts or mends what one node sends on DRBD's link.
-func (w *World) CutReplicationFrom(h Host, cut bool) {
-	w.wire[h] = !cut
-	w.reach()
 }
 
 // Witness returns the witness.

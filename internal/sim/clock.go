@@ -1,0 +1,43 @@
+package sim
+
+import (
+	"time"
+
+	"sbarbiter/internal/boottime"
+)
+
+// clock is a machine's boot-time clock. It runs fast or slow by some parts in a
+// million, and is reckoned in whole numbers: the same on every machine.
+type clock struct {
+	w     *World
+	ppm   int64
+	since time.Duration    // true time at which it
+	read  boottime.Instant // showed this
+}
+
+// now reads the clock.
+func (c *clock) now() boottime.Instant { return c.after(c.w.now - c.since) }
+
+func (c *clock) after(elapsed time.Duration) boottime.Instant {
+	d := int64(elapsed)
+	return c.read + boottime.Instant(d+d/million*c.ppm+d%million*c.ppm/million)
+}
+
+const million = 1_000_000
+
+// reset makes the clock show an instant now.
+func (c *clock) reset(at boottime.Instant) { c.since, c.read = c.w.now, at }
+
+// until returns how long it is until the clock shows an instant.
+func (c *clock) until(at boottime.Instant) time.Duration {
+	left := int64(at - c.read)
+	rate := million + c.ppm
+	d := time.Duration(left - left/rate*c.ppm - left%rate*c.ppm/rate)
+	for c.after(d-1) >= at {
+		d--
+	}
+	for c.after(d) < at {
+		d++
+	}
+	return max(c.since+d-c.w.now, 0)
+}
