@@ -41,6 +41,7 @@ type Machine struct {
 	standby   bool
 
 	witnessRate rate
+	rateOf      arbiter.Version // whose clock that is
 
 	peer  peer
 	links []leader.Link

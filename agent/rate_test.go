@@ -4,8 +4,37 @@ import (
 	"testing"
 	"time"
 
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 )
+
+// Another witness leads, on a host that has been up for longer. The agent hears
+// of its leadership in the welcome, before the first beat is answered.
+func TestAnotherLeadersClockIsNoPause(t *testing.T) {
+	m := holder(stonith())
+	at := boot.Add
+	answered := func(d time.Duration, clock boottime.Instant, v arbiter.Version) []Action {
+		m.beatAt = 0
+		b, ok := first[Beat](m.Step(at(d), Tick{}))
+		if !ok {
+			t.Fatalf("no beat after %v", d)
+		}
+		return m.Step(at(d), Answered{Answer: leader.BeatAnswer{Number: b.Beat.Number}, Version: v, Clock: clock})
+	}
+	one, two := arbiter.Version{Incarnation: 1, Starts: 1, Nonce: 1}, arbiter.Version{Incarnation: 1, Starts: 2, Nonce: 2}
+	m.Step(at(0), SessionUp{})
+	m.Step(at(0), Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}, Version: one})
+	answered(0, at(0), one)
+	m.Step(at(time.Second/4), SessionUp{})
+	m.Step(at(time.Second/4), Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}, Version: two})
+	if _, barred := first[Barrier](answered(time.Second/4, at(2*time.Hour), two)); barred {
+		t.Error("clients are turned away because another witness leads")
+	}
+	if _, barred := first[Barrier](answered(time.Second/2, at(3*time.Hour), two)); !barred {
+		t.Error("an hour's pause of this machine goes unnoticed")
+	}
+}
 
 func TestAClockThatStoodStillIsNoticed(t *testing.T) {
 	const start = boottime.Instant(time.Hour)

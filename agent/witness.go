@@ -168,12 +168,12 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation && !mutant.On(mutant.OldIncarnationHeard) {
 		return
 	}
-	if ev.Version.Starts != m.mem.Seen.Starts || ev.Version.Incarnation != m.mem.Seen.Incarnation {
-		m.witnessRate = rate{} // another leadership, perhaps on another host
-	}
 	m.see(ev.Version)
 	if sent < m.answered {
 		return
+	}
+	if v := ev.Version; v.Incarnation != m.rateOf.Incarnation || v.Starts != m.rateOf.Starts {
+		m.witnessRate, m.rateOf = rate{}, v // another leadership, perhaps on another host
 	}
 	m.compare(sent, now, ev.Clock, &m.witnessRate, "the witness")
 	m.answered = sent
