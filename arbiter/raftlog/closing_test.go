@@ -40,13 +40,13 @@ func (c closingTransport) Close() error {
 }
 
 type closingBolt struct {
-	boltFile
+	Store
 	closed func()
 }
 
 func (c closingBolt) Close() error {
 	c.closed()
-	return c.boltFile.Close()
+	return c.Store.Close()
 }
 
 func TestClosingGoesFromTheCallersDownToTheFile(t *testing.T) {
@@ -61,7 +61,7 @@ func TestClosingGoesFromTheCallersDownToTheFile(t *testing.T) {
 		seen.note("transport")
 	}}
 	e = mustOpen(t, Config{Dir: mustInit(t, "w1"), Name: "w1", Transport: transport, Election: leastElection}, journal)
-	e.disk.boltFile = closingBolt{e.disk.boltFile, func() { seen.note("bolt") }}
+	e.disk.Store = closingBolt{e.disk.Store, func() { seen.note("bolt") }}
 
 	r := enginetest.Lead(t, e)
 	answered := make(chan error)

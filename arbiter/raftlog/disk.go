@@ -15,8 +15,8 @@ import (
 // retryFull is how long a full disk is left alone before the next attempt.
 const retryFull = time.Second
 
-// boltFile is the part of the bolt store that raft and the engine use.
-type boltFile interface {
+// Store is the part of the bolt file that raft and the engine use.
+type Store interface {
 	raft.LogStore
 	raft.StableStore
 	Close() error
@@ -28,7 +28,7 @@ type boltFile interface {
 // write error stops the engine, since after a failed fsync nobody knows what
 // is on the disk.
 type disk struct {
-	boltFile
+	Store
 	dir     string
 	log     *slog.Logger
 	broken  *breaker
@@ -36,8 +36,8 @@ type disk struct {
 	leaving chan struct{} // closed when raft is about to be stopped
 }
 
-func newDisk(bolt boltFile, dir string, log *slog.Logger, broken *breaker) *disk {
-	return &disk{boltFile: bolt, dir: dir, log: log, broken: broken, leaving: make(chan struct{})}
+func newDisk(file Store, dir string, log *slog.Logger, broken *breaker) *disk {
+	return &disk{Store: file, dir: dir, log: log, broken: broken, leaving: make(chan struct{})}
 }
 
 // letGo ends every wait for space. It is called once.
@@ -48,7 +48,7 @@ func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) 
 // StoreLogs returns the error to raft, which answers the commands with it and
 // steps down.
 func (d *disk) StoreLogs(logs []*raft.Log) error {
-	err := d.boltFile.StoreLogs(logs)
+	err := d.Store.StoreLogs(logs)
 	if err == nil {
 		d.spaceAgain()
 		return nil
@@ -69,12 +69,12 @@ func (d *disk) StoreLogs(logs []*raft.Log) error {
 }
 
 func (d *disk) Set(key, value []byte) error {
-	d.store(func() error { return d.boltFile.Set(key, value) })
+	d.store(func() error { return d.Store.Set(key, value) })
 	return nil
 }
 
 func (d *disk) SetUint64(key []byte, value uint64) error {
-	d.store(func() error { return d.boltFile.SetUint64(key, value) })
+	d.store(func() error { return d.Store.SetUint64(key, value) })
 	return nil
 }
 

@@ -21,7 +21,7 @@ import (
 
 // ailing is a bolt file whose writes fail on demand.
 type ailing struct {
-	boltFile
+	Store
 	logs, terms atomic.Pointer[error]
 	keeps       bool // stores the entries all the same
 }
@@ -29,7 +29,7 @@ type ailing struct {
 func (a *ailing) StoreLogs(l []*raft.Log) error {
 	err := a.logs.Load()
 	if err == nil || a.keeps {
-		if stored := a.boltFile.StoreLogs(l); err == nil {
+		if stored := a.Store.StoreLogs(l); err == nil {
 			return stored
 		}
 	}
@@ -40,15 +40,15 @@ func (a *ailing) SetUint64(key []byte, value uint64) error {
 	if err := a.terms.Load(); err != nil {
 		return *err
 	}
-	return a.boltFile.SetUint64(key, value)
+	return a.Store.SetUint64(key, value)
 }
 
 func leadOnAiling(t *testing.T) (*enginetest.Running, *ailing, *enginetest.Journal) {
 	t.Helper()
 	journal := &enginetest.Journal{}
 	e := mustOpen(t, Config{Dir: mustInit(t, "w1"), Name: "w1", Election: leastElection}, journal)
-	bad := &ailing{boltFile: e.disk.boltFile}
-	e.disk.boltFile = bad
+	bad := &ailing{Store: e.disk.Store}
+	e.disk.Store = bad
 	return enginetest.Lead(t, e), bad, journal
 }
 

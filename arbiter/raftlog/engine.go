@@ -42,6 +42,10 @@ type Config struct {
 	// that it leads. Zero means 100 ms without a transport, 500 ms with one.
 	Election time.Duration
 
+	// Wrap puts something between the engine and its bolt file: a disk that
+	// fails, for tests. Nil is nothing.
+	Wrap func(Store) Store
+
 	// Log receives what raft has to say. Nil discards it.
 	Log *slog.Logger
 }
@@ -99,10 +103,14 @@ func Open(conf Config, machine engine.Machine) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	var file Store = bolt
+	if conf.Wrap != nil {
+		file = conf.Wrap(bolt)
+	}
 	broken := newBreaker()
 	return &Engine{
 		conf:       conf,
-		disk:       newDisk(bolt, conf.Dir, conf.Log, broken),
+		disk:       newDisk(file, conf.Dir, conf.Log, broken),
 		snaps:      snaps,
 		fsm:        &replayer{machine: machine, broken: broken, dir: conf.Dir},
 		leadership: make(chan engine.Leadership, 1),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -47,6 +48,11 @@ type Config struct {
 	// Silence is how long a message may go unanswered before the session counts
 	// as dead; 0 is one second.
 	Silence time.Duration
+
+	// Dial makes a connection to a witness; nil is TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Now reads the boot-time clock; nil is boottime.Now.
+	Now func() boottime.Instant
 }
 
 // Client is an agent's way to its witnesses. Its methods may be called from any
@@ -66,6 +72,9 @@ func New(conf Config) (*Client, error) {
 	}
 	if conf.Silence == 0 {
 		conf.Silence = defaultSilence
+	}
+	if conf.Now == nil {
+		conf.Now = boottime.Now
 	}
 	return &Client{conf: conf, changed: make(chan struct{})}, nil
 }
@@ -99,7 +108,7 @@ func (c *Client) Run(ctx context.Context) error {
 
 // tell logs a failure, the same witness's not more often than once a minute.
 func (c *Client) tell(told map[string]boottime.Instant, stood bool, addr string, err error) {
-	now := boottime.Now()
+	now := c.conf.Now()
 	if at := told[addr]; !stood && !at.IsZero() && now.Sub(at) < time.Minute {
 		return
 	}
@@ -111,7 +120,7 @@ func (c *Client) tell(told map[string]boottime.Instant, stood bool, addr string,
 // was one.
 func (c *Client) once(ctx context.Context, addr string) (stood bool, err error) {
 	// A connection of its own: one that has gone silent is not waited for again.
-	conn, err := rpc.Dial(addr, c.conf.Creds, pki.RoleWitness, c.conf.Log)
+	conn, err := rpc.Dial(addr, c.conf.Creds, pki.RoleWitness, c.conf.Log, c.dialer()...)
 	if err != nil {
 		return false, err
 	}
@@ -129,6 +138,14 @@ func (c *Client) once(ctx context.Context, addr string) (stood bool, err error) 
 	c.set(nil)
 	c.conf.Emit(agent.SessionDown{Why: fmt.Sprintf("session with witness %s: %v", addr, err)})
 	return true, err
+}
+
+// dialer is how connections are made, if not the usual way.
+func (c *Client) dialer() []grpc.DialOption {
+	if c.conf.Dial == nil {
+		return nil
+	}
+	return []grpc.DialOption{grpc.WithContextDialer(c.conf.Dial)}
 }
 
 // open starts a stream and waits until a leader has accepted it.

@@ -50,7 +50,7 @@ func (s *session) speak(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case m := <-s.out:
-			s.asked.CompareAndSwap(0, int64(boottime.Now()))
+			s.asked.CompareAndSwap(0, int64(s.conf.Now()))
 			if err := s.on.Send(m); err != nil {
 				if errors.Is(err, io.EOF) {
 					<-ctx.Done() // listen learns why
@@ -91,7 +91,7 @@ func (s *session) watch(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-look.C:
 			asked := boottime.Instant(s.asked.Load())
-			if asked != 0 && boottime.Now().Sub(asked) > s.conf.Silence {
+			if asked != 0 && s.conf.Now().Sub(asked) > s.conf.Silence {
 				return fmt.Errorf("no answer for %v", s.conf.Silence)
 			}
 		}
