@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -68,30 +67,47 @@ func (w *World) standby(n *Node, on bool) {
 	w.witness.Order(arbiter.Standby{Cluster: w.Definition.Cluster, Node: n.id, On: on, By: "operator"})
 }
 
-// Trouble draws faults from the seed, between two times, and heals everything
-// at the end.
-func (w *World) Trouble(count int, from, to time.Duration) {
-	for range count {
-		n := w.nodes[w.rng.IntN(2)]
-		at := w.between(from, to)
-		if w.rng.IntN(3) == 0 {
-			w.scheme(at, to)
-			continue
+// kind is what a schedule's fault may be.
+type kind struct {
+	fault
+	scheme func(w *World, n *Node, end time.Duration)
+}
+
+func kindOf(what string) *kind {
+	for _, f := range faults {
+		if f.what == what {
+			return &kind{fault: f}
 		}
-		f := faults[w.rng.IntN(len(faults))]
-		lasts := w.between(100*time.Millisecond, 3*time.Second)
-		if w.rng.IntN(2) == 0 {
-			lasts = w.between(time.Second, 25*time.Second)
-		}
-		what := fmt.Sprintf("%s %s", n.id, f.what)
-		if f.ends == nil {
-			w.At(at, what, func() { f.does(w, n) })
-			continue
-		}
-		w.At(at, fmt.Sprintf("%s (for %v)", what, lasts.Round(time.Millisecond)), func() { f.does(w, n) })
-		w.At(min(at+lasts, to), "over: "+what, func() { f.ends(w, n) })
 	}
-	w.At(to, "everything is mended", w.mend)
+	for _, s := range schemes {
+		if s.what == what {
+			return &kind{fault{what: s.what}, s.does}
+		}
+	}
+	return nil
+}
+
+// Kinds returns all faults that a schedule may hold.
+func Kinds() []string {
+	var out []string
+	for _, f := range faults {
+		out = append(out, f.what)
+	}
+	for _, s := range schemes {
+		out = append(out, s.what)
+	}
+	return out
+}
+
+// holders reports whether it is aimed at whoever runs the first group then.
+func (k *kind) holders() bool { return k.scheme != nil }
+
+func (k *kind) begin(w *World, n *Node, end time.Duration) {
+	if k.scheme != nil {
+		k.scheme(w, n, end)
+	} else {
+		k.does(w, n)
+	}
 }
 
 func (w *World) mend() {
@@ -122,20 +138,6 @@ var schemes = []struct {
 	{"has a replication link that comes and goes", (*World).flap},
 	{"loses its peer's heartbeats, and everybody when no promise runs any more", (*World).unpromised},
 	{"loses the witness, which restarts, and is cut off then", (*World).restarted},
-}
-
-func (w *World) scheme(at, end time.Duration) {
-	s := schemes[w.rng.IntN(len(schemes))]
-	w.At(at, "", func() {
-		n := w.nodes[A]
-		for _, m := range w.nodes {
-			if m.Runs(w.groups[0]) {
-				n = m
-			}
-		}
-		w.line("fault", "", fmt.Sprintf("%s %s", n.id, s.what), "")
-		s.does(w, n, end)
-	})
 }
 
 // in does something later, if the end has not come.

@@ -13,38 +13,7 @@ const (
 	web = arbiter.GroupID("web")
 )
 
-// stonith is a pair with power switches and the default timing for them.
-func stonith(seed uint64) sim.Options {
-	return sim.Options{
-		Seed: seed, Stop: 10 * time.Second, Reset: 2 * time.Second, Late: 500 * time.Millisecond,
-		Watchdog: 5 * time.Second, Boot: 6 * time.Second,
-		Definition: arbiter.Definition{
-			Cluster: "pair", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Stonith: true, Watchdog: true,
-			Groups: map[arbiter.GroupID]arbiter.GroupDefinition{db: {DRBD: true, Preferred: "node-a"}},
-			Timing: arbiter.Timing{
-				TTL: 20 * time.Second, Promise: 20 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
-				SuspectAfter: time.Second, FenceTimeout: 10 * time.Second, StartGate: 5 * time.Second,
-			},
-		},
-	}
-}
-
-// watchdog is a pair without power switches.
-func watchdog(seed uint64) sim.Options {
-	o := stonith(seed)
-	o.Stop, o.Watchdog = 5*time.Second, 4*time.Second
-	o.Definition.Timing.TTL, o.Definition.Timing.Promise = 15*time.Second, 15*time.Second
-	o.Definition.Stonith = false
-	return o
-}
-
-// tight is a pair without power switches that gives services little time.
-func tight(seed uint64) sim.Options {
-	o := watchdog(seed)
-	o.Stop, o.Watchdog, o.Reset, o.Late = 3*time.Second, 2*time.Second, time.Second, 250*time.Millisecond
-	o.Definition.Timing.TTL, o.Definition.Timing.Promise = 8*time.Second, 8*time.Second
-	return o
-}
+var stonith, watchdog, tight = sim.Stonith, sim.Watchdog, sim.Tight
 
 // pair is a running world under test.
 type pair struct {

@@ -60,7 +60,8 @@ type World struct {
 	epoch    arbiter.Epoch
 	lines    []Line
 	broken   []string
-	excepted string // the known hole that ended the run
+	excepted string         // the known hole that ended the run
+	faults   map[string]int // that happened, by kind
 	Steps    int
 }
 
@@ -80,7 +81,7 @@ func (l Line) String() string {
 func New(o Options) *World {
 	w := &World{
 		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: [2]bool{true, true},
-		disks: map[arbiter.GroupID]*volume{},
+		disks: map[arbiter.GroupID]*volume{}, faults: map[string]int{},
 	}
 	for id := range o.Definition.Groups {
 		w.groups = append(w.groups, id)
@@ -218,6 +219,9 @@ func (w *World) Timeline() string {
 	}
 	return b.String()
 }
+
+// Faults returns how often each kind of fault has happened.
+func (w *World) Faults() map[string]int { return w.faults }
 
 // Said returns how often a line of a host says what, after a time.
 func (w *World) Said(h Host, what string, after time.Duration) int {

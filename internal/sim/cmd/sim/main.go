@@ -1,0 +1,29 @@
+// Command sim plays random schedules against a simulated pair for a while, or
+// one schedule from a file, and says what broke.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	o := options{}
+	flag.DurationVar(&o.within, "for", o.within, "how long to go on, in time of this machine")
+	flag.Float64Var(&o.hours, "hours", 0, "end after so many simulated hours instead")
+	flag.Uint64Var(&o.from, "from", 1, "the first seed")
+	flag.IntVar(&o.perHour, "episodes", 4, "episodes of trouble in a simulated hour")
+	flag.IntVar(&o.workers, "workers", 1, "how many worlds are simulated side by side")
+	flag.StringVar(&o.dir, "dir", "build/sim", "where the schedules that broke something are written")
+	replay := flag.String("replay", "", "play this schedule instead and print its timeline")
+	flag.Parse()
+	run := o.search
+	if *replay != "" {
+		run = func() error { return replayFile(*replay) }
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(1)
+	}
+}

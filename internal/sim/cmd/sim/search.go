@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"sbarbiter/internal/sim"
+)
+
+// options say what is searched.
+type options struct {
+	within  time.Duration
+	hours   float64
+	from    uint64
+	perHour int
+	workers int
+	dir     string
+}
+
+// runLength is how long one world lives.
+const runLength = time.Hour
+
+// search plays schedules of seed after seed, and reports.
+func (o *options) search() error {
+	if o.within == 0 {
+		o.within = 2 * time.Minute
+	}
+	t := &tally{faults: map[string]int{}, began: time.Now()}
+	seeds := o.from
+	var next sync.Mutex
+	var workers sync.WaitGroup
+	for range o.workers {
+		workers.Go(func() {
+			for {
+				next.Lock()
+				seed := seeds
+				seeds++
+				next.Unlock()
+				if !o.wanted(t) {
+					return
+				}
+				s := sim.DrawLong(seed, runLength, o.perHour)
+				if seed%4 == 0 {
+					s = sim.Draw(seed)
+				}
+				w := sim.Play(s)
+				t.add(w)
+				if len(w.Broken()) > 0 {
+					t.broke(o.dir, s, w)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return t.report()
+}
+
+// wanted reports whether the search goes on.
+func (o *options) wanted(t *tally) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o.hours > 0 {
+		return t.result.Hours < o.hours
+	}
+	return time.Since(t.began) < o.within
+}
+
+// tally is what a search has found so far.
+type tally struct {
+	mu     sync.Mutex
+	began  time.Time
+	result result
+	faults map[string]int
+	errs   []error
+}
+
+// result is the last line of a search.
+type result struct {
+	Hours      float64 `json:"hours"`
+	Stepped    float64 `json:"hours_stepped"`
+	Seeds      int     `json:"seeds"`
+	Faults     int     `json:"faults"`
+	Violations int     `json:"violations"`
+	Excepted   int     `json:"excepted"`
+	Reached    int     `json:"pairs_reached"`
+	Total      int     `json:"pairs_total"`
+	PerCore    float64 `json:"hours_per_core_s"`
+}
+
+func (t *tally) add(w *sim.World) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.result.Seeds++
+	t.result.Hours += w.Now().Hours()
+	t.result.Stepped += w.Now().Hours()
+	for what, n := range w.Faults() {
+		t.faults[what] += n
+		t.result.Faults += n
+	}
+	if w.Excepted() != "" {
+		t.result.Excepted++
+	}
+}
+
+// broke shrinks a schedule that broke something, tells its story and writes the
+// file that replays it.
+func (t *tally) broke(dir string, s *sim.Schedule, w *sim.World) {
+	small := sim.Shrink(s, sim.Broken)
+	played := sim.Play(small)
+	name := filepath.Join(dir, fmt.Sprintf("seed-%d.json", s.Seed))
+	small.Found = played.Broken()[0]
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(name, small.Encode(), 0o644)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.result.Violations++
+	fmt.Printf("seed %d: %s\n\n%s\n", s.Seed, w.Broken()[0], sim.Story(small, played))
+	if err != nil {
+		t.errs = append(t.errs, fmt.Errorf("keep the schedule of seed %d: %w", s.Seed, err))
+		return
+	}
+	fmt.Printf("replay it with: go run ./internal/sim/cmd/sim -replay %s\n\n", name)
+}
+
+// report prints what was done, and the result as the last line.
+func (t *tally) report() error {
+	fmt.Println("faults injected:")
+	for _, what := range slices.Sorted(maps.Keys(t.faults)) {
+		fmt.Printf("  %7d  %s\n", t.faults[what], what)
+	}
+	r := &t.result
+	r.PerCore = r.Hours / cpuSeconds()
+	line, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	fmt.Printf("RESULT %s\n", line)
+	if r.Violations > 0 {
+		t.errs = append(t.errs, fmt.Errorf("%d of %d schedules broke something", r.Violations, r.Seeds))
+	}
+	return errors.Join(t.errs...)
+}
+
+// cpuSeconds returns what this process has used of the machine's processors so
+// far.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}

@@ -1,0 +1,67 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"sbarbiter/arbiter"
+)
+
+// The groups that a pair may have: one with DRBD, one without.
+const (
+	db  = arbiter.GroupID("db")
+	web = arbiter.GroupID("web")
+)
+
+var pairs = map[string]func(seed uint64) Options{"stonith": Stonith, "watchdog": Watchdog, "tight": Tight}
+
+// Pairs returns the kinds of pairs that a schedule may be about.
+func Pairs() []string { return slices.Sorted(maps.Keys(pairs)) }
+
+// Stonith is a pair with power switches and the default timing for them.
+func Stonith(seed uint64) Options {
+	return Options{
+		Seed: seed, Stop: 10 * time.Second, Reset: 2 * time.Second, Late: 500 * time.Millisecond,
+		Watchdog: 5 * time.Second, Boot: 6 * time.Second,
+		Definition: arbiter.Definition{
+			Cluster: "pair", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Stonith: true, Watchdog: true,
+			Groups: map[arbiter.GroupID]arbiter.GroupDefinition{db: {DRBD: true, Preferred: "node-a"}},
+			Timing: arbiter.Timing{
+				TTL: 20 * time.Second, Promise: 20 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
+				SuspectAfter: time.Second, FenceTimeout: 10 * time.Second, StartGate: 5 * time.Second,
+			},
+		},
+	}
+}
+
+// Watchdog is a pair without power switches.
+func Watchdog(seed uint64) Options {
+	o := Stonith(seed)
+	o.Stop, o.Watchdog = 5*time.Second, 4*time.Second
+	o.Definition.Timing.TTL, o.Definition.Timing.Promise = 15*time.Second, 15*time.Second
+	o.Definition.Stonith = false
+	return o
+}
+
+// Tight is a pair without power switches that gives services little time.
+func Tight(seed uint64) Options {
+	o := Watchdog(seed)
+	o.Stop, o.Watchdog, o.Reset, o.Late = 3*time.Second, 2*time.Second, time.Second, 250*time.Millisecond
+	o.Definition.Timing.TTL, o.Definition.Timing.Promise = 8*time.Second, 8*time.Second
+	return o
+}
+
+// options returns what a schedule's run starts from.
+func (s *Schedule) options() Options {
+	o := pairs[s.Pair](s.Seed)
+	all := map[arbiter.GroupID]arbiter.GroupDefinition{
+		db:  o.Definition.Groups[db],
+		web: {Preferred: "node-b"},
+	}
+	o.Definition.Groups = map[arbiter.GroupID]arbiter.GroupDefinition{}
+	for _, id := range s.Groups {
+		o.Definition.Groups[id] = all[id]
+	}
+	return o
+}

@@ -1,0 +1,117 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+)
+
+// recovery is how long a pair may take to recover once everything is mended.
+const recovery = 80 * time.Second
+
+// lasting is how long it must stay recovered.
+const lasting = 3 * time.Second
+
+// Play runs a schedule, up to its end or to what breaks first.
+func Play(s *Schedule) *World {
+	w := New(s.options())
+	w.Start()
+	for _, e := range s.Episodes {
+		w.episode(e)
+		if w.ended() {
+			break
+		}
+	}
+	return w
+}
+
+// episode makes everything go wrong that an episode holds, and looks whether the
+// pair recovers.
+func (w *World) episode(e Episode) {
+	w.Run(w.now + time.Duration(e.After))
+	end := w.now + time.Duration(e.Mended)
+	for _, f := range e.Faults {
+		w.plan(f, end)
+	}
+	w.At(end, "everything is mended", w.mend)
+	w.Run(end)
+	if _, ok := w.RunUntil(end+recovery, w.settled); !ok {
+		if !w.ended() {
+			w.breaks("L1: not recovered %v after everything was mended: %s", recovery, w.unsettled())
+		}
+		return
+	}
+	w.Run(w.now + lasting)
+	if why := w.unsettled(); why != "" && !w.ended() {
+		w.breaks("L1: recovered, but not for %v: %s", lasting, why)
+	}
+}
+
+// plan puts a fault on the heap; whatever lasts ends at end.
+func (w *World) plan(f Fault, end time.Duration) {
+	at := w.now + time.Duration(f.At)
+	if at >= end {
+		return
+	}
+	k := kindOf(f.What)
+	w.after(time.Duration(f.At), func() {
+		n := w.target(f.Host)
+		what := fmt.Sprintf("%s %s", n.id, f.What)
+		w.faults[f.What]++
+		if f.For > 0 && k.ends != nil {
+			w.line("fault", "", fmt.Sprintf("%s (for %v)", what, f.For), "")
+			w.At(min(at+time.Duration(f.For), end), "over: "+what, func() { k.ends(w, n) })
+		} else {
+			w.line("fault", "", what, "")
+		}
+		k.begin(w, n, end)
+	})
+}
+
+// target returns the node that a fault is about.
+func (w *World) target(host string) *Node {
+	for _, n := range w.nodes {
+		if n.host.String() == host || host == "" && n.Runs(w.groups[0]) {
+			return n
+		}
+	}
+	return w.nodes[A]
+}
+
+func (w *World) settled() bool { return w.unsettled() == "" }
+
+// unsettled says why this is not a pair that has recovered: every group runs,
+// both copies are in step and nobody is excluded.
+func (w *World) unsettled() string {
+	known := w.witness.State()
+	switch {
+	case known == nil:
+		return "no witness knows the cluster"
+	case known.Mandate != nil:
+		return "a mandate is open"
+	case !w.nodes[A].Up() || !w.nodes[B].Up():
+		return "a machine is down"
+	}
+	for _, id := range w.groups {
+		if why := w.unsettledGroup(id, known.Groups[id]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (w *World) unsettledGroup(id arbiter.GroupID, known *arbiter.Group) string {
+	_, up := w.Holder(id)
+	switch {
+	case !up:
+		return fmt.Sprintf("nobody runs %s", id)
+	case w.disks[id] == nil:
+		return ""
+	case !w.InStep(id):
+		return fmt.Sprintf("the copies of %s are not in step", id)
+	case len(known.Excluded) > 0:
+		return fmt.Sprintf("a copy of %s is excluded", id)
+	}
+	return ""
+}
