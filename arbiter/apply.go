@@ -63,6 +63,8 @@ func (a *applying) dispatch() Verdict {
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.maintenance(c, cmd) })
 	case Confirm:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.confirm(c, cmd) })
+	case Remark:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.remark(c, cmd) })
 	}
 	panic(fmt.Sprintf("arbiter: unknown command %T", a.entry.Command))
 }

@@ -180,6 +180,16 @@ type Confirm struct {
 	Reason  string    `json:"reason"`
 }
 
+// Remark writes down what the leader has noticed and nothing is decided on: that
+// the slack of a timing rule has shrunk, is gone, or has come back.
+type Remark struct {
+	Cluster  ClusterID `json:"cluster"`
+	Node     NodeID    `json:"node,omitempty"`
+	Rule     string    `json:"rule"`
+	State    string    `json:"state"`
+	Sentence string    `json:"sentence"`
+}
+
 func (Lead) command()        {}
 func (Renounce) command()    {}
 func (Define) command()      {}
@@ -197,3 +207,4 @@ func (Order) command()       {}
 func (Standby) command()     {}
 func (Maintenance) command() {}
 func (Confirm) command()     {}
+func (Remark) command()      {}

@@ -47,6 +47,7 @@ func init() {
 		Standby{},
 		Maintenance{},
 		Confirm{},
+		Remark{},
 	} {
 		kinds[kindOf(c)] = reflect.TypeOf(c)
 	}

@@ -35,6 +35,7 @@ func everyCommand() []arbiter.Command {
 		arbiter.Standby{Cluster: pair, On: true},
 		arbiter.Maintenance{Cluster: pair, Until: 1},
 		arbiter.Confirm{Cluster: pair, Epochs: []arbiter.Epoch{4}},
+		arbiter.Remark{Cluster: pair, Node: "node-a", Rule: "stop nfs on node-a", State: "tight", Sentence: "x"},
 	}
 }
 

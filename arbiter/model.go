@@ -36,7 +36,9 @@ type Cluster struct {
 	Learning    bool               `json:"learning,omitempty"` // no grants until both nodes have reported
 	Maintenance bool               `json:"maintenance,omitempty"`
 	Until       int64              `json:"until,omitempty"` // of the maintenance, Unix seconds
-	Audit       []Record           `json:"audit,omitempty"` // the latest decisions, oldest first
+	// Slack is what was last written down of timing rules that do not hold well.
+	Slack map[string]string `json:"slack,omitempty"`
+	Audit []Record          `json:"audit,omitempty"` // the latest decisions, oldest first
 }
 
 // Node is what a witness remembers of one machine.
@@ -207,6 +209,7 @@ const (
 // Clone returns a copy that shares nothing with c.
 func (c *Cluster) Clone() *Cluster {
 	d := *c
+	d.Slack = maps.Clone(c.Slack)
 	d.Definition.Groups = maps.Clone(c.Definition.Groups)
 	d.Nodes = make(map[NodeID]*Node, len(c.Nodes))
 	for id, n := range c.Nodes {

@@ -58,13 +58,30 @@ func (r Rule) State() State {
 	return Holds
 }
 
+// Settled is the state, given what was said of it last: a slack that sways about
+// the line is not said to have come back until it clearly has.
+func (r Rule) Settled(was State) State {
+	is := r.State()
+	if is == Holds && was != Holds && r.Observed && r.Slack() < 3*r.Have.Total()/(2*tightShare) {
+		return Tight
+	}
+	return is
+}
+
 // String is the inequality with its numbers.
 func (r Rule) String() string {
 	sign := ">="
 	if r.Slack() < 0 {
 		sign = "<"
 	}
-	return fmt.Sprintf("%s = %v %s %v = %s", r.Have, round(r.Have.Total()), sign, round(r.Need.Total()), r.Need)
+	have, need := r.Have.String(), r.Need.String()
+	if len(r.Have) > 1 {
+		have = fmt.Sprintf("%s = %v", have, round(r.Have.Total()))
+	}
+	if len(r.Need) > 1 {
+		need = fmt.Sprintf("%v = %s", round(r.Need.Total()), need)
+	}
+	return have + " " + sign + " " + need
 }
 
 // Sum is what is added up on one side of a rule, or along a way.
@@ -77,6 +94,14 @@ type Term struct {
 	As   string // how it is written in a sum, where that is not What and Time
 	// Measured: it is what was seen, and not what is allowed.
 	Measured bool
+}
+
+// String is the term as it stands in a sum.
+func (t Term) String() string {
+	if t.As != "" {
+		return t.As
+	}
+	return fmt.Sprintf("%s %v", t.What, round(t.Time))
 }
 
 // Total is the sum.
@@ -92,11 +117,7 @@ func (s Sum) Total() time.Duration {
 func (s Sum) String() string {
 	var out []string
 	for _, t := range s {
-		if t.As != "" {
-			out = append(out, t.As)
-			continue
-		}
-		out = append(out, fmt.Sprintf("%s %v", t.What, round(t.Time)))
+		out = append(out, t.String())
 	}
 	return strings.Join(out, " + ")
 }

@@ -84,7 +84,7 @@ func (s *story) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-var timing = agent.Timing{
+var durations = agent.Timing{
 	Timing: arbiter.Timing{
 		TTL: 20 * time.Second, Promise: 20 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
 		SuspectAfter: time.Second, FenceTimeout: 12 * time.Second,
@@ -115,7 +115,7 @@ func begin(t *testing.T, resources []string, before ...func(s *story)) *story {
 	s.witness = &fakeWitness{s: s, now: now}
 	s.file, s.stack, s.dog = &fakeFile{}, &fakeStack{s: s}, &fakeDog{s: s}
 	cfg := agent.Config{
-		Cluster: "nfs1", Node: "node-a", Peer: "node-b", Boot: "boot-1", Incarnation: 1, Timing: timing,
+		Cluster: "nfs1", Node: "node-a", Peer: "node-b", Boot: "boot-1", Incarnation: 1, Timing: durations,
 		Groups:   []agent.GroupConfig{{ID: "nfs", Resources: resources}},
 		Watchdog: arbiter.Watchdog{Armed: true, Hardware: true, Timeout: 5 * time.Second},
 	}

@@ -65,7 +65,11 @@ func (r *Runner) start(a agent.Start) {
 		ctx, cancel := context.WithTimeout(ctx, a.Before.Sub(r.now()))
 		defer cancel()
 		waitFor(ctx, barred)
+		began := r.now()
 		err := r.startGroup(ctx, o.group, cutOff)
+		if err == nil {
+			r.gauge.took(startOf(a.Group), r.now().Sub(began))
+		}
 		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
 		r.reconnect(o.group, cutOff)
 	})
@@ -120,7 +124,9 @@ func (r *Runner) stop(a agent.Stop) {
 		left := a.Before.Sub(r.now())
 		ctx, cancel := context.WithTimeout(ctx, left)
 		defer cancel()
+		began := r.now()
 		down, err := r.stopGroup(ctx, o.group, left)
+		r.gauge.took(stopOf(a.Group), r.now().Sub(began))
 		r.post(agent.StopDone{Group: a.Group, Order: a.Order, Down: down, Err: err})
 	})
 }

@@ -20,6 +20,7 @@ func (r *Runner) step(ev agent.Event) {
 	if r.complain(now) {
 		r.performAll(r.machine.Step(now, agent.SaveFailed{Err: r.unsaved.err}))
 	}
+	r.gauge.hear(now, ev)
 	r.observe(ev)
 	r.performAll(r.machine.Step(r.now(), ev))
 }
@@ -61,6 +62,7 @@ func (r *Runner) perform(a agent.Action) {
 	case agent.Hello:
 		r.parts.Witness.SendHello(a.Hello)
 	case agent.Beat:
+		a.Beat.Report = r.gauge.beat(a.Clock, a.Beat)
 		r.parts.Witness.SendBeat(a.Beat, a.Clock)
 	case agent.Call:
 		r.call(a)

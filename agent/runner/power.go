@@ -147,6 +147,7 @@ func (r *Runner) power(a agent.Action) {
 	p := r.parts.Power
 	switch a := a.(type) {
 	case agent.ReadPower:
+		r.aimed = r.now()
 		r.tasks.Go(func() error {
 			var readings []arbiter.Reading
 			if p != nil {
@@ -173,11 +174,15 @@ func (r *Runner) shoot(a agent.Shoot) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	p.hold = cancel
+	aimed := r.aimed
 	r.tasks.Go(func() error {
 		defer cancel()
 		began := r.now()
 		done := p.shoot(ctx, a)
 		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
+		if fencing.Grade(done.Grade) >= fencing.ProvenByPower {
+			r.gauge.took(shotMeasured, r.now().Sub(aimed))
+		}
 		r.post(done)
 		return nil
 	})

@@ -60,6 +60,9 @@ type Parts struct {
 	Watchdog   watchdog.Watchdog
 	Resetter   watchdog.Resetter
 
+	// Gauge is what this node measures, and reports of itself.
+	Gauge Gauge
+
 	// Notify tells the service manager; see sdnotify.Notify.
 	Notify func(states ...string) error
 	Log    *slog.Logger
@@ -74,6 +77,7 @@ type Runner struct {
 	now     func() boottime.Instant
 	machine *agent.Machine
 	events  chan delivery
+	gauge   *gauge
 
 	ctx   context.Context // of Run
 	tasks *errgroup.Group
@@ -83,6 +87,7 @@ type Runner struct {
 	owner   map[string]arbiter.GroupID // of a resource
 	seen    map[string]connection
 	unsaved unsaved
+	aimed   boottime.Instant // the latest reading of the peer's power
 	calls   callers
 	left    chan struct{} // closed once everything is stopped and given back
 	dead    bool          // a reset was ordered and did not happen
@@ -108,7 +113,7 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 		parts.Notify = func(...string) error { return nil }
 	}
 	r := &Runner{
-		cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
+		gauge: newGauge(parts.Gauge), cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
 		events: make(chan delivery, eventBuffer),
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
 		calls: newCallers(), holds: cfg.Holding, left: make(chan struct{}),
@@ -135,6 +140,12 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	if r.parts.Power != nil {
 		r.tasks.Go(func() error { return r.parts.Power.Run(r.ctx) })
+	}
+	if r.gauge.Examine != nil {
+		r.tasks.Go(r.examine)
+	}
+	if r.gauge.Kept != nil {
+		r.tasks.Go(r.keepMeasured)
 	}
 	if r.cfg.Handlers != "" {
 		r.tasks.Go(r.serveHandlers)

@@ -30,6 +30,7 @@ const (
 	durableName     = "agent.state"
 	bootName        = "lease.state"
 	incarnationName = "agent.incarnation"
+	measuredName    = "agent.measured"
 	lockName        = "agent.lock"
 )
 
@@ -98,6 +99,11 @@ func (s *Store) Close() error {
 // Durable is the file that outlives a power cut.
 func (s *Store) Durable() *File {
 	return &File{path: filepath.Join(s.dir, durableName), kind: "agent", id: s.id, sync: true}
+}
+
+// Measured is the file of what was measured. Its loss costs nothing but knowledge.
+func (s *Store) Measured() *File {
+	return &File{path: filepath.Join(s.dir, measuredName), kind: "measured", id: s.id, sync: true}
 }
 
 // Boot is the file in runDir that counts only while boot, the machine's boot id,

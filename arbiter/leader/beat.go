@@ -61,6 +61,7 @@ type Beat struct {
 	Links      []Link
 	References int
 	Needed     int
+	Report     *Report // nil: as it was
 }
 
 // GroupBeat is the part of a beat about one group.
@@ -169,6 +170,9 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		return
 	}
 	h.beat = b
+	if b.Report != nil {
+		h.report = b.Report
+	}
 	if h.first.IsZero() {
 		h.first = r.at
 	}
@@ -194,7 +198,8 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 }
 
 // note returns the command that makes something a beat says durable: a node's
-// own word about its copy, or that services have been started.
+// own word about its copy, that services have been started, or that the slack of
+// its timing has shrunk.
 func (d *desk) note(b Beat) arbiter.Command {
 	if d.c.Learning {
 		return nil
@@ -211,6 +216,9 @@ func (d *desk) note(b Beat) arbiter.Command {
 		if l := g.Lease; l != nil && !l.Started && gb.Running && l.Holder == b.Caller.Node && l.Boot == b.Caller.Boot && l.Epoch == gb.Epoch {
 			return arbiter.Started{Caller: b.Caller, Group: gb.Group, Epoch: gb.Epoch}
 		}
+	}
+	if b.Report != nil {
+		return d.crossing(b.Caller.Node)
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ type hearing struct {
 	at    boottime.Instant
 	first boottime.Instant // beat of this life
 	beat  Beat
+	// report is the latest of this life, which most beats do not carry.
+	report *Report
 }
 
 type deadline struct {
@@ -196,7 +198,7 @@ func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
 func (d *desk) greet(now boottime.Instant, caller arbiter.Caller) {
 	h := d.hear(now, caller.Node)
 	if was := h.beat.Caller; was.Boot != caller.Boot || was.Incarnation != caller.Incarnation {
-		h.beat, h.first = Beat{}, 0
+		h.beat, h.first, h.report = Beat{}, 0, nil
 	}
 }
 

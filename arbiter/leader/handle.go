@@ -247,7 +247,7 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 
 func quiet(c arbiter.Command) bool {
 	switch c.(type) {
-	case arbiter.Exclude, arbiter.Started, arbiter.OwnWord:
+	case arbiter.Exclude, arbiter.Started, arbiter.OwnWord, arbiter.Remark:
 		return true
 	}
 	return false

@@ -18,7 +18,7 @@ const (
 	step = 50 * time.Millisecond
 )
 
-var timing = arbiter.Timing{
+var durations = arbiter.Timing{
 	TTL: 20 * time.Second, Promise: 20 * time.Second, Renew: 250 * time.Millisecond, RPCTimeout: 250 * time.Millisecond,
 	SuspectAfter: time.Second, FenceTimeout: 15 * time.Second,
 }
@@ -52,7 +52,7 @@ func newStage(t *testing.T, change ...func(*arbiter.Definition)) *stage {
 		callers: map[arbiter.NodeID]*arbiter.Caller{}, beats: map[arbiter.NodeID]uint64{},
 	}
 	def := arbiter.Definition{
-		Cluster: cluster, Nodes: [2]arbiter.NodeID{nodeA, nodeB}, Timing: timing, Stonith: true,
+		Cluster: cluster, Nodes: [2]arbiter.NodeID{nodeA, nodeB}, Timing: durations, Stonith: true,
 		Groups: map[arbiter.GroupID]arbiter.GroupDefinition{data: {DRBD: true, MinimumGrade: arbiter.E2}},
 	}
 	for _, c := range change {
@@ -158,7 +158,7 @@ func (s *stage) tick() { s.perform(s.l.Tick(s.now, s.wall)) }
 // passWith is pass while nodes send beats.
 func (s *stage) passWith(d time.Duration, beats ...func()) {
 	for end := s.now.Add(d); s.now < end; {
-		s.pass(min(timing.Renew, end.Sub(s.now)))
+		s.pass(min(durations.Renew, end.Sub(s.now)))
 		for _, b := range beats {
 			b()
 		}

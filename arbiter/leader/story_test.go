@@ -31,7 +31,7 @@ func TestRenewalIsAnsweredBehindAVerification(t *testing.T) {
 	if s.answerOf(second) != nil || len(s.verifying) != 1 {
 		t.Error("a beat that came after the question is answered by it")
 	}
-	if got, want := s.remaining(), arrived.Add(arbiter.Guard(timing.TTL)).Sub(s.now); got != want || got <= before {
+	if got, want := s.remaining(), arrived.Add(arbiter.Guard(durations.TTL)).Sub(s.now); got != want || got <= before {
 		t.Errorf("the lease runs another %v, not %v: it counts from when the beat arrived", got, want)
 	}
 }
@@ -109,13 +109,13 @@ func TestEveryLeadershipBeginsWithFullLeases(t *testing.T) {
 	s.grant(nodeA)
 	s.pass(19 * time.Second)
 	s.elect()
-	if got, want := s.remaining(), arbiter.Guard(timing.TTL); got != want {
+	if got, want := s.remaining(), arbiter.Guard(durations.TTL); got != want {
 		t.Errorf("after a restart the lease runs another %v, not %v", got, want)
 	}
 	s.pass(10 * time.Second)
-	s.now = s.now.Add(timing.Renew + time.Millisecond) // stopped for a moment
+	s.now = s.now.Add(durations.Renew + time.Millisecond) // stopped for a moment
 	s.tick()
-	if got, want := s.remaining(), arbiter.Guard(timing.TTL); got != want {
+	if got, want := s.remaining(), arbiter.Guard(durations.TTL); got != want {
 		t.Errorf("after the leader was late the lease runs another %v, not %v", got, want)
 	}
 	if got := s.l.Listening(s.now); got != 0 {
@@ -128,7 +128,7 @@ func TestSuspicionNeedsListening(t *testing.T) {
 	s.grant(nodeA)
 	s.pass(10 * time.Second)
 	s.elect()
-	s.pass(timing.SuspectAfter - step)
+	s.pass(durations.SuspectAfter - step)
 	if v := s.say(s.acquire(nodeB)); v.Kind != arbiter.Refused || v.Reason != arbiter.HeldByPeer {
 		t.Errorf("before the leader has listened long enough: %+v", v)
 	}
@@ -144,7 +144,7 @@ func mandated(t *testing.T) (*stage, arbiter.Epoch, arbiter.MandateID) {
 	t.Helper()
 	s := newStage(t)
 	e := s.grant(nodeA)
-	s.passWith(timing.SuspectAfter+step, s.beating(nodeB, 0))
+	s.passWith(durations.SuspectAfter+step, s.beating(nodeB, 0))
 	v := s.must(s.acquire(nodeB))
 	if v.Kind != arbiter.FenceFirst {
 		t.Fatalf("no mandate: %s", v.Sentence)
@@ -165,7 +165,7 @@ func TestBeginNeedsListening(t *testing.T) {
 		t.Errorf("a leader that has heard nobody yet answers Begin with %+v", v)
 	}
 	asking := func() { s.say(s.acquire(nodeB)) }
-	s.passWith(timing.SuspectAfter, asking)
+	s.passWith(durations.SuspectAfter, asking)
 	if v := s.say(s.begin(m)); v.Kind != arbiter.Permitted {
 		t.Errorf("a leader that has listened answers Begin with %+v", v)
 	}
@@ -194,9 +194,9 @@ func TestBegunMandateEndsByItsDeadline(t *testing.T) {
 	if a := s.beat(nodeA, e); a.Reason != arbiter.MandateBegun {
 		t.Errorf("the target is answered with %+v", a)
 	}
-	s.pass(timing.FenceTimeout)
+	s.pass(durations.FenceTimeout)
 	s.elect() // counts anew
-	s.pass(arbiter.Guard(timing.FenceTimeout))
+	s.pass(arbiter.Guard(durations.FenceTimeout))
 	if a := s.beat(nodeA, e); a.Reason != arbiter.MandateBegun {
 		t.Errorf("at its deadline by a new leader's count the mandate is over: %+v", a)
 	}
@@ -211,7 +211,7 @@ func TestBegunMandateEndsByItsDeadline(t *testing.T) {
 
 func TestMandateOfASilentAskerIsOver(t *testing.T) {
 	s, _, _ := mandated(t)
-	s.pass(timing.SuspectAfter + 2*step)
+	s.pass(durations.SuspectAfter + 2*step)
 	if m := s.state.Clusters[cluster].Mandate; m != nil {
 		t.Errorf("node-b does not ask any more, and mandate %d is open", m.ID)
 	}
@@ -245,7 +245,7 @@ func TestRepeatedRefusalsDoNotReachTheLog(t *testing.T) {
 		if v := s.say(s.acquire(nodeB)); v.Kind != arbiter.Refused {
 			t.Fatalf("granted: %+v", v)
 		}
-		s.pass(timing.Renew)
+		s.pass(durations.Renew)
 	}
 	if got := count() - before; got != 1 {
 		t.Errorf("twenty equal refusals are %d entries in the log", got)
@@ -305,7 +305,7 @@ func TestStartGateWaitsForTheOtherNode(t *testing.T) {
 	gated := func(d *arbiter.Definition) { d.Timing.StartGate = gate }
 	t.Run("until it is closed no more", func(t *testing.T) {
 		s := newStage(t, gated)
-		s.pass(2 * timing.SuspectAfter) // node-b is not heard any more
+		s.pass(2 * durations.SuspectAfter) // node-b is not heard any more
 		if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.GateClosed {
 			t.Fatalf("alone at a cluster start: %+v", v)
 		}
@@ -321,7 +321,7 @@ func TestStartGateWaitsForTheOtherNode(t *testing.T) {
 		if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.GateClosed {
 			t.Fatalf("the other node has only introduced itself: %+v", v)
 		}
-		s.passWith(3*timing.SuspectAfter, s.beating(nodeB, 0))
+		s.passWith(3*durations.SuspectAfter, s.beating(nodeB, 0))
 		s.grant(nodeA)
 	})
 }
@@ -390,7 +390,7 @@ func TestSlowDiskMakesNobodySilent(t *testing.T) {
 	s.send(leader.Release{Release: arbiter.Release{Caller: s.caller(nodeB), Group: data, Epoch: 1}})
 	ask := s.acquire(nodeB)
 	asked := s.send(ask) // queued before the holder's next beat
-	s.passWith(3*timing.SuspectAfter, s.beating(nodeA, e))
+	s.passWith(3*durations.SuspectAfter, s.beating(nodeA, e))
 	s.slowLog = false
 	s.settle()
 	if v := s.answers[asked].Verdict; v == nil || v.Kind != arbiter.Refused {

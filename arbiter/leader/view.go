@@ -7,6 +7,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/timing"
 )
 
 // View is what a leader knows of a cluster, for people.
@@ -21,6 +22,7 @@ type NodeView struct {
 	Heard  bool
 	Silent time.Duration
 	Beat   Beat
+	Report *Report // nil: none yet
 }
 
 // Views returns a copy of what this leader knows of the clusters named, or of
@@ -38,6 +40,17 @@ func (l *Leader) Views(now boottime.Instant, ids ...arbiter.ClusterID) []View {
 	return out
 }
 
+// Pair is all that this leader knows of the cluster's timing.
+func (v View) Pair() timing.Pair {
+	reports := map[arbiter.NodeID]*Report{}
+	for id, n := range v.Nodes {
+		if n.Report != nil {
+			reports[id] = n.Report
+		}
+	}
+	return Pair(v.Cluster.Definition, reports)
+}
+
 // Version returns the place of this leader's answers in history.
 func (l *Leader) Version() arbiter.Version { return l.version }
 
@@ -48,7 +61,7 @@ func (d *desk) view(now boottime.Instant) View {
 	v := View{Cluster: d.c.Clone(), Nodes: map[arbiter.NodeID]NodeView{}, Leases: map[arbiter.GroupID]time.Duration{}}
 	for _, id := range d.c.Definition.Nodes {
 		if h := d.heard[id]; h != nil {
-			v.Nodes[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat}
+			v.Nodes[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat, Report: h.report}
 		} else {
 			v.Nodes[id] = NodeView{Silent: now.Sub(d.since)}
 		}

@@ -7,7 +7,9 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/doctor"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/timing"
 )
 
 // Generators of what may be sent. Strings are short: their lengths are a test of
@@ -135,6 +137,45 @@ var groupBeats = rapid.Custom(func(t *rapid.T) leader.GroupBeat {
 	}
 })
 
+var measurements = rapid.Custom(func(t *rapid.T) timing.Measured {
+	if flags.Draw(t, "never") {
+		return timing.Measured{}
+	}
+	return timing.Measured{Count: numbers.Draw(t, "count"), P999: spans.Draw(t, "p999"), Max: spans.Draw(t, "max")}
+})
+
+var reports = rapid.Custom(func(t *rapid.T) *leader.Report {
+	groups := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) timing.Group {
+		return timing.Group{
+			Name: names.Draw(t, "group"), StartBudget: spans.Draw(t, "start"), StopBudget: spans.Draw(t, "stop"),
+			Start: measurements.Draw(t, "started"), Stop: measurements.Draw(t, "stopped"),
+			DRBD: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) timing.DRBD {
+				return timing.DRBD{
+					Resource: names.Draw(t, "resource"), PingInt: spans.Draw(t, "int"), PingTimeout: spans.Draw(t, "timeout"),
+					Timeout: spans.Draw(t, "write"), KoCount: counts.Draw(t, "ko"),
+				}
+			}), 0, 2).Draw(t, "drbd"),
+		}
+	}), 0, 2, func(g timing.Group) string { return g.Name })
+	findings := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) doctor.Finding {
+		return doctor.Finding{
+			Severity: rapid.SampledFrom(doctor.Severities).Draw(t, "severity"), Subject: texts.Draw(t, "subject"),
+			What: texts.Draw(t, "what"), Why: texts.Draw(t, "why"), Fix: texts.Draw(t, "fix"),
+		}
+	}), 0, 2)
+	return &leader.Report{
+		ConfigHash: mayNames.Draw(t, "hash"), Examined: flags.Draw(t, "examined"), Findings: findings.Draw(t, "findings"),
+		Timing: timing.Node{
+			Plan: timing.Plan{
+				TTL: spans.Draw(t, "ttl"), Promise: spans.Draw(t, "promise"), Renew: spans.Draw(t, "renew"), RPCTimeout: spans.Draw(t, "rpc"),
+				SuspectAfter: spans.Draw(t, "suspect"), Stop: spans.Draw(t, "stop"), Watchdog: spans.Draw(t, "wd"), Reset: spans.Draw(t, "reset"), Late: spans.Draw(t, "late"),
+			},
+			ReadBack: spans.Draw(t, "read back"), Hardware: flags.Draw(t, "hardware"), Fence: spans.Draw(t, "fence"),
+			Answer: measurements.Draw(t, "answer"), Shot: measurements.Draw(t, "shot"), Groups: groups.Draw(t, "groups"),
+		},
+	}
+})
+
 var beats = rapid.Custom(func(t *rapid.T) leader.Beat {
 	links := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) leader.Link {
 		return leader.Link{
@@ -146,6 +187,7 @@ var beats = rapid.Custom(func(t *rapid.T) leader.Beat {
 		Sender: senders.Draw(t, "sender"), Number: numbers.Draw(t, "number"), References: counts.Draw(t, "references"), Needed: counts.Draw(t, "needed"),
 		Groups: rapid.SliceOfNDistinct(groupBeats, 0, 3, func(g leader.GroupBeat) arbiter.GroupID { return g.Group }).Draw(t, "groups"),
 		Links:  links.Draw(t, "links"),
+		Report: rapid.OneOf(rapid.Just[*leader.Report](nil), reports).Draw(t, "report"),
 	}
 })
 

@@ -60,7 +60,7 @@ func FromHello(p *sbv1.Hello) (leader.Hello, error) {
 func ToBeat(b leader.Beat, clock boottime.Instant) *sbv1.Beat {
 	return &sbv1.Beat{
 		Caller: ToCaller(b.Caller, b.Seen), Number: b.Number, ClockNs: int64(clock), References: unsigned(b.References), Needed: unsigned(b.Needed),
-		Groups: all(b.Groups, toGroupBeat), Links: all(b.Links, toLink),
+		Groups: all(b.Groups, toGroupBeat), Links: all(b.Links, toLink), Report: ToReport(b.Report),
 	}
 }
 
@@ -86,6 +86,8 @@ func FromBeat(p *sbv1.Beat) (leader.Beat, boottime.Instant, error) {
 		Sender: who, Number: p.GetNumber(), References: r.count("references", p.GetReferences()), Needed: r.count("needed", p.GetNeeded()),
 		Groups: each(&r, "groups", p.GetGroups(), fromGroupBeat), Links: each(&r, "links", p.GetLinks(), fromLink),
 	}
+	b.Report, err = FromReport(p.GetReport())
+	r.in("report", err)
 	once(&r, "groups", b.Groups, func(g leader.GroupBeat) arbiter.GroupID { return g.Group })
 	if b.Number == 0 {
 		r.fail("number", "beats count from one")

@@ -9,6 +9,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/timing"
 )
 
 // alarms says what is wrong with a cluster: what happened, to what, and what to
@@ -31,10 +32,27 @@ func alarms(v leader.View, listening time.Duration) []string {
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
 		groupAlarms(v, id, alarm)
 	}
+	for _, r := range v.Pair().Rules() {
+		timingAlarm(r, alarm)
+	}
 	if m := c.Mandate; m != nil && m.Phase != arbiter.Open {
 		alarm("mandate %d: %s shoots %s; what becomes of it is waited for", m.ID, m.Executor, orEither(m.Target))
 	}
 	return out
+}
+
+// timingAlarm says which rule of timing does not hold, or soon will not.
+func timingAlarm(r timing.Rule, alarm func(string, ...any)) {
+	of := ""
+	if r.Subject != "" {
+		of = " of " + r.Subject
+	}
+	switch r.State() {
+	case timing.Broken:
+		alarm("timing%s does not hold: %s; %s; %s", of, r, r.Why, r.Change)
+	case timing.Tight:
+		alarm("timing%s has little slack left: %s; before it is gone: %s", of, r, r.Change)
+	}
 }
 
 func orEither(node arbiter.NodeID) string {

@@ -129,6 +129,28 @@ func (s *Server) Why(ctx context.Context, p *sbv1.WhyRequest) (*sbv1.WhyAnswer, 
 	return out, nil
 }
 
+// Timing proves that a cluster's numbers fit together, or says which do not.
+func (s *Server) Timing(ctx context.Context, p *sbv1.TimingRequest) (*sbv1.TimingAnswer, error) {
+	if _, err := operator(ctx); err != nil {
+		return nil, err
+	}
+	if p.GetCluster() == "" {
+		return nil, status.Error(codes.InvalidArgument, "name the cluster")
+	}
+	seen, err := s.views(ctx, arbiter.ClusterID(p.GetCluster()))
+	if err != nil {
+		return nil, err
+	}
+	v := seen.views[0]
+	out := wire.ToTiming(v.Pair())
+	for _, id := range v.Cluster.Definition.Nodes {
+		if v.Nodes[id].Report == nil {
+			out.Missing = append(out.Missing, string(id))
+		}
+	}
+	return out, nil
+}
+
 // chain reads the decisions of a cluster up to one from the audit file.
 func (s *Server) chain(cluster string, index uint64) ([]arbiter.Record, error) {
 	var records []arbiter.Record

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sbarbiter/drbd"
+	"sbarbiter/timing"
 )
 
 // Preflight reports everything about this node's DRBD under which arbitration
@@ -99,4 +100,21 @@ func sameFile(a, b string) bool {
 	x, errA := os.Stat(a)
 	y, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(x, y)
+}
+
+// Times reads the durations that the kernel goes by for a resource.
+func (d *Driver) Times(ctx context.Context, resource string) (timing.DRBD, error) {
+	f, err := d.Family(ctx)
+	if err != nil {
+		return timing.DRBD{}, err
+	}
+	running, err := d.config(ctx, f, drbd.For(f).Show(resource))
+	if err != nil {
+		return timing.DRBD{}, err
+	}
+	t, ok := drbd.Times(running, resource)
+	if !ok {
+		return timing.DRBD{}, fmt.Errorf("read the times of %s: %w", resource, ErrUnconfigured)
+	}
+	return t, nil
 }

@@ -12,11 +12,12 @@ import (
 var cores = map[string][]string{
 	"arbiter":           {"timing"},
 	"arbiter/engine":    {},
-	"arbiter/leader":    {"arbiter", "timing"},
+	"arbiter/leader":    {"arbiter", "doctor", "timing"},
 	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
 	"fencing":           {},
 	"recovery":          {"drbd", "drbd/model"}, // it judges by the model of DRBD's own handshake
-	"drbd":              {},
+	"drbd":              {"timing"},
+	"doctor":            {},
 	"timing":            {},
 	"drbd/model":        {"drbd"},
 	"internal/boottime": {},

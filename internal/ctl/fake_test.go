@@ -35,6 +35,7 @@ type scene struct {
 	status  *sbv1.StatusAnswer
 	records []*sbv1.Record
 	now     string
+	timing  *sbv1.TimingAnswer
 	live    []*sbv1.Record // come while somebody follows
 }
 
@@ -111,6 +112,10 @@ func (f *fake) Why(_ context.Context, q *sbv1.WhyRequest) (*sbv1.WhyAnswer, erro
 		return nil, err
 	}
 	return &sbv1.WhyAnswer{Records: s.records, Now: s.now}, nil
+}
+
+func (f *fake) Timing(context.Context, *sbv1.TimingRequest) (*sbv1.TimingAnswer, error) {
+	return f.current().timing, nil
 }
 
 func (f *fake) Events(q *sbv1.EventsRequest, stream grpc.ServerStreamingServer[sbv1.Record]) error {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"sbarbiter/arbiter/wire"
 	sbv1 "sbarbiter/proto/sb/v1"
 )
 
@@ -27,6 +28,7 @@ var scenes = map[string]func() scene{
 	"moving":      moving,
 	"given-up":    givenUp,
 	"blind":       blind,
+	"slow-stop":   slowStop,
 }
 
 const morning = 1795314840000 // 2026-11-22 03:14:00 UTC, in Unix milliseconds
@@ -77,7 +79,8 @@ func healthy() scene {
 				Sentence: "node-a holds nfs under epoch 8 and was heard a moment ago",
 			},
 		},
-		now: "nothing: node-a holds it under epoch 8 for another 19.9s",
+		now:    "nothing: node-a holds it under epoch 8 for another 19.9s",
+		timing: wire.ToTiming(proven()),
 	}
 }
 

@@ -88,7 +88,7 @@ func (d *Daemon) armed(ctx context.Context, mem memory, parts runner.Parts) erro
 	if err := d.fits(reported); err != nil {
 		return errors.Join(err, d.disarm(dog, mem.holding()))
 	}
-	parts.Watchdog = dog
+	parts.Watchdog, parts.Gauge = dog, d.gauge(mem.measured, reported, parts.DRBD)
 	if parts.Resetter = d.Resetter; parts.Resetter == nil {
 		if parts.Resetter, err = watchdog.OpenSysrq(); err != nil {
 			return errors.Join(err, d.disarm(dog, mem.holding()))

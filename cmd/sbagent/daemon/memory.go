@@ -18,6 +18,7 @@ type memory struct {
 	incarnation uint64
 	durable     *store.File
 	lease       *store.File
+	measured    *store.File
 	agent       *agent.Memory // nil: the store was empty
 	boot        *agent.BootMemory
 }
@@ -29,7 +30,7 @@ func (m memory) holding() bool { return len(m.boot.Groups) > 0 }
 // remember counts this start and reads what is stored. Nothing that cannot be
 // read is ever taken for an empty store.
 func (d *Daemon) remember(st *store.Store) (memory, error) {
-	m := memory{bootID: d.Boot, durable: st.Durable()}
+	m := memory{bootID: d.Boot, durable: st.Durable(), measured: st.Measured()}
 	var err error
 	if m.bootID == "" {
 		if m.bootID, err = store.BootID(); err != nil {

@@ -382,6 +382,7 @@ type Beat struct {
 	Links         []*Link                `protobuf:"bytes,5,rep,name=links,proto3" json:"links,omitempty"`
 	References    uint32                 `protobuf:"varint,6,opt,name=references,proto3" json:"references,omitempty"` // that answer
 	Needed        uint32                 `protobuf:"varint,7,opt,name=needed,proto3" json:"needed,omitempty"`         // references that must answer
+	Report        *NodeReport            `protobuf:"bytes,8,opt,name=report,proto3" json:"report,omitempty"`          // with the first beat of a session, and when it has changed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +466,463 @@ func (x *Beat) GetNeeded() uint32 {
 	return 0
 }
 
+func (x *Beat) GetReport() *NodeReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+// NodeReport is what a node says of itself besides what is decided on: the
+// numbers that its timing is proven with, and what its own examination has found.
+type NodeReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ConfigHash    string                 `protobuf:"bytes,1,opt,name=config_hash,json=configHash,proto3" json:"config_hash,omitempty"` // of what both nodes' files must agree about
+	Timing        *NodeTiming            `protobuf:"bytes,2,opt,name=timing,proto3" json:"timing,omitempty"`
+	Findings      []*Finding             `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	Examined      bool                   `protobuf:"varint,4,opt,name=examined,proto3" json:"examined,omitempty"` // findings are of an examination, and not missing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeReport) Reset() {
+	*x = NodeReport{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeReport) ProtoMessage() {}
+
+func (x *NodeReport) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeReport.ProtoReflect.Descriptor instead.
+func (*NodeReport) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *NodeReport) GetConfigHash() string {
+	if x != nil {
+		return x.ConfigHash
+	}
+	return ""
+}
+
+func (x *NodeReport) GetTiming() *NodeTiming {
+	if x != nil {
+		return x.Timing
+	}
+	return nil
+}
+
+func (x *NodeReport) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *NodeReport) GetExamined() bool {
+	if x != nil {
+		return x.Examined
+	}
+	return false
+}
+
+// NodeTiming is a node's file, what its machine makes of it, and what was
+// measured there.
+type NodeTiming struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TtlNs          int64                  `protobuf:"varint,1,opt,name=ttl_ns,json=ttlNs,proto3" json:"ttl_ns,omitempty"`
+	PromiseNs      int64                  `protobuf:"varint,2,opt,name=promise_ns,json=promiseNs,proto3" json:"promise_ns,omitempty"`
+	RenewNs        int64                  `protobuf:"varint,3,opt,name=renew_ns,json=renewNs,proto3" json:"renew_ns,omitempty"`
+	RpcTimeoutNs   int64                  `protobuf:"varint,4,opt,name=rpc_timeout_ns,json=rpcTimeoutNs,proto3" json:"rpc_timeout_ns,omitempty"`
+	SuspectAfterNs int64                  `protobuf:"varint,5,opt,name=suspect_after_ns,json=suspectAfterNs,proto3" json:"suspect_after_ns,omitempty"`
+	StopNs         int64                  `protobuf:"varint,6,opt,name=stop_ns,json=stopNs,proto3" json:"stop_ns,omitempty"`
+	WatchdogNs     int64                  `protobuf:"varint,7,opt,name=watchdog_ns,json=watchdogNs,proto3" json:"watchdog_ns,omitempty"`
+	ResetNs        int64                  `protobuf:"varint,8,opt,name=reset_ns,json=resetNs,proto3" json:"reset_ns,omitempty"`
+	LateNs         int64                  `protobuf:"varint,9,opt,name=late_ns,json=lateNs,proto3" json:"late_ns,omitempty"`
+	ReadBackNs     int64                  `protobuf:"varint,10,opt,name=read_back_ns,json=readBackNs,proto3" json:"read_back_ns,omitempty"` // the watchdog's timeout as its driver reports it; 0: none is armed
+	Hardware       bool                   `protobuf:"varint,11,opt,name=hardware,proto3" json:"hardware,omitempty"`
+	FenceNs        int64                  `protobuf:"varint,12,opt,name=fence_ns,json=fenceNs,proto3" json:"fence_ns,omitempty"` // the longest that a shot at the other node may take; 0: it cannot shoot
+	Answer         *Measured              `protobuf:"bytes,13,opt,name=answer,proto3" json:"answer,omitempty"`                   // a beat's way to the witness and back
+	Shot           *Measured              `protobuf:"bytes,14,opt,name=shot,proto3" json:"shot,omitempty"`                       // from the first reading to the proof
+	Groups         []*GroupTiming         `protobuf:"bytes,15,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *NodeTiming) Reset() {
+	*x = NodeTiming{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeTiming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeTiming) ProtoMessage() {}
+
+func (x *NodeTiming) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeTiming.ProtoReflect.Descriptor instead.
+func (*NodeTiming) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *NodeTiming) GetTtlNs() int64 {
+	if x != nil {
+		return x.TtlNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetPromiseNs() int64 {
+	if x != nil {
+		return x.PromiseNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetRenewNs() int64 {
+	if x != nil {
+		return x.RenewNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetRpcTimeoutNs() int64 {
+	if x != nil {
+		return x.RpcTimeoutNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetSuspectAfterNs() int64 {
+	if x != nil {
+		return x.SuspectAfterNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetStopNs() int64 {
+	if x != nil {
+		return x.StopNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetWatchdogNs() int64 {
+	if x != nil {
+		return x.WatchdogNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetResetNs() int64 {
+	if x != nil {
+		return x.ResetNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetLateNs() int64 {
+	if x != nil {
+		return x.LateNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetReadBackNs() int64 {
+	if x != nil {
+		return x.ReadBackNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetHardware() bool {
+	if x != nil {
+		return x.Hardware
+	}
+	return false
+}
+
+func (x *NodeTiming) GetFenceNs() int64 {
+	if x != nil {
+		return x.FenceNs
+	}
+	return 0
+}
+
+func (x *NodeTiming) GetAnswer() *Measured {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *NodeTiming) GetShot() *Measured {
+	if x != nil {
+		return x.Shot
+	}
+	return nil
+}
+
+func (x *NodeTiming) GetGroups() []*GroupTiming {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+type GroupTiming struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	StartBudgetNs int64                  `protobuf:"varint,2,opt,name=start_budget_ns,json=startBudgetNs,proto3" json:"start_budget_ns,omitempty"`
+	StopBudgetNs  int64                  `protobuf:"varint,3,opt,name=stop_budget_ns,json=stopBudgetNs,proto3" json:"stop_budget_ns,omitempty"`
+	Start         *Measured              `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`
+	Stop          *Measured              `protobuf:"bytes,5,opt,name=stop,proto3" json:"stop,omitempty"`
+	Drbd          []*DrbdTiming          `protobuf:"bytes,6,rep,name=drbd,proto3" json:"drbd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupTiming) Reset() {
+	*x = GroupTiming{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupTiming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupTiming) ProtoMessage() {}
+
+func (x *GroupTiming) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupTiming.ProtoReflect.Descriptor instead.
+func (*GroupTiming) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GroupTiming) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupTiming) GetStartBudgetNs() int64 {
+	if x != nil {
+		return x.StartBudgetNs
+	}
+	return 0
+}
+
+func (x *GroupTiming) GetStopBudgetNs() int64 {
+	if x != nil {
+		return x.StopBudgetNs
+	}
+	return 0
+}
+
+func (x *GroupTiming) GetStart() *Measured {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *GroupTiming) GetStop() *Measured {
+	if x != nil {
+		return x.Stop
+	}
+	return nil
+}
+
+func (x *GroupTiming) GetDrbd() []*DrbdTiming {
+	if x != nil {
+		return x.Drbd
+	}
+	return nil
+}
+
+// DrbdTiming is what the kernel goes by for one resource.
+type DrbdTiming struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resource      string                 `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	PingIntNs     int64                  `protobuf:"varint,2,opt,name=ping_int_ns,json=pingIntNs,proto3" json:"ping_int_ns,omitempty"`
+	PingTimeoutNs int64                  `protobuf:"varint,3,opt,name=ping_timeout_ns,json=pingTimeoutNs,proto3" json:"ping_timeout_ns,omitempty"`
+	TimeoutNs     int64                  `protobuf:"varint,4,opt,name=timeout_ns,json=timeoutNs,proto3" json:"timeout_ns,omitempty"`
+	KoCount       uint32                 `protobuf:"varint,5,opt,name=ko_count,json=koCount,proto3" json:"ko_count,omitempty"` // 0: never
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrbdTiming) Reset() {
+	*x = DrbdTiming{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrbdTiming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrbdTiming) ProtoMessage() {}
+
+func (x *DrbdTiming) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrbdTiming.ProtoReflect.Descriptor instead.
+func (*DrbdTiming) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DrbdTiming) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *DrbdTiming) GetPingIntNs() int64 {
+	if x != nil {
+		return x.PingIntNs
+	}
+	return 0
+}
+
+func (x *DrbdTiming) GetPingTimeoutNs() int64 {
+	if x != nil {
+		return x.PingTimeoutNs
+	}
+	return 0
+}
+
+func (x *DrbdTiming) GetTimeoutNs() int64 {
+	if x != nil {
+		return x.TimeoutNs
+	}
+	return 0
+}
+
+func (x *DrbdTiming) GetKoCount() uint32 {
+	if x != nil {
+		return x.KoCount
+	}
+	return 0
+}
+
+// Measured sums up how long something took on a node.
+type Measured struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	P999Ns        int64                  `protobuf:"varint,2,opt,name=p999_ns,json=p999Ns,proto3" json:"p999_ns,omitempty"` // 99.9th percentile of the latest
+	MaxNs         int64                  `protobuf:"varint,3,opt,name=max_ns,json=maxNs,proto3" json:"max_ns,omitempty"`    // ever
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Measured) Reset() {
+	*x = Measured{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Measured) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Measured) ProtoMessage() {}
+
+func (x *Measured) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Measured.ProtoReflect.Descriptor instead.
+func (*Measured) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Measured) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Measured) GetP999Ns() int64 {
+	if x != nil {
+		return x.P999Ns
+	}
+	return 0
+}
+
+func (x *Measured) GetMaxNs() int64 {
+	if x != nil {
+		return x.MaxNs
+	}
+	return 0
+}
+
 type GroupBeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -479,7 +937,7 @@ type GroupBeat struct {
 
 func (x *GroupBeat) Reset() {
 	*x = GroupBeat{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[5]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +949,7 @@ func (x *GroupBeat) String() string {
 func (*GroupBeat) ProtoMessage() {}
 
 func (x *GroupBeat) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[5]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +962,7 @@ func (x *GroupBeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupBeat.ProtoReflect.Descriptor instead.
 func (*GroupBeat) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{5}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GroupBeat) GetGroup() string {
@@ -559,7 +1017,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[6]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +1029,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[6]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +1042,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{6}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Service) GetName() string {
@@ -613,7 +1071,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[7]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +1083,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[7]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +1096,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{7}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Link) GetName() string {
@@ -685,7 +1143,7 @@ type BeatAnswer struct {
 
 func (x *BeatAnswer) Reset() {
 	*x = BeatAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +1155,7 @@ func (x *BeatAnswer) String() string {
 func (*BeatAnswer) ProtoMessage() {}
 
 func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[8]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +1168,7 @@ func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatAnswer.ProtoReflect.Descriptor instead.
 func (*BeatAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{8}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BeatAnswer) GetNumber() uint64 {
@@ -788,7 +1246,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +1258,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[9]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +1271,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{9}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GroupAnswer) GetGroup() string {
@@ -905,7 +1363,7 @@ type PeerView struct {
 
 func (x *PeerView) Reset() {
 	*x = PeerView{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1375,7 @@ func (x *PeerView) String() string {
 func (*PeerView) ProtoMessage() {}
 
 func (x *PeerView) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[10]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1388,7 @@ func (x *PeerView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerView.ProtoReflect.Descriptor instead.
 func (*PeerView) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{10}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PeerView) GetHeard() bool {
@@ -965,7 +1423,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1435,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1448,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Notice) GetWhy() string {
@@ -1011,7 +1469,7 @@ type AcquireRequest struct {
 
 func (x *AcquireRequest) Reset() {
 	*x = AcquireRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1481,7 @@ func (x *AcquireRequest) String() string {
 func (*AcquireRequest) ProtoMessage() {}
 
 func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1494,7 @@ func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireRequest.ProtoReflect.Descriptor instead.
 func (*AcquireRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AcquireRequest) GetCaller() *Caller {
@@ -1074,7 +1532,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1544,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1557,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReleaseRequest) GetCaller() *Caller {
@@ -1157,7 +1615,7 @@ type ExcludeRequest struct {
 
 func (x *ExcludeRequest) Reset() {
 	*x = ExcludeRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1627,7 @@ func (x *ExcludeRequest) String() string {
 func (*ExcludeRequest) ProtoMessage() {}
 
 func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1640,7 @@ func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludeRequest.ProtoReflect.Descriptor instead.
 func (*ExcludeRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExcludeRequest) GetCaller() *Caller {
@@ -1234,7 +1692,7 @@ type ReadmitRequest struct {
 
 func (x *ReadmitRequest) Reset() {
 	*x = ReadmitRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1704,7 @@ func (x *ReadmitRequest) String() string {
 func (*ReadmitRequest) ProtoMessage() {}
 
 func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1717,7 @@ func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadmitRequest.ProtoReflect.Descriptor instead.
 func (*ReadmitRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadmitRequest) GetCaller() *Caller {
@@ -1315,7 +1773,7 @@ type BeginRequest struct {
 
 func (x *BeginRequest) Reset() {
 	*x = BeginRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1785,7 @@ func (x *BeginRequest) String() string {
 func (*BeginRequest) ProtoMessage() {}
 
 func (x *BeginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1798,7 @@ func (x *BeginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
 func (*BeginRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BeginRequest) GetCaller() *Caller {
@@ -1380,7 +1838,7 @@ type ReportFenceRequest struct {
 
 func (x *ReportFenceRequest) Reset() {
 	*x = ReportFenceRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1850,7 @@ func (x *ReportFenceRequest) String() string {
 func (*ReportFenceRequest) ProtoMessage() {}
 
 func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1863,7 @@ func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFenceRequest.ProtoReflect.Descriptor instead.
 func (*ReportFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportFenceRequest) GetCaller() *Caller {
@@ -1491,7 +1949,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bexcluded\x18\x05 \x01(\x04R\bexcluded\x12\x19\n" +
 	"\bown_word\x18\x06 \x01(\x04R\aownWord\x12\x1a\n" +
 	"\bobtained\x18\a \x01(\x04R\bobtained\x12\x18\n" +
-	"\apending\x18\b \x01(\bR\apending\"\xe5\x01\n" +
+	"\apending\x18\b \x01(\bR\apending\"\x90\x02\n" +
 	"\x04Beat\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
@@ -1501,7 +1959,55 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\n" +
 	"references\x18\x06 \x01(\rR\n" +
 	"references\x12\x16\n" +
-	"\x06needed\x18\a \x01(\rR\x06needed\"\xbc\x01\n" +
+	"\x06needed\x18\a \x01(\rR\x06needed\x12)\n" +
+	"\x06report\x18\b \x01(\v2\x11.sb.v1.NodeReportR\x06report\"\xa0\x01\n" +
+	"\n" +
+	"NodeReport\x12\x1f\n" +
+	"\vconfig_hash\x18\x01 \x01(\tR\n" +
+	"configHash\x12)\n" +
+	"\x06timing\x18\x02 \x01(\v2\x11.sb.v1.NodeTimingR\x06timing\x12*\n" +
+	"\bfindings\x18\x03 \x03(\v2\x0e.sb.v1.FindingR\bfindings\x12\x1a\n" +
+	"\bexamined\x18\x04 \x01(\bR\bexamined\"\xee\x03\n" +
+	"\n" +
+	"NodeTiming\x12\x15\n" +
+	"\x06ttl_ns\x18\x01 \x01(\x03R\x05ttlNs\x12\x1d\n" +
+	"\n" +
+	"promise_ns\x18\x02 \x01(\x03R\tpromiseNs\x12\x19\n" +
+	"\brenew_ns\x18\x03 \x01(\x03R\arenewNs\x12$\n" +
+	"\x0erpc_timeout_ns\x18\x04 \x01(\x03R\frpcTimeoutNs\x12(\n" +
+	"\x10suspect_after_ns\x18\x05 \x01(\x03R\x0esuspectAfterNs\x12\x17\n" +
+	"\astop_ns\x18\x06 \x01(\x03R\x06stopNs\x12\x1f\n" +
+	"\vwatchdog_ns\x18\a \x01(\x03R\n" +
+	"watchdogNs\x12\x19\n" +
+	"\breset_ns\x18\b \x01(\x03R\aresetNs\x12\x17\n" +
+	"\alate_ns\x18\t \x01(\x03R\x06lateNs\x12 \n" +
+	"\fread_back_ns\x18\n" +
+	" \x01(\x03R\n" +
+	"readBackNs\x12\x1a\n" +
+	"\bhardware\x18\v \x01(\bR\bhardware\x12\x19\n" +
+	"\bfence_ns\x18\f \x01(\x03R\afenceNs\x12'\n" +
+	"\x06answer\x18\r \x01(\v2\x0f.sb.v1.MeasuredR\x06answer\x12#\n" +
+	"\x04shot\x18\x0e \x01(\v2\x0f.sb.v1.MeasuredR\x04shot\x12*\n" +
+	"\x06groups\x18\x0f \x03(\v2\x12.sb.v1.GroupTimingR\x06groups\"\xe4\x01\n" +
+	"\vGroupTiming\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12&\n" +
+	"\x0fstart_budget_ns\x18\x02 \x01(\x03R\rstartBudgetNs\x12$\n" +
+	"\x0estop_budget_ns\x18\x03 \x01(\x03R\fstopBudgetNs\x12%\n" +
+	"\x05start\x18\x04 \x01(\v2\x0f.sb.v1.MeasuredR\x05start\x12#\n" +
+	"\x04stop\x18\x05 \x01(\v2\x0f.sb.v1.MeasuredR\x04stop\x12%\n" +
+	"\x04drbd\x18\x06 \x03(\v2\x11.sb.v1.DrbdTimingR\x04drbd\"\xaa\x01\n" +
+	"\n" +
+	"DrbdTiming\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x1e\n" +
+	"\vping_int_ns\x18\x02 \x01(\x03R\tpingIntNs\x12&\n" +
+	"\x0fping_timeout_ns\x18\x03 \x01(\x03R\rpingTimeoutNs\x12\x1d\n" +
+	"\n" +
+	"timeout_ns\x18\x04 \x01(\x03R\ttimeoutNs\x12\x19\n" +
+	"\bko_count\x18\x05 \x01(\rR\akoCount\"P\n" +
+	"\bMeasured\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x17\n" +
+	"\ap999_ns\x18\x02 \x01(\x03R\x06p999Ns\x12\x15\n" +
+	"\x06max_ns\x18\x03 \x01(\x03R\x05maxNs\"\xbc\x01\n" +
 	"\tGroupBeat\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -1609,81 +2115,96 @@ func file_sb_v1_arbiter_proto_rawDescGZIP() []byte {
 	return file_sb_v1_arbiter_proto_rawDescData
 }
 
-var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*FromAgent)(nil),          // 0: sb.v1.FromAgent
 	(*FromWitness)(nil),        // 1: sb.v1.FromWitness
 	(*Hello)(nil),              // 2: sb.v1.Hello
 	(*GroupReport)(nil),        // 3: sb.v1.GroupReport
 	(*Beat)(nil),               // 4: sb.v1.Beat
-	(*GroupBeat)(nil),          // 5: sb.v1.GroupBeat
-	(*Service)(nil),            // 6: sb.v1.Service
-	(*Link)(nil),               // 7: sb.v1.Link
-	(*BeatAnswer)(nil),         // 8: sb.v1.BeatAnswer
-	(*GroupAnswer)(nil),        // 9: sb.v1.GroupAnswer
-	(*PeerView)(nil),           // 10: sb.v1.PeerView
-	(*Notice)(nil),             // 11: sb.v1.Notice
-	(*AcquireRequest)(nil),     // 12: sb.v1.AcquireRequest
-	(*ReleaseRequest)(nil),     // 13: sb.v1.ReleaseRequest
-	(*ExcludeRequest)(nil),     // 14: sb.v1.ExcludeRequest
-	(*ReadmitRequest)(nil),     // 15: sb.v1.ReadmitRequest
-	(*BeginRequest)(nil),       // 16: sb.v1.BeginRequest
-	(*ReportFenceRequest)(nil), // 17: sb.v1.ReportFenceRequest
-	(*Verdict)(nil),            // 18: sb.v1.Verdict
-	(*Caller)(nil),             // 19: sb.v1.Caller
-	(*Evidence)(nil),           // 20: sb.v1.Evidence
-	(*Version)(nil),            // 21: sb.v1.Version
-	(*Definition)(nil),         // 22: sb.v1.Definition
-	(*Reading)(nil),            // 23: sb.v1.Reading
+	(*NodeReport)(nil),         // 5: sb.v1.NodeReport
+	(*NodeTiming)(nil),         // 6: sb.v1.NodeTiming
+	(*GroupTiming)(nil),        // 7: sb.v1.GroupTiming
+	(*DrbdTiming)(nil),         // 8: sb.v1.DrbdTiming
+	(*Measured)(nil),           // 9: sb.v1.Measured
+	(*GroupBeat)(nil),          // 10: sb.v1.GroupBeat
+	(*Service)(nil),            // 11: sb.v1.Service
+	(*Link)(nil),               // 12: sb.v1.Link
+	(*BeatAnswer)(nil),         // 13: sb.v1.BeatAnswer
+	(*GroupAnswer)(nil),        // 14: sb.v1.GroupAnswer
+	(*PeerView)(nil),           // 15: sb.v1.PeerView
+	(*Notice)(nil),             // 16: sb.v1.Notice
+	(*AcquireRequest)(nil),     // 17: sb.v1.AcquireRequest
+	(*ReleaseRequest)(nil),     // 18: sb.v1.ReleaseRequest
+	(*ExcludeRequest)(nil),     // 19: sb.v1.ExcludeRequest
+	(*ReadmitRequest)(nil),     // 20: sb.v1.ReadmitRequest
+	(*BeginRequest)(nil),       // 21: sb.v1.BeginRequest
+	(*ReportFenceRequest)(nil), // 22: sb.v1.ReportFenceRequest
+	(*Verdict)(nil),            // 23: sb.v1.Verdict
+	(*Caller)(nil),             // 24: sb.v1.Caller
+	(*Finding)(nil),            // 25: sb.v1.Finding
+	(*Evidence)(nil),           // 26: sb.v1.Evidence
+	(*Version)(nil),            // 27: sb.v1.Version
+	(*Definition)(nil),         // 28: sb.v1.Definition
+	(*Reading)(nil),            // 29: sb.v1.Reading
 }
 var file_sb_v1_arbiter_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.FromAgent.hello:type_name -> sb.v1.Hello
 	4,  // 1: sb.v1.FromAgent.beat:type_name -> sb.v1.Beat
-	18, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
-	8,  // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
-	11, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
-	19, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
+	23, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
+	13, // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
+	16, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
+	24, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
 	3,  // 6: sb.v1.Hello.groups:type_name -> sb.v1.GroupReport
-	19, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
-	5,  // 8: sb.v1.Beat.groups:type_name -> sb.v1.GroupBeat
-	7,  // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
-	20, // 10: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
-	6,  // 11: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
-	21, // 12: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
-	9,  // 13: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
-	22, // 14: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
-	10, // 15: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
-	19, // 16: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
-	20, // 17: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
-	19, // 18: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
-	19, // 19: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
-	20, // 20: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
-	19, // 21: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
-	20, // 22: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
-	19, // 23: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
-	23, // 24: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
-	19, // 25: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
-	23, // 26: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
-	20, // 27: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
-	0,  // 28: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
-	12, // 29: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
-	13, // 30: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
-	14, // 31: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
-	15, // 32: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
-	16, // 33: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
-	17, // 34: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
-	1,  // 35: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
-	18, // 36: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
-	18, // 37: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
-	18, // 38: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
-	18, // 39: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
-	18, // 40: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
-	18, // 41: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
-	35, // [35:42] is the sub-list for method output_type
-	28, // [28:35] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	24, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
+	10, // 8: sb.v1.Beat.groups:type_name -> sb.v1.GroupBeat
+	12, // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
+	5,  // 10: sb.v1.Beat.report:type_name -> sb.v1.NodeReport
+	6,  // 11: sb.v1.NodeReport.timing:type_name -> sb.v1.NodeTiming
+	25, // 12: sb.v1.NodeReport.findings:type_name -> sb.v1.Finding
+	9,  // 13: sb.v1.NodeTiming.answer:type_name -> sb.v1.Measured
+	9,  // 14: sb.v1.NodeTiming.shot:type_name -> sb.v1.Measured
+	7,  // 15: sb.v1.NodeTiming.groups:type_name -> sb.v1.GroupTiming
+	9,  // 16: sb.v1.GroupTiming.start:type_name -> sb.v1.Measured
+	9,  // 17: sb.v1.GroupTiming.stop:type_name -> sb.v1.Measured
+	8,  // 18: sb.v1.GroupTiming.drbd:type_name -> sb.v1.DrbdTiming
+	26, // 19: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
+	11, // 20: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
+	27, // 21: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
+	14, // 22: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
+	28, // 23: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
+	15, // 24: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
+	24, // 25: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
+	26, // 26: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
+	24, // 27: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
+	24, // 28: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
+	26, // 29: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
+	24, // 30: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
+	26, // 31: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
+	24, // 32: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
+	29, // 33: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
+	24, // 34: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
+	29, // 35: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
+	26, // 36: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
+	0,  // 37: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
+	17, // 38: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
+	18, // 39: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
+	19, // 40: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
+	20, // 41: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
+	21, // 42: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
+	22, // 43: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
+	1,  // 44: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
+	23, // 45: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
+	23, // 46: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
+	23, // 47: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
+	23, // 48: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
+	23, // 49: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
+	23, // 50: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
+	44, // [44:51] is the sub-list for method output_type
+	37, // [37:44] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_arbiter_proto_init() }
@@ -1707,7 +2228,7 @@ func file_sb_v1_arbiter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_arbiter_proto_rawDesc), len(file_sb_v1_arbiter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1011,6 +1011,391 @@ func (x *WhyAnswer) GetNow() string {
 	return ""
 }
 
+type TimingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimingRequest) Reset() {
+	*x = TimingRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimingRequest) ProtoMessage() {}
+
+func (x *TimingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimingRequest.ProtoReflect.Descriptor instead.
+func (*TimingRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TimingRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+// TimingAnswer is the proof that the cluster's numbers fit together, from what is
+// configured and measured now.
+type TimingAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*TimingRule          `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	Bounds        []*TimingBound         `protobuf:"bytes,2,rep,name=bounds,proto3" json:"bounds,omitempty"`
+	Missing       []string               `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"` // nodes whose numbers are not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimingAnswer) Reset() {
+	*x = TimingAnswer{}
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimingAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimingAnswer) ProtoMessage() {}
+
+func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimingAnswer.ProtoReflect.Descriptor instead.
+func (*TimingAnswer) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TimingAnswer) GetRules() []*TimingRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *TimingAnswer) GetBounds() []*TimingBound {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+func (x *TimingAnswer) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// TimingRule is one inequality: what there is must not be less than what is
+// needed.
+type TimingRule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"` // a node, "GROUP on NODE", or "" for the cluster
+	Have          []*TimingTerm          `protobuf:"bytes,3,rep,name=have,proto3" json:"have,omitempty"`
+	Need          []*TimingTerm          `protobuf:"bytes,4,rep,name=need,proto3" json:"need,omitempty"`
+	SlackNs       int64                  `protobuf:"varint,5,opt,name=slack_ns,json=slackNs,proto3" json:"slack_ns,omitempty"`
+	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`   // holds, tight, broken
+	Weight        string                 `protobuf:"bytes,7,opt,name=weight,proto3" json:"weight,omitempty"` // required: an agent does not arm where it is broken; advised
+	Why           string                 `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
+	Change        string                 `protobuf:"bytes,9,opt,name=change,proto3" json:"change,omitempty"`      // which number, and to what
+	Sentence      string                 `protobuf:"bytes,10,opt,name=sentence,proto3" json:"sentence,omitempty"` // the inequality with its numbers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimingRule) Reset() {
+	*x = TimingRule{}
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimingRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimingRule) ProtoMessage() {}
+
+func (x *TimingRule) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimingRule.ProtoReflect.Descriptor instead.
+func (*TimingRule) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TimingRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TimingRule) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *TimingRule) GetHave() []*TimingTerm {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+func (x *TimingRule) GetNeed() []*TimingTerm {
+	if x != nil {
+		return x.Need
+	}
+	return nil
+}
+
+func (x *TimingRule) GetSlackNs() int64 {
+	if x != nil {
+		return x.SlackNs
+	}
+	return 0
+}
+
+func (x *TimingRule) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *TimingRule) GetWeight() string {
+	if x != nil {
+		return x.Weight
+	}
+	return ""
+}
+
+func (x *TimingRule) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *TimingRule) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *TimingRule) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
+type TimingTerm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Ns            int64                  `protobuf:"varint,2,opt,name=ns,proto3" json:"ns,omitempty"`
+	Written       string                 `protobuf:"bytes,3,opt,name=written,proto3" json:"written,omitempty"` // as it stands in the sum
+	Measured      bool                   `protobuf:"varint,4,opt,name=measured,proto3" json:"measured,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimingTerm) Reset() {
+	*x = TimingTerm{}
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimingTerm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimingTerm) ProtoMessage() {}
+
+func (x *TimingTerm) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimingTerm.ProtoReflect.Descriptor instead.
+func (*TimingTerm) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TimingTerm) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *TimingTerm) GetNs() int64 {
+	if x != nil {
+		return x.Ns
+	}
+	return 0
+}
+
+func (x *TimingTerm) GetWritten() string {
+	if x != nil {
+		return x.Written
+	}
+	return ""
+}
+
+func (x *TimingTerm) GetMeasured() bool {
+	if x != nil {
+		return x.Measured
+	}
+	return false
+}
+
+// TimingBound is the longest that something lasts.
+type TimingBound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"` // "": every group
+	After         string                 `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"` // what has happened
+	Parts         []*TimingTerm          `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
+	TotalNs       int64                  `protobuf:"varint,4,opt,name=total_ns,json=totalNs,proto3" json:"total_ns,omitempty"`
+	Never         string                 `protobuf:"bytes,5,opt,name=never,proto3" json:"never,omitempty"`   // why nothing ends it by itself
+	Unless        string                 `protobuf:"bytes,6,opt,name=unless,proto3" json:"unless,omitempty"` // when it does not hold
+	Sentence      string                 `protobuf:"bytes,7,opt,name=sentence,proto3" json:"sentence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimingBound) Reset() {
+	*x = TimingBound{}
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimingBound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimingBound) ProtoMessage() {}
+
+func (x *TimingBound) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimingBound.ProtoReflect.Descriptor instead.
+func (*TimingBound) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TimingBound) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *TimingBound) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *TimingBound) GetParts() []*TimingTerm {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *TimingBound) GetTotalNs() int64 {
+	if x != nil {
+		return x.TotalNs
+	}
+	return 0
+}
+
+func (x *TimingBound) GetNever() string {
+	if x != nil {
+		return x.Never
+	}
+	return ""
+}
+
+func (x *TimingBound) GetUnless() string {
+	if x != nil {
+		return x.Unless
+	}
+	return ""
+}
+
+func (x *TimingBound) GetSentence() string {
+	if x != nil {
+		return x.Sentence
+	}
+	return ""
+}
+
 type EventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1022,7 +1407,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1419,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1432,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EventsRequest) GetCluster() string {
@@ -1080,7 +1465,7 @@ type AddClusterRequest struct {
 
 func (x *AddClusterRequest) Reset() {
 	*x = AddClusterRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1477,7 @@ func (x *AddClusterRequest) String() string {
 func (*AddClusterRequest) ProtoMessage() {}
 
 func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1490,7 @@ func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddClusterRequest.ProtoReflect.Descriptor instead.
 func (*AddClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AddClusterRequest) GetDefinition() *Definition {
@@ -1128,7 +1513,7 @@ type SwitchoverRequest struct {
 
 func (x *SwitchoverRequest) Reset() {
 	*x = SwitchoverRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1525,7 @@ func (x *SwitchoverRequest) String() string {
 func (*SwitchoverRequest) ProtoMessage() {}
 
 func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1538,7 @@ func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwitchoverRequest.ProtoReflect.Descriptor instead.
 func (*SwitchoverRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SwitchoverRequest) GetCluster() string {
@@ -1202,7 +1587,7 @@ type StandbyRequest struct {
 
 func (x *StandbyRequest) Reset() {
 	*x = StandbyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1599,7 @@ func (x *StandbyRequest) String() string {
 func (*StandbyRequest) ProtoMessage() {}
 
 func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1612,7 @@ func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandbyRequest.ProtoReflect.Descriptor instead.
 func (*StandbyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StandbyRequest) GetCluster() string {
@@ -1262,7 +1647,7 @@ type MaintenanceRequest struct {
 
 func (x *MaintenanceRequest) Reset() {
 	*x = MaintenanceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1659,7 @@ func (x *MaintenanceRequest) String() string {
 func (*MaintenanceRequest) ProtoMessage() {}
 
 func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1672,7 @@ func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*MaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MaintenanceRequest) GetCluster() string {
@@ -1324,7 +1709,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1721,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1734,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -1484,7 +1869,40 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"F\n" +
 	"\tWhyAnswer\x12'\n" +
 	"\arecords\x18\x01 \x03(\v2\r.sb.v1.RecordR\arecords\x12\x10\n" +
-	"\x03now\x18\x02 \x01(\tR\x03now\"W\n" +
+	"\x03now\x18\x02 \x01(\tR\x03now\")\n" +
+	"\rTimingRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"}\n" +
+	"\fTimingAnswer\x12'\n" +
+	"\x05rules\x18\x01 \x03(\v2\x11.sb.v1.TimingRuleR\x05rules\x12*\n" +
+	"\x06bounds\x18\x02 \x03(\v2\x12.sb.v1.TimingBoundR\x06bounds\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\tR\amissing\"\x97\x02\n" +
+	"\n" +
+	"TimingRule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12%\n" +
+	"\x04have\x18\x03 \x03(\v2\x11.sb.v1.TimingTermR\x04have\x12%\n" +
+	"\x04need\x18\x04 \x03(\v2\x11.sb.v1.TimingTermR\x04need\x12\x19\n" +
+	"\bslack_ns\x18\x05 \x01(\x03R\aslackNs\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
+	"\x06weight\x18\a \x01(\tR\x06weight\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03why\x12\x16\n" +
+	"\x06change\x18\t \x01(\tR\x06change\x12\x1a\n" +
+	"\bsentence\x18\n" +
+	" \x01(\tR\bsentence\"f\n" +
+	"\n" +
+	"TimingTerm\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
+	"\x02ns\x18\x02 \x01(\x03R\x02ns\x12\x18\n" +
+	"\awritten\x18\x03 \x01(\tR\awritten\x12\x1a\n" +
+	"\bmeasured\x18\x04 \x01(\bR\bmeasured\"\xc7\x01\n" +
+	"\vTimingBound\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\x12'\n" +
+	"\x05parts\x18\x03 \x03(\v2\x11.sb.v1.TimingTermR\x05parts\x12\x19\n" +
+	"\btotal_ns\x18\x04 \x01(\x03R\atotalNs\x12\x14\n" +
+	"\x05never\x18\x05 \x01(\tR\x05never\x12\x16\n" +
+	"\x06unless\x18\x06 \x01(\tR\x06unless\x12\x1a\n" +
+	"\bsentence\x18\a \x01(\tR\bsentence\"W\n" +
 	"\rEventsRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x04R\x05after\x12\x16\n" +
@@ -1512,10 +1930,11 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06epochs\x18\x03 \x03(\x04R\x06epochs\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\xb4\x03\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\xe9\x03\n" +
 	"\bOperator\x123\n" +
 	"\x06Status\x12\x14.sb.v1.StatusRequest\x1a\x13.sb.v1.StatusAnswer\x12*\n" +
-	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x12/\n" +
+	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x123\n" +
+	"\x06Timing\x12\x14.sb.v1.TimingRequest\x1a\x13.sb.v1.TimingAnswer\x12/\n" +
 	"\x06Events\x12\x14.sb.v1.EventsRequest\x1a\r.sb.v1.Record0\x01\x126\n" +
 	"\n" +
 	"AddCluster\x12\x18.sb.v1.AddClusterRequest\x1a\x0e.sb.v1.Verdict\x126\n" +
@@ -1537,7 +1956,7 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sb_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),       // 0: sb.v1.StatusRequest
 	(*StatusAnswer)(nil),        // 1: sb.v1.StatusAnswer
@@ -1552,59 +1971,71 @@ var file_sb_v1_operator_proto_goTypes = []any{
 	(*MandateStatus)(nil),       // 10: sb.v1.MandateStatus
 	(*WhyRequest)(nil),          // 11: sb.v1.WhyRequest
 	(*WhyAnswer)(nil),           // 12: sb.v1.WhyAnswer
-	(*EventsRequest)(nil),       // 13: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),   // 14: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),   // 15: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),      // 16: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),  // 17: sb.v1.MaintenanceRequest
-	(*ConfirmFenceRequest)(nil), // 18: sb.v1.ConfirmFenceRequest
-	(*Version)(nil),             // 19: sb.v1.Version
-	(*Definition)(nil),          // 20: sb.v1.Definition
-	(*Watchdog)(nil),            // 21: sb.v1.Watchdog
-	(*Basis)(nil),               // 22: sb.v1.Basis
-	(*Disk)(nil),                // 23: sb.v1.Disk
-	(*Record)(nil),              // 24: sb.v1.Record
-	(*Verdict)(nil),             // 25: sb.v1.Verdict
+	(*TimingRequest)(nil),       // 13: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),        // 14: sb.v1.TimingAnswer
+	(*TimingRule)(nil),          // 15: sb.v1.TimingRule
+	(*TimingTerm)(nil),          // 16: sb.v1.TimingTerm
+	(*TimingBound)(nil),         // 17: sb.v1.TimingBound
+	(*EventsRequest)(nil),       // 18: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),   // 19: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),   // 20: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),      // 21: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),  // 22: sb.v1.MaintenanceRequest
+	(*ConfirmFenceRequest)(nil), // 23: sb.v1.ConfirmFenceRequest
+	(*Version)(nil),             // 24: sb.v1.Version
+	(*Definition)(nil),          // 25: sb.v1.Definition
+	(*Watchdog)(nil),            // 26: sb.v1.Watchdog
+	(*Basis)(nil),               // 27: sb.v1.Basis
+	(*Disk)(nil),                // 28: sb.v1.Disk
+	(*Record)(nil),              // 29: sb.v1.Record
+	(*Verdict)(nil),             // 30: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	19, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	20, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	24, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	25, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
 	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	21, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	22, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	26, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	27, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
 	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
 	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	22, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	23, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	27, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	28, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
 	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	24, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	20, // 16: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	0,  // 17: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
-	11, // 18: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
-	13, // 19: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
-	14, // 20: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
-	15, // 21: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
-	16, // 22: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
-	17, // 23: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	18, // 24: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	1,  // 25: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 26: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	24, // 27: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	25, // 28: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	25, // 29: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	25, // 30: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	25, // 31: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	25, // 32: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	29, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	15, // 16: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
+	17, // 17: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
+	16, // 18: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
+	16, // 19: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
+	16, // 20: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
+	25, // 21: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	0,  // 22: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
+	11, // 23: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
+	13, // 24: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
+	18, // 25: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
+	19, // 26: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
+	20, // 27: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
+	21, // 28: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
+	22, // 29: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
+	23, // 30: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	1,  // 31: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	12, // 32: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	14, // 33: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	29, // 34: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	30, // 35: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	30, // 36: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	30, // 37: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	30, // 38: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	30, // 39: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	31, // [31:40] is the sub-list for method output_type
+	22, // [22:31] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_operator_proto_init() }
@@ -1619,7 +2050,7 @@ func file_sb_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -984,6 +984,83 @@ func (x *Definition) GetAcceptPauseRisk() bool {
 	return false
 }
 
+// Finding is something about a node or a cluster that somebody should mend.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Severity      string                 `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"` // critical, warning, note
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`   // the node, device, resource or file
+	What          string                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"` // it matters
+	Fix           string                 `protobuf:"bytes,5,opt,name=fix,proto3" json:"fix,omitempty"` // the exact command or line
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_sb_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Finding) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Finding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Finding) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Finding) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Finding) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
 // Record is one line of the audit log.
 type Record struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1003,7 +1080,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_sb_v1_types_proto_msgTypes[11]
+	mi := &file_sb_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1092,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_types_proto_msgTypes[11]
+	mi := &file_sb_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1105,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_sb_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Record) GetIndex() uint64 {
@@ -1194,7 +1271,13 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x06timing\x18\x04 \x01(\v2\r.sb.v1.TimingR\x06timing\x12\x18\n" +
 	"\astonith\x18\x05 \x01(\bR\astonith\x12\x1a\n" +
 	"\bwatchdog\x18\x06 \x01(\bR\bwatchdog\x12*\n" +
-	"\x11accept_pause_risk\x18\a \x01(\bR\x0facceptPauseRisk\"\xed\x01\n" +
+	"\x11accept_pause_risk\x18\a \x01(\bR\x0facceptPauseRisk\"w\n" +
+	"\aFinding\x12\x1a\n" +
+	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12\x10\n" +
+	"\x03fix\x18\x05 \x01(\tR\x03fix\"\xed\x01\n" +
 	"\x06Record\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x18\n" +
@@ -1220,7 +1303,7 @@ func file_sb_v1_types_proto_rawDescGZIP() []byte {
 	return file_sb_v1_types_proto_rawDescData
 }
 
-var file_sb_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sb_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_sb_v1_types_proto_goTypes = []any{
 	(*Version)(nil),         // 0: sb.v1.Version
 	(*Caller)(nil),          // 1: sb.v1.Caller
@@ -1233,7 +1316,8 @@ var file_sb_v1_types_proto_goTypes = []any{
 	(*Timing)(nil),          // 8: sb.v1.Timing
 	(*GroupDefinition)(nil), // 9: sb.v1.GroupDefinition
 	(*Definition)(nil),      // 10: sb.v1.Definition
-	(*Record)(nil),          // 11: sb.v1.Record
+	(*Finding)(nil),         // 11: sb.v1.Finding
+	(*Record)(nil),          // 12: sb.v1.Record
 }
 var file_sb_v1_types_proto_depIdxs = []int32{
 	0, // 0: sb.v1.Caller.seen:type_name -> sb.v1.Version
@@ -1261,7 +1345,7 @@ func file_sb_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_types_proto_rawDesc), len(file_sb_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,40 @@
+package ctl
+
+import (
+	"time"
+
+	"sbarbiter/arbiter/wire"
+	"sbarbiter/timing"
+)
+
+// proven is the timing of a pair that fits together.
+func proven() timing.Pair {
+	plan, _ := timing.Profile(timing.ProfileSTONITH)
+	p := timing.Pair{
+		TTL: plan.TTL, Promise: plan.Promise, Renew: plan.Renew, RPCTimeout: plan.RPCTimeout, SuspectAfter: plan.SuspectAfter,
+		FenceTimeout: 15 * time.Second, STONITH: true, Watchdog: true, Groups: []timing.GroupRules{{Name: "nfs", AtE2: true}},
+	}
+	for _, name := range []string{"node-a", "node-b"} {
+		p.Nodes = append(p.Nodes, timing.Node{
+			Name: name, Plan: plan, ReadBack: plan.Watchdog, Hardware: true, Fence: 12 * time.Second,
+			Answer: timing.Measured{Count: 900, P999: 12 * time.Millisecond, Max: 40 * time.Millisecond},
+			Groups: []timing.Group{{
+				Name: "nfs", StartBudget: time.Minute, StopBudget: plan.Stop, Start: timing.Measured{Count: 3, P999: 1200 * time.Millisecond, Max: 1200 * time.Millisecond},
+				DRBD: []timing.DRBD{{Resource: "r0", PingInt: time.Second, PingTimeout: 300 * time.Millisecond, Timeout: time.Second, KoCount: 7}},
+			}},
+		})
+	}
+	return p
+}
+
+// slowStop: one group took longer to stop than it is given, a watchdog was
+// rounded up, and one node has not reported.
+func slowStop() scene {
+	s, p := healthy(), proven()
+	p.Nodes[0].Groups[0].Stop = timing.Measured{Count: 4, P999: 10500 * time.Millisecond, Max: 10500 * time.Millisecond}
+	p.Nodes[0].ReadBack = 8 * time.Second
+	p.Nodes = p.Nodes[:1]
+	s.timing = wire.ToTiming(p)
+	s.timing.Missing = []string{"node-b"}
+	return s
+}
