@@ -4,8 +4,9 @@
 set -eu
 
 # What gives the programs: the lab (User-Mode Linux nodes, DRBD, BMCs), tests
-# with real file systems, network namespaces and IPMI, and make itself.
-wanted='user-mode-linux uml-utilities drbd-utils busybox-static openipmi ipmitool socat
+# with real file systems, network namespaces, IPMI and fence agents (8 MB to
+# fetch, with Python libraries for agents that are not used), and make itself.
+wanted='user-mode-linux uml-utilities drbd-utils busybox-static openipmi ipmitool fence-agents socat
 	iproute2 e2fsprogs xfsprogs kmod cpio mount util-linux systemd make git ca-certificates'
 
 lacking=

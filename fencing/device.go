@@ -35,6 +35,7 @@ type device struct {
 	level  int
 	limits Limits
 	onSeen bool // read as on, before the shot or in it
+	weak   bool // asks the target itself: acceptance is all there is
 
 	phase    phase
 	waiting  bool             // a call is under way
@@ -52,7 +53,7 @@ type device struct {
 }
 
 func newDevice(name DeviceName, level int, spec Spec) *device {
-	d := &device{name: name, level: level, limits: spec.limits(name)}
+	d := &device{name: name, level: level, limits: spec.limits(name), weak: spec.Topology.isWeak(name)}
 	d.onSeen = slices.ContainsFunc(spec.Before, func(r Reading) bool {
 		return r.Device == name && r.Power == PowerOn
 	})
@@ -74,7 +75,7 @@ func (d *device) begin(now boottime.Instant) {
 	d.end = now.Add(d.limits.Total)
 	d.wake = now
 	d.phase = phaseFirstRead
-	if d.onSeen {
+	if d.onSeen || d.weak {
 		d.phase = phaseOff // the reading that proof needs is there: lose no time
 	}
 }
@@ -132,6 +133,10 @@ func (d *device) offDone(now boottime.Instant, err error) {
 	if errors.Is(err, ErrNotSent) {
 		d.refused++
 	}
+	if d.weak {
+		d.askedTarget(now, err)
+		return
+	}
 	// The command may have been carried out though its answer was lost, so a
 	// status follows in any case.
 	d.phase = phasePoll
@@ -145,6 +150,27 @@ func (d *device) offDone(now boottime.Instant, err error) {
 	d.settle = now.Add(d.limits.Settle)
 	d.note(now, "off accepted")
 }
+
+// askedTarget takes the target's answer to the command to stop. No reading
+// follows: its silence would say nothing.
+func (d *device) askedTarget(now boottime.Instant, err error) {
+	switch {
+	case err == nil:
+		d.accepted++
+		d.phase = phaseDone
+		d.note(now, "off accepted")
+	case d.offs < d.limits.Attempts:
+		d.err = err
+		d.note(now, fmt.Sprintf("off failed (%v)", err))
+		d.wake = now.Add(d.limits.Retry)
+	default:
+		d.err = err
+		d.fail(now, fmt.Sprintf("off was sent %s: %v", times(d.offs), err))
+	}
+}
+
+// taken reports whether the target itself has taken the command to stop.
+func (d *device) taken() bool { return d.weak && d.accepted > 0 }
 
 // record notes a reading, but not the tenth "still on" in a row.
 func (d *device) record(now boottime.Instant, p Power, err error) {
@@ -228,11 +254,13 @@ func (d *device) outcome(proven bool) Outcome {
 	o := Outcome{
 		Device: d.name, Level: d.level,
 		Tried:   d.phase != phaseIdle && (d.call != 0),
-		Off:     d.phase == phaseDone,
+		Off:     d.phase == phaseDone && !d.weak,
 		Failure: d.failure, Story: d.story,
 	}
 	switch {
 	case o.Failure != "" || proven:
+	case d.taken():
+		o.Failure = "its word proves nothing"
 	case o.Off && !d.onSeen:
 		o.Failure = "it reads off but was never seen on"
 	case o.Tried && !o.Off:

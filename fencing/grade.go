@@ -68,16 +68,21 @@ type Evidence struct {
 	// Void names devices that said off while the target showed life: whatever
 	// else they say is worthless.
 	Void []DeviceName
+	// Taken names the weak devices through which the target has taken the command
+	// to stop.
+	Taken []DeviceName
 }
 
-// Judge grades e by its readings alone: E0, E3 or E4. The sentence says why.
+// Judge grades e: E3 or E4 by its readings, E1 where the target itself has taken
+// the command to stop and nothing else speaks, E0 otherwise. The sentence says
+// why.
 func Judge(e Evidence) (Grade, string) {
 	var witnesses, fromOn []string
 	for _, level := range e.Topology.Levels {
 		if !e.allOff(level) {
 			continue
 		}
-		for _, d := range level {
+		for _, d := range e.Topology.strong(level) {
 			if e.Topology.isPartial(d) {
 				continue
 			}
@@ -97,6 +102,9 @@ func Judge(e Evidence) (Grade, string) {
 	case len(fromOn) > 0:
 		return E3, fromOn[0] + " went from on to off"
 	}
+	if len(e.Taken) > 0 {
+		return E1, joinDevices(e.Taken) + " took the command to stop; only the target's own stop receipt, its new boot, or another device can say that it has stopped"
+	}
 	return E0, e.whyNothing()
 }
 
@@ -104,7 +112,7 @@ func Judge(e Evidence) (Grade, string) {
 func (e Evidence) whyNothing() string {
 	for _, level := range e.Topology.Levels {
 		if e.allOff(level) {
-			return joinDevices(e.neverOn(level)) + " read off but never on: a machine that is off looks the same as a device that always says off, or that belongs to another machine; another sign is needed"
+			return joinDevices(e.neverOn(e.Topology.strong(level))) + " read off but never on: a machine that is off looks the same as a device that always says off, or that belongs to another machine; another sign is needed"
 		}
 	}
 	if len(e.Void) > 0 {
@@ -114,6 +122,7 @@ func (e Evidence) whyNothing() string {
 }
 
 func (e Evidence) allOff(level []DeviceName) bool {
+	level = e.Topology.strong(level)
 	for _, d := range level {
 		if slices.Contains(e.Void, d) || e.last(d) != PowerOff {
 			return false

@@ -136,13 +136,13 @@ func (s *Shot) advance(now boottime.Instant) []Action {
 		case levelFailed:
 		}
 	}
-	_, why := s.judge()
+	grade, why := s.judge()
 	for _, d := range s.devices {
 		if d.phase == phaseFailed {
 			why += fmt.Sprintf("; %s: %s", d.name, d.failure)
 		}
 	}
-	return s.fail(now, why)
+	return s.finish(now, min(grade, E1), why)
 }
 
 type levelState uint8
@@ -241,7 +241,13 @@ func (s *Shot) wakeUp(now boottime.Instant) boottime.Instant {
 }
 
 func (s *Shot) judge() (Grade, string) {
-	return Judge(Evidence{Topology: s.spec.Topology, Before: s.spec.Before, During: s.readings, Void: s.void})
+	e := Evidence{Topology: s.spec.Topology, Before: s.spec.Before, During: s.readings, Void: s.void}
+	for _, d := range s.devices {
+		if d.taken() {
+			e.Taken = append(e.Taken, d.name)
+		}
+	}
+	return Judge(e)
 }
 
 // fail ends the shot without proof. Whatever was read does not count.

@@ -17,6 +17,10 @@ type Topology struct {
 	// seen going from on to off: one that always says off would otherwise hide
 	// a machine that runs on that supply.
 	Partial []DeviceName
+	// Weak names devices that ask the target itself to stop. They have done their
+	// part when the target has taken the command; what they say of its power
+	// proves nothing, for a machine that is silent may run on.
+	Weak []DeviceName
 }
 
 // Validate returns an error that names every fault of t, or nil.
@@ -41,13 +45,21 @@ func (t Topology) Validate() error {
 			}
 			seen[d] = i
 		}
-		if p := t.partialOf(level); len(level) == 1 && len(p) == 1 {
+		if p := t.partialOf(level); len(t.strong(level)) == 1 && len(p) == 1 {
 			errs = append(errs, fmt.Errorf("levels[%d]: %q cuts one supply only, so this level can never succeed; add the device of the other supply", i, p[0]))
 		}
 	}
 	for i, d := range t.Partial {
 		if _, ok := seen[d]; !ok {
 			errs = append(errs, fmt.Errorf("partial[%d]: device %q is in no level", i, d))
+		}
+	}
+	for i, d := range t.Weak {
+		if _, ok := seen[d]; !ok {
+			errs = append(errs, fmt.Errorf("weak[%d]: device %q is in no level", i, d))
+		}
+		if t.isPartial(d) {
+			errs = append(errs, fmt.Errorf("weak[%d]: device %q is partial as well, but it cuts no supply", i, d))
 		}
 	}
 	return errors.Join(errs...)
@@ -65,5 +77,12 @@ func (t Topology) partialOf(level []DeviceName) []DeviceName {
 	}
 	return p
 }
+
+// strong returns the devices of a level whose readings count.
+func (t Topology) strong(level []DeviceName) []DeviceName {
+	return slices.DeleteFunc(slices.Clone(level), t.isWeak)
+}
+
+func (t Topology) isWeak(d DeviceName) bool { return slices.Contains(t.Weak, d) }
 
 func (t Topology) isPartial(d DeviceName) bool { return slices.Contains(t.Partial, d) }

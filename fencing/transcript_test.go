@@ -100,6 +100,8 @@ func configure(t *testing.T, spec *Spec, f []string) {
 		spec.Topology.Levels = append(spec.Topology.Levels, names(f[1:]))
 	case "partial":
 		spec.Topology.Partial = names(f[1:])
+	case "weak":
+		spec.Topology.Weak = names(f[1:])
 	case "before":
 		power := map[string]Power{"on": PowerOn, "off": PowerOff}[f[2]]
 		spec.Before = append(spec.Before, Reading{Device: DeviceName(f[1]), Power: power})

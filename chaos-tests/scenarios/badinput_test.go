@@ -24,6 +24,10 @@ func TestAgentRefusesWhatItCannotServe(t *testing.T) {
 		"duration without a unit":       {"watchdog: none", "watchdog: none\ntiming: {ttl: 20}", []string{"node.yaml:10", "ttl", "20s"}},
 		"timing that cannot hold":       {"watchdog: none", "watchdog: none\ntiming: {ttl: 5s}", []string{"ttl 5s is too short", "try ttl"}},
 		"address of another host":       {"local: 127.0.0.1,", "local: 192.0.2.11,", []string{"node.yaml:5", "192.0.2.11 is not an address of this machine"}},
+		"unknown fence driver":          {"driver: ipmi", "driver: impi", []string{"node.yaml:8", "impi", "did you mean ipmi?"}},
+		"unknown fence option":          {"user: stonith", "usr: stonith", []string{"node.yaml:8", "usr: unknown key", "did you mean user?"}},
+		"device that fences its host":   {"driver: ipmi, address: 127.0.0.2", "driver: ipmi, address: 127.0.0.1", []string{"node.yaml:8", "would shoot itself"}},
+		"two devices with one address":  {"fencing: [", "fencing: [[{driver: ipmi, address: 127.0.0.2, user: u, password_file: /x}], ", []string{"node.yaml:8", "not in which way"}},
 		"cluster not its certificate's": {"cluster: nfs1", "cluster: nfs2", []string{"nfs2", "nfs1", "sbctl pki issue"}},
 		"node not its certificate's":    {"node: node-a", "node: node-c", []string{"node-c", "node-a", "sbctl pki issue"}},
 	} {

@@ -81,7 +81,7 @@ witnesses: [127.0.0.1:7443]
 links: [{local: 127.0.0.1, peer: 127.0.0.2}]
 allow_single_link: true
 references: [127.0.0.1]
-fencing: [{driver: ipmi, address: 127.0.0.1, user: stonith, password_file: ` + s.path("ipmi") + `}]
+fencing: [{driver: ipmi, address: 127.0.0.2, user: stonith, password_file: ` + s.path("ipmi") + `}]
 watchdog: none
 state_dir: ` + s.path("state") + `
 runtime_dir: ` + s.path("run") + `

@@ -21,31 +21,21 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"sbarbiter/fencing"
+	"sbarbiter/internal/program"
 )
 
 // DefaultTimeout stands for a Config.Timeout of 0.
 const DefaultTimeout = 10 * time.Second
 
-const (
-	statusOff = 2                      // exit code of "status"
-	drain     = 200 * time.Millisecond // for output that somebody holds open
-	shown     = 512                    // bytes of standard error kept
-)
+const statusOff = 2 // exit code of "status"
 
 // Config describes one program.
 type Config struct {
@@ -104,7 +94,7 @@ func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
 	if err != nil {
 		return fencing.PowerUnknown, err
 	}
-	switch out.code {
+	switch out.Code {
 	case 0:
 		return fencing.PowerOn, nil
 	case statusOff:
@@ -121,124 +111,36 @@ func (d *Driver) order(ctx context.Context, action string) error {
 	if err != nil {
 		return err
 	}
-	if out.code != 0 {
+	if out.Code != 0 {
 		return d.refusal(action, out)
 	}
 	return nil
 }
 
-func (d *Driver) refusal(action string, out outcome) error {
-	err := fmt.Errorf("%s %s: exit code %d", d, action, out.code)
-	if out.said != "" {
-		err = fmt.Errorf("%w: %s", err, out.said)
+func (d *Driver) refusal(action string, out program.Outcome) error {
+	err := fmt.Errorf("%s %s: exit code %d", d, action, out.Code)
+	if said := out.LastLine(); said != "" {
+		err = fmt.Errorf("%w: %s", err, said)
 	}
 	return err
 }
 
-// outcome is how a program ended by itself.
-type outcome struct {
-	code int
-	said string // last line of standard error
-}
-
 // run calls the program and returns how it ended; an error if it did not, or
 // not by itself.
-func (d *Driver) run(ctx context.Context, action string) (outcome, error) {
+func (d *Driver) run(ctx context.Context, action string) (program.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	if err := ctx.Err(); err != nil {
-		return outcome{}, fmt.Errorf("%s %s: %w", d, action, err)
-	}
-	if err := trusted(d.cfg.Program); err != nil {
-		return outcome{}, fmt.Errorf("%s %s: %w", d, action, err)
-	}
-	said := &tail{}
-	cmd := exec.Command(d.cfg.Program, append(d.cfg.Args[:len(d.cfg.Args):len(d.cfg.Args)], action)...)
-	cmd.Env = []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C",
-		"FENCE_ACTION=" + action, "FENCE_TARGET=" + string(d.cfg.Target),
-	}
-	cmd.Dir = "/"
-	cmd.Stderr = said
-	cmd.WaitDelay = drain
-	err := runGroup(ctx, cmd)
-	var exit *exec.ExitError
+	out, err := program.Run(ctx, program.Call{
+		Path: d.cfg.Program, Args: append(slices.Clone(d.cfg.Args), action),
+		Env: []string{"FENCE_ACTION=" + action, "FENCE_TARGET=" + string(d.cfg.Target)},
+	})
 	switch {
-	case ctx.Err() != nil && err != nil:
-		return outcome{}, fmt.Errorf("%s %s: %w: killed: %w", d, action, fencing.ErrUnreachable, ctx.Err())
-	case errors.As(err, &exit) && exit.Exited():
-		return outcome{code: exit.ExitCode(), said: said.lastLine()}, nil
-	case errors.Is(err, exec.ErrWaitDelay): // ended well, and left its output open
-		return outcome{code: cmd.ProcessState.ExitCode(), said: said.lastLine()}, nil
-	case err != nil:
-		return outcome{}, fmt.Errorf("%s %s: %w", d, action, err)
+	case err == nil:
+		return out, nil
+	case errors.Is(err, program.ErrNotTrusted):
+		return out, fmt.Errorf("%s %s: %w: %w", d, action, fencing.ErrConfig, err)
+	case ctx.Err() != nil:
+		return out, fmt.Errorf("%s %s: %w: %w", d, action, fencing.ErrUnreachable, err)
 	}
-	return outcome{said: said.lastLine()}, nil
-}
-
-// runGroup runs cmd in a process group of its own and returns when the program
-// has ended or, ctx having ended, was killed. Nobody of the group survives.
-func runGroup(ctx context.Context, cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	// The death signal comes when the thread that forked ends, not the process
-	// (prctl(2), PR_SET_PDEATHSIG): keep that thread until the child is gone.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	group := -cmd.Process.Pid
-	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
-	// Look without reaping: as long as the leader is a zombie, its number cannot
-	// belong to anybody else, and the group can be killed safely.
-	werr := waitEnded(cmd.Process.Pid)
-	stopped := stop()
-	_ = syscall.Kill(group, syscall.SIGKILL)
-	err := cmd.Wait()
-	if !stopped && err == nil {
-		return nil // it was done before the kill arrived
-	}
-	return errors.Join(err, werr)
-}
-
-func waitEnded(pid int) error {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-// trusted refuses a program that somebody else could replace: it runs as root.
-func trusted(program string) error {
-	info, err := os.Stat(program)
-	if err != nil {
-		return fmt.Errorf("%w: %w", fencing.ErrConfig, err)
-	}
-	mode := info.Mode()
-	switch {
-	case !mode.IsRegular() || mode&0o111 == 0:
-		return fmt.Errorf("%w: %s is no executable file; run: chmod 755 %s", fencing.ErrConfig, program, program)
-	case mode&0o022 != 0:
-		return fmt.Errorf("%w: %s can be written by others (mode %04o); run: chmod go-w %s", fencing.ErrConfig, program, mode.Perm(), program)
-	}
-	return nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ buf []byte }
-
-// Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.buf = append(t.buf, p...)
-	if len(t.buf) > shown {
-		t.buf = t.buf[len(t.buf)-shown:]
-	}
-	return len(p), nil
-}
-
-func (t *tail) lastLine() string {
-	text := bytes.TrimSpace(t.buf)
-	return strings.ToValidUTF8(string(bytes.TrimSpace(text[bytes.LastIndexByte(text, '\n')+1:])), "?")
+	return out, fmt.Errorf("%s %s: %w", d, action, err)
 }

@@ -3,6 +3,7 @@ package fencetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,26 @@ type Rig struct {
 	Power func() fencing.Power
 	// Secret must not appear in any error; empty if there is none.
 	Secret string
+	// Shown, if set, returns what others could see of the calls so far: the
+	// arguments and the environment of a program. Secret must not be in it.
+	Shown func() string
+	// Words says how much the driver's kind of device can tell.
+	Words Words
 }
+
+// Words is how much a kind of device can tell.
+type Words uint8
+
+// The kinds.
+const (
+	// Plain devices tell on from off, and one failure from another.
+	Plain Words = iota
+	// Vague ones have one answer for every failure.
+	Vague
+	// OfTarget is a driver that logs into the target itself: whoever is off
+	// says nothing and takes no command.
+	OfTarget
+)
 
 // Factory builds the world for one case, and cleans up through t. It skips a
 // fault that its kind of device cannot have, with the reason.
@@ -60,6 +80,7 @@ func Run(t *testing.T, factory Factory) {
 		{"sends nothing once its permission has run out", Setup{Power: fencing.PowerOn}, tooLate},
 		{"sends nothing when cancelled", Setup{Power: fencing.PowerOn}, cancelled},
 		{"is asked by two at once", Setup{Power: fencing.PowerOn}, concurrent},
+		{"shows the password to nobody", Setup{Power: fencing.PowerOn}, keepsPassword},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.check(t, factory(t, c.setup))
@@ -70,11 +91,17 @@ func Run(t *testing.T, factory Factory) {
 func switchesOff(t *testing.T, r Rig) {
 	wantStatus(t, r, fencing.PowerOn)
 	mustSucceed(t, "off", r.Fencer.Off)
-	wantStatus(t, r, fencing.PowerOff)
 	wantPower(t, r, fencing.PowerOff)
+	wantStatus(t, r, fencing.PowerOff)
 }
 
 func switchesOn(t *testing.T, r Rig) {
+	if r.Words == OfTarget {
+		if err := timed(t, "on", enough, r.Fencer.On); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("on: got %v, want ErrUnsupported", err)
+		}
+		return
+	}
 	wantStatus(t, r, fencing.PowerOff)
 	mustSucceed(t, "on", r.Fencer.On)
 	wantStatus(t, r, fencing.PowerOn)
@@ -89,8 +116,8 @@ func statusIsHarmless(t *testing.T, r Rig) {
 }
 
 func alreadyOff(t *testing.T, r Rig) {
-	mustSucceed(t, "off", r.Fencer.Off)
-	mustSucceed(t, "off again", r.Fencer.Off)
+	again(t, r, "off")
+	again(t, r, "off again")
 	wantStatus(t, r, fencing.PowerOff)
 	wantPower(t, r, fencing.PowerOff)
 }
@@ -110,7 +137,10 @@ func endsWithContext(t *testing.T, r Rig) {
 }
 
 func lies(t *testing.T, r Rig) {
-	mustSucceed(t, "off", r.Fencer.Off)
+	// One that looks by itself whether it helped may say that it did not.
+	if err := timed(t, "off", enough, r.Fencer.Off); err != nil && r.Words != Vague {
+		t.Errorf("off: %v", err)
+	}
 	wantPower(t, r, fencing.PowerOn)
 	if p, err := status(r); err != nil || p != fencing.PowerOn {
 		t.Errorf("reads %s (%v): acceptance was taken for an effect", p, err)
@@ -120,7 +150,7 @@ func lies(t *testing.T, r Rig) {
 func refusesPassword(t *testing.T, r Rig) {
 	for name, call := range calls(r) {
 		err := timed(t, name, enough, call)
-		if !errors.Is(err, fencing.ErrAuth) {
+		if err == nil || !errors.Is(err, fencing.ErrAuth) && r.Words != Vague {
 			t.Errorf("%s: got %v, want ErrAuth", name, err)
 		}
 		keepsSecret(t, r, err)
@@ -131,7 +161,7 @@ func refusesPassword(t *testing.T, r Rig) {
 func unreachable(t *testing.T, r Rig) {
 	for name, call := range calls(r) {
 		err := timed(t, name, short, call)
-		if !errors.Is(err, fencing.ErrUnreachable) {
+		if err == nil || fencing.Permanent(err) || !errors.Is(err, fencing.ErrUnreachable) && r.Words != Vague {
 			t.Errorf("%s: got %v, want ErrUnreachable", name, err)
 		}
 		keepsSecret(t, r, err)
@@ -178,9 +208,9 @@ func cancelled(t *testing.T, r Rig) {
 func concurrent(t *testing.T, r Rig) {
 	var wg sync.WaitGroup
 	for range 3 {
-		wg.Go(func() { mustSucceed(t, "off", r.Fencer.Off) })
+		wg.Go(func() { again(t, r, "off") })
 		wg.Go(func() {
-			if _, err := status(r); err != nil {
+			if _, err := status(r); err != nil && r.Words != OfTarget {
 				t.Errorf("status beside others: %v", err)
 			}
 		})
@@ -189,14 +219,48 @@ func concurrent(t *testing.T, r Rig) {
 	wantStatus(t, r, fencing.PowerOff)
 }
 
+// keepsPassword looks at everything that is said and shown while all is well.
+func keepsPassword(t *testing.T, r Rig) {
+	if r.Secret == "" {
+		t.Skip("this kind of device has no password")
+	}
+	wantStatus(t, r, fencing.PowerOn)
+	mustSucceed(t, "off", r.Fencer.Off)
+	texts := map[string]string{"its name": fmt.Sprintf("%v %+v", r.Fencer, r.Fencer)}
+	if r.Shown != nil {
+		texts["arguments and environment"] = r.Shown()
+		if texts["arguments and environment"] == "" {
+			t.Error("nothing was shown at all: the case looks at nothing")
+		}
+	}
+	for what, text := range texts {
+		if strings.Contains(text, r.Secret) {
+			t.Errorf("%s show the password", what)
+		}
+	}
+}
+
 func calls(r Rig) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
+	m := map[string]func(context.Context) error{
 		"off": r.Fencer.Off,
 		"on":  r.Fencer.On,
 		"status": func(ctx context.Context) error {
 			_, err := r.Fencer.Status(ctx)
 			return err
 		},
+	}
+	if r.Words == OfTarget {
+		delete(m, "on")
+	}
+	return m
+}
+
+// again switches off what may be off by now.
+func again(t *testing.T, r Rig, name string) {
+	t.Helper()
+	err := timed(t, name, enough, r.Fencer.Off)
+	if err != nil && (r.Words != OfTarget || r.Power() == fencing.PowerOn) {
+		t.Errorf("%s: %v", name, err)
 	}
 }
 
@@ -207,8 +271,15 @@ func status(r Rig) (fencing.Power, error) {
 }
 
 // wantStatus expects the reading now: a device reports the truth at once.
+// Silence of the target itself is not the word that it is off.
 func wantStatus(t *testing.T, r Rig, want fencing.Power) {
 	t.Helper()
+	if r.Words == OfTarget && want == fencing.PowerOff {
+		if p, err := status(r); !errors.Is(err, fencing.ErrUnreachable) {
+			t.Errorf("status of a machine that is off: %s (%v), want ErrUnreachable", p, err)
+		}
+		return
+	}
 	if p, err := status(r); err != nil || p != want {
 		t.Errorf("status: %s (%v), want %s", p, err, want)
 	}

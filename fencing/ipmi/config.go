@@ -3,15 +3,13 @@ package ipmi
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"sbarbiter/fencing"
+	"sbarbiter/internal/secret"
 )
 
 // What a zero field of Config stands for.
@@ -33,9 +31,8 @@ type Config struct {
 	// brackets. DefaultPort if there is none.
 	Address string
 	User    string
-	// PasswordFile holds the password on one line. It is read at each use, so
-	// that a new password needs no restart, and only its owner may read it.
-	PasswordFile string
+	// Password is read at each use, so that a new one needs no restart.
+	Password secret.Source
 	// CipherSuite is 3 (SHA1) or 17 (SHA256), or 0 to try 17 and then 3.
 	CipherSuite uint8
 	// Timeout bounds one command, together with the caller's context.
@@ -44,7 +41,7 @@ type Config struct {
 }
 
 // Validate returns an error that names every field that cannot be used, or nil.
-// It does not look at the password file, which may come later.
+// It does not look for the password, which may come later.
 func (c Config) Validate() error {
 	var errs []error
 	if _, err := c.hostPort(); err != nil {
@@ -56,8 +53,8 @@ func (c Config) Validate() error {
 	case len(c.User) > maxUser:
 		errs = append(errs, fmt.Errorf("user: %q is longer than the %d bytes of IPMI 2.0", c.User, maxUser))
 	}
-	if !filepath.IsAbs(c.PasswordFile) {
-		errs = append(errs, fmt.Errorf("password file: %q must be an absolute path", c.PasswordFile))
+	if err := c.Password.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("password: %w", err))
 	}
 	switch c.CipherSuite {
 	case 0, 3, 17:
@@ -87,35 +84,15 @@ func (c Config) hostPort() (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// readPassword returns the first line of the file. Errors wrap
-// fencing.ErrConfig, say what to do, and never show what the file holds.
-func readPassword(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%w: open password file: %w; write the BMC's password into it and run chmod 600", fencing.ErrConfig, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("%w: stat password file: %w", fencing.ErrConfig, err)
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%w: password file %s is no regular file", fencing.ErrConfig, path)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("%w: password file %s can be read by others (mode %04o); run: chmod 600 %s", fencing.ErrConfig, path, mode, path)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return "", fmt.Errorf("%w: read password file: %w", fencing.ErrConfig, err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	line = strings.TrimSuffix(line, "\r")
+// password reads the password. Errors wrap fencing.ErrConfig, say what to do,
+// and never show what the file holds.
+func (c Config) password() (string, error) {
+	line, err := c.Password.Line()
 	switch {
-	case line == "":
-		return "", fmt.Errorf("%w: password file %s: its first line is empty", fencing.ErrConfig, path)
+	case err != nil:
+		return "", fmt.Errorf("%w: password: %w", fencing.ErrConfig, err)
 	case len(line) > maxPassword:
-		return "", fmt.Errorf("%w: password file %s: longer than the %d bytes of IPMI 2.0", fencing.ErrConfig, path, maxPassword)
+		return "", fmt.Errorf("%w: password: %s: longer than the %d bytes of IPMI 2.0", fencing.ErrConfig, c.Password, maxPassword)
 	}
 	return line, nil
 }

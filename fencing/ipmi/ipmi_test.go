@@ -13,42 +13,43 @@ import (
 	"sbarbiter/fencing/fencetest"
 	"sbarbiter/fencing/shooter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/secret"
 )
 
 func TestDriverPassesTheSuiteAgainstARealBMC(t *testing.T) {
 	fencetest.Run(t, func(t *testing.T, s fencetest.Setup) fencetest.Rig {
-		b := startSim(t, s)
-		address, password := b.address, simPassword
-		switch s.Fault {
-		case fencetest.Slow:
-			address = startWire(t, &wire{bmc: b.address, delay: s.Delay})
-		case fencetest.Hanging:
-			address = silence(t)
-		case fencetest.DropsLine:
-			address = startWire(t, &wire{bmc: b.address, cut: func() bool { return b.power() == fencing.PowerOff }})
-		case fencetest.WrongPassword:
-			password = "not-the-password"
-		case fencetest.Unreachable:
-			address = net127(freePort(t))
-		}
-		return fencetest.Rig{Fencer: b.driver(t, address, password), Power: b.power, Secret: password}
+		b := fencetest.StartBMC(t, s)
+		return fencetest.Rig{Fencer: driver(t, b, b.Front(), b.Password), Power: b.Power, Secret: b.Password}
 	})
 }
 
+func driver(t *testing.T, b *fencetest.BMC, address, password string) *Driver {
+	t.Helper()
+	d, err := New(Config{
+		Address: address, User: fencetest.BMCUser, Password: secret.Source{File: b.PasswordFile(t, password)}, Timeout: 8 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func TestNewPasswordNeedsNoRestart(t *testing.T) {
-	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
-	d := b.driver(t, b.address, "stale")
+	b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn})
+	d := driver(t, b, b.Address, "stale")
 	if _, err := d.Status(t.Context()); !errors.Is(err, fencing.ErrAuth) {
 		t.Fatalf("with a stale password: %v", err)
 	}
-	b.write(t, "password-stale", simPassword+"\n", 0o600)
+	if err := os.WriteFile(d.cfg.Password.File, []byte(fencetest.BMCPassword+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if p, err := d.Status(t.Context()); err != nil || p != fencing.PowerOn {
 		t.Errorf("after the file was corrected: %s, %v", p, err)
 	}
 }
 
 func TestAnswersThatAreNotSignedAreNotBelieved(t *testing.T) {
-	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
+	b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn})
 	for _, c := range []struct {
 		name  string
 		forge func([]byte) []byte
@@ -77,7 +78,7 @@ func TestAnswersThatAreNotSignedAreNotBelieved(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := b.driver(t, startWire(t, &wire{bmc: b.address, onway: c.forge}), simPassword)
+			d := driver(t, b, fencetest.StartWire(t, &fencetest.Wire{BMC: b.Address, OnWay: c.forge}), fencetest.BMCPassword)
 			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 			defer cancel()
 			if p, err := d.Status(ctx); err == nil || p != fencing.PowerUnknown {
@@ -88,16 +89,16 @@ func TestAnswersThatAreNotSignedAreNotBelieved(t *testing.T) {
 }
 
 func TestRepeatedAnswersDoNoHarm(t *testing.T) {
-	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
-	w := &wire{bmc: b.address}
+	b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn})
+	w := &fencetest.Wire{BMC: b.Address}
 	var first []byte
-	w.onway = func(p []byte) []byte {
+	w.OnWay = func(p []byte) []byte {
 		if first == nil {
 			first = append(first, p...)
 		}
 		return p
 	}
-	d := b.driver(t, startWire(t, w), simPassword)
+	d := driver(t, b, fencetest.StartWire(t, w), fencetest.BMCPassword)
 	if _, err := d.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +109,8 @@ func TestRepeatedAnswersDoNoHarm(t *testing.T) {
 }
 
 func TestOffIsFast(t *testing.T) {
-	b := startSim(t, fencetest.Setup{Power: fencing.PowerOn})
-	d := b.driver(t, b.address, simPassword)
+	b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn})
+	d := driver(t, b, b.Address, fencetest.BMCPassword)
 	start := time.Now()
 	if err := d.Off(t.Context()); err != nil {
 		t.Fatal(err)
@@ -121,38 +122,25 @@ func TestOffIsFast(t *testing.T) {
 	}
 }
 
-func TestPasswordFileMustBeTheOwnersAlone(t *testing.T) {
+func TestAPasswordThatCannotBeUsedIsTheConfigurationsFault(t *testing.T) {
 	dir := t.TempDir()
-	for _, c := range []struct {
-		name, text string
-		mode       os.FileMode
-		want       string
-	}{
-		{"group", "x", 0o640, "chmod 600"},
-		{"world", "x", 0o604, "chmod 600"},
-		{"empty", "\n", 0o600, "first line is empty"},
-		{"long", strings.Repeat("x", 21), 0o600, "longer than the 20 bytes"},
-	} {
-		path := filepath.Join(dir, c.name)
-		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+	for text, want := range map[string]string{"\n": "first line is empty", strings.Repeat("x", 21): "longer than the 20 bytes"} {
+		path := filepath.Join(dir, "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, c.mode); err != nil {
+		d, err := New(Config{Address: "127.0.0.1:1", User: "u", Password: secret.Source{File: path}})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readPassword(path); !errors.Is(err, fencing.ErrConfig) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
-		}
-	}
-	for _, path := range []string{filepath.Join(dir, "none"), dir} {
-		if _, err := readPassword(path); !errors.Is(err, fencing.ErrConfig) {
-			t.Errorf("%s: %v", path, err)
+		if _, err := d.Status(t.Context()); !errors.Is(err, fencing.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }
 
 func TestConfigNamesTheField(t *testing.T) {
-	good := Config{Address: "10.90.0.254", User: "stonith", PasswordFile: "/etc/sbarbiter/bmc"}
+	good := Config{Address: "10.90.0.254", User: "stonith", Password: secret.Source{File: "/etc/sbarbiter/bmc"}}
 	if err := good.Validate(); err != nil {
 		t.Fatalf("a good one: %v", err)
 	}
@@ -165,7 +153,7 @@ func TestConfigNamesTheField(t *testing.T) {
 		{"address", func(c *Config) { c.Address = "bmc:70000" }},
 		{"user", func(c *Config) { c.User = "" }},
 		{"user", func(c *Config) { c.User = strings.Repeat("u", 17) }},
-		{"password file", func(c *Config) { c.PasswordFile = "bmc.password" }},
+		{"password", func(c *Config) { c.Password.File = "bmc.password" }},
 		{"cipher suite", func(c *Config) { c.CipherSuite = 1 }},
 		{"timeout", func(c *Config) { c.Timeout = -1 }},
 	} {
@@ -188,9 +176,9 @@ func TestConfigNamesTheField(t *testing.T) {
 func TestAShotThroughARealBMCIsProven(t *testing.T) {
 	for _, fault := range []fencetest.Fault{fencetest.Honest, fencetest.Late} {
 		t.Run(fault.String(), func(t *testing.T) {
-			b := startSim(t, fencetest.Setup{Power: fencing.PowerOn, Fault: fault, Delay: 800 * time.Millisecond})
+			b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn, Fault: fault, Delay: 800 * time.Millisecond})
 			s := &shooter.Shooter{
-				Fencers:  map[fencing.DeviceName]fencing.Fencer{"bmc-a": b.driver(t, b.address, simPassword)},
+				Fencers:  map[fencing.DeviceName]fencing.Fencer{"bmc-a": driver(t, b, b.Address, fencetest.BMCPassword)},
 				Executor: "node-b", Now: boottime.Now,
 			}
 			before := shooter.Readings(s.Read(t.Context()))
@@ -199,8 +187,8 @@ func TestAShotThroughARealBMCIsProven(t *testing.T) {
 				Target: "node-a", Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{"bmc-a"}}}, Before: before,
 				Start: now, StartBy: now.Add(2 * time.Second), Deadline: now.Add(15 * time.Second), MaxGap: fencing.DefaultMaxGap,
 			}, nil)
-			if err != nil || !res.Proven || res.Grade != fencing.E3 || b.power() != fencing.PowerOff {
-				t.Errorf("%v: %s, the machine is %s", err, res, b.power())
+			if err != nil || !res.Proven || res.Grade != fencing.E3 || b.Power() != fencing.PowerOff {
+				t.Errorf("%v: %s, the machine is %s", err, res, b.Power())
 			}
 			t.Log(strings.Join(res.Explain(), "\n"))
 		})

@@ -15,6 +15,8 @@ import (
 	"github.com/bougou/go-ipmi/pkg/types"
 
 	"sbarbiter/fencing"
+	"sbarbiter/fencing/fencetest"
+	"sbarbiter/internal/secret"
 )
 
 // startServer runs the library's own BMC: unlike ipmi_sim it knows cipher suite
@@ -26,11 +28,11 @@ func startServer(t *testing.T, privilege bmc.PrivilegeLevel, suites ...types.Cip
 		t.Fatal(err)
 	}
 	b := bmc.New(bmc.DeviceInfo{DeviceID: 32, IPMIVersion: 0x20}, [16]byte{1}, hal, bmc.WithCipherSuites(suites))
-	user, err := b.Users.Add(2, simUser)
+	user, err := b.Users.Add(2, fencetest.BMCUser)
 	if err != nil {
 		t.Fatal(err)
 	}
-	user.SetPassword([]byte(simPassword))
+	user.SetPassword([]byte(fencetest.BMCPassword))
 	user.Enabled = true
 	user.ChannelAccess[1] = bmc.UserChannelAccess{MaxPrivilege: privilege, Enabled: true}
 	conn, err := udp.Listen("127.0.0.1:0")
@@ -56,10 +58,10 @@ func startServer(t *testing.T, privilege bmc.PrivilegeLevel, suites ...types.Cip
 func serverDriver(t *testing.T, address string, suite uint8) *Driver {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(path, []byte(simPassword), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(fencetest.BMCPassword), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Config{Address: address, User: simUser, PasswordFile: path, CipherSuite: suite})
+	d, err := New(Config{Address: address, User: fencetest.BMCUser, Password: secret.Source{File: path}, CipherSuite: suite})
 	if err != nil {
 		t.Fatal(err)
 	}

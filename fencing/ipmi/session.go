@@ -35,7 +35,7 @@ type session struct {
 // open dials and authenticates. Both ends of a failure are clean: nothing is
 // left open.
 func (d *Driver) open(ctx context.Context) (*session, error) {
-	password, err := readPassword(d.cfg.PasswordFile)
+	password, err := d.cfg.password()
 	if err != nil {
 		return nil, err
 	}

@@ -113,6 +113,7 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 			src.add(e.value.path, e.at, "this is not a name", "use letters, digits, - and _, at most 63")
 		}
 		c.Groups = append(c.Groups, e.value.clusterGroup(e.name, c.Nodes))
+		e.value.checkGrade(c, c.Groups[len(c.Groups)-1])
 	}
 	if groups.isMapping() && len(c.Groups) == 0 {
 		groups.fail("", "names no group")
@@ -177,6 +178,20 @@ func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
 		p.fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", g.Preferred)
 	}
 	return g
+}
+
+// checkGrade refuses a grade that rests on a watchdog which is not there.
+func (v value) checkGrade(c Cluster, g ClusterGroup) {
+	if g.MinimumGrade != GradeE2 {
+		return
+	}
+	at := v.path + ".minimum_grade"
+	switch {
+	case !slices.Contains(c.Fencing, FencingWatchdog):
+		v.src.addAt(at, "E2 rests on the old holder's watchdog, and fencing does not name it", "write E3, or add watchdog to fencing")
+	case c.Timing.Watchdog == 0:
+		v.src.addAt(at, "E2 rests on the old holder's watchdog, and timing.watchdog says that there is none", "write E3, or set timing.watchdog to the nodes' watchdog.timeout")
+	}
 }
 
 func (v value) grade() Grade {

@@ -24,6 +24,8 @@ const (
 	defaultStateDir   = "/var/lib/sbarbiter"
 	defaultRuntimeDir = "/run/sbarbiter"
 	defaultPKIDir     = "/etc/sbarbiter/pki"
+	defaultKnownHosts = "/etc/sbarbiter/known_hosts"
+	defaultAgentDir   = "/usr/sbin/" // where Debian and Red Hat have the fence agents
 )
 
 const (

@@ -12,16 +12,28 @@ import (
 	"strings"
 )
 
+// AgentOption is an option that a fence agent knows.
+type AgentOption struct {
+	Name     string
+	Required bool     // and without a default
+	Choice   []string // what it may be; empty: anything
+}
+
+// DescribeAgent asks a fence agent for its options.
+type DescribeAgent func(agent string) ([]AgentOption, error)
+
 // CheckHost reports what the node file says that this machine does not bear out:
 // addresses and interfaces that it does not have, devices and programs that are
-// missing, secrets that others may read. The error is of type [Errors].
-func CheckHost(n Node) error {
-	h, err := observe(n)
+// missing, secrets that others may read, a fence device that would power off
+// this machine itself. The error is of type [Errors].
+func CheckHost(n Node, describe DescribeAgent) error {
+	h, err := observe(NodeFile, n.src)
 	if err != nil {
 		return err
 	}
+	h.describe = describe
 	h.links(n.Links)
-	h.fencing(n.Fencing)
+	h.fencing("fencing", n.Fencing)
 	if !n.Watchdog.None() {
 		h.device("watchdog.device", n.Watchdog.Device, fs.ModeDevice|fs.ModeCharDevice, "modprobe the driver of this machine's watchdog, or write watchdog: none")
 	}
@@ -38,12 +50,15 @@ type host struct {
 	src        *source
 	addrs      []netip.Addr
 	interfaces []string
+	describe   DescribeAgent
 }
 
-func observe(n Node) (*host, error) {
-	h := &host{src: &source{file: NodeFile}}
-	if n.src != nil {
-		h.src = &source{file: n.src.file, lines: n.src.lines, at: n.src.at}
+// observe looks at this machine; src is what is to be checked, nil for data that
+// was made in memory.
+func observe(file string, src *source) (*host, error) {
+	h := &host{src: &source{file: file}}
+	if src != nil {
+		h.src = &source{file: src.file, lines: src.lines, at: src.at}
 	}
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -87,23 +102,6 @@ func (h *host) sameFamily(addr netip.Addr) string {
 	return "it has " + strings.Join(have, ", ")
 }
 
-func (h *host) fencing(levels Fencing) {
-	for i, level := range levels {
-		for j, device := range level {
-			at := fmt.Sprintf("fencing[%d].", i)
-			if nested := fmt.Sprintf("fencing[%d][%d]", i, j); h.src.has(nested) {
-				at = nested + "."
-			}
-			switch d := device.(type) {
-			case IPMI:
-				h.private(at+"password_file", d.PasswordFile)
-			case FenceCommand:
-				h.program(at+"program", d.Program)
-			}
-		}
-	}
-}
-
 func (h *host) service(at string, spec ServiceSpec, drbd []string) {
 	switch s := spec.(type) {
 	case Filesystem:
@@ -128,21 +126,6 @@ func (h *host) service(at string, spec ServiceSpec, drbd []string) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// private wants a file that only its owner can read, with something in it.
-func (h *host) private(at, path string) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		h.src.addAt(at, missing(path, err), "write the password into it and chmod 600 it")
-	case !info.Mode().IsRegular():
-		h.src.addAt(at, path+" is not a file", "")
-	case info.Mode().Perm()&0o077 != 0:
-		h.src.addAt(at, fmt.Sprintf("%s can be used by others than its owner (mode %04o)", path, info.Mode().Perm()), "chmod 600 "+path)
-	case info.Size() == 0:
-		h.src.addAt(at, path+" is empty", "write the password into it")
-	}
 }
 
 func (h *host) command(at string, argv []string) {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"sbarbiter/internal/secret"
 	"sbarbiter/timing"
 )
 
@@ -50,9 +51,12 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 			{netip.MustParseAddrPort("[fd91::1]:7694"), netip.MustParseAddrPort("[fd91::2]:7694")},
 		},
 		References: References{Addresses: []netip.Addr{netip.MustParseAddr("10.90.0.254")}, Need: 1},
-		Fencing: Fencing{{IPMI{
-			Address: netip.MustParseAddrPort("10.90.0.242:623"), User: "stonith",
-			PasswordFile: "/etc/sbarbiter/node-b.ipmi", Timeout: 10 * time.Second,
+		Fencing: Fencing{{{
+			Spec: IPMI{
+				Address: netip.MustParseAddrPort("10.90.0.242:623"), User: "stonith",
+				Password: secret.Source{File: "/etc/sbarbiter/node-b.ipmi"},
+			},
+			Timeout: 10 * time.Second, CallTimeout: 3 * time.Second, Attempts: 3, Cuts: CutsMachine,
 		}}},
 		Watchdog: Watchdog{Device: "/dev/watchdog", Timeout: 5 * time.Second},
 		Timing:   profile,
@@ -85,11 +89,51 @@ func TestEveryKeyIsRead(t *testing.T) {
 		},
 		Fencing: Fencing{
 			{
-				FenceCommand{"/usr/sbin/pdu", []string{"left", "7"}, 20 * time.Second},
-				FenceCommand{"/usr/sbin/pdu", []string{"right", "7"}, 20 * time.Second},
+				{FenceCommand{"/usr/sbin/pdu", []string{"left", "7"}}, 20 * time.Second, 3 * time.Second, 3, CutsSupply},
+				{FenceCommand{"/usr/sbin/pdu", []string{"right", "7"}}, 20 * time.Second, 3 * time.Second, 3, CutsSupply},
 			},
-			{IPMI{netip.MustParseAddrPort("10.0.0.242:6230"), "admin", "/root/bmc", 3, 5 * time.Second}},
+			{{
+				IPMI{netip.MustParseAddrPort("10.0.0.242:6230"), "admin", secret.Source{File: "/root/bmc"}, 3},
+				5 * time.Second, 2 * time.Second, 1, CutsMachine,
+			}},
+			{{
+				IPMITool{IPMI{netip.MustParseAddrPort("10.0.0.243:623"), "admin", secret.Source{Credential: "bmc"}, 0}},
+				10 * time.Second, 4 * time.Second, 3, CutsMachine,
+			}},
+			{
+				{
+					Redfish{
+						netip.MustParseAddrPort("10.0.0.244:443"), "admin",
+						secret.Source{File: "/root/redfish"},
+						"Node1", AuthBasic,
+						"/etc/ssl/bmc.pem", "bmc.example.org", "",
+					},
+					10 * time.Second, 3 * time.Second, 3, CutsMachine,
+				},
+				{
+					Redfish{
+						netip.MustParseAddrPort("10.0.0.245:8443"), "admin",
+						secret.Source{File: "/root/redfish"},
+						"", AuthSession,
+						"", "", strings.Repeat("0a", 32),
+					},
+					10 * time.Second, 3 * time.Second, 3, CutsMachine,
+				},
+			},
+			{{
+				SSH{netip.MustParseAddrPort("10.0.0.2:22"), "root", secret.Source{File: "/root/key"}, "/etc/known", []string{"halt", "-f"}},
+				10 * time.Second, 3 * time.Second, 3, "",
+			}},
+			{{
+				FenceAgent{
+					"/usr/sbin/fence_apc",
+					map[string]string{"ip": "10.0.0.246", "plug": "7", "ssh": "1"},
+					map[string]secret.Source{"password": {File: "/root/apc"}, "snmp_priv_passwd": {File: "/root/snmp"}},
+				},
+				30 * time.Second, 8 * time.Second, 3, CutsMachine,
+			}},
 		},
+		OwnBMC:   netip.MustParseAddr("10.0.0.241"),
 		Watchdog: Watchdog{"/dev/watchdog1", 8 * time.Second},
 		Timing: timing.Plan{
 			TTL: 30 * time.Second, Promise: 25 * time.Second, Renew: 300 * time.Millisecond, RPCTimeout: 400 * time.Millisecond,

@@ -212,3 +212,12 @@ func (v value) command() Command {
 	c.Stop = m.need("stop", "[/usr/local/sbin/app, stop]").argv()
 	return c
 }
+
+// refuse reports keys that belong to another kind of thing.
+func (m mapping) refuse(kind string, keys ...string) {
+	for _, key := range keys {
+		if v := m.get(key); !v.absent() {
+			v.fail("remove it", "%s has no %s", kind, key)
+		}
+	}
+}

@@ -208,13 +208,13 @@ func (s *source) err() error {
 	return s.errs
 }
 
-// secret finds what somebody may have written as a password, up to the end of the
+// password finds what somebody may have written as a password, up to the end of the
 // line: excerpts go to logs.
-var secret = regexp.MustCompile(`(?i)(pass(?:word|wd|phrase)?["']?\s*:\s*)(.+)`)
+var password = regexp.MustCompile(`(?i)(pass(?:word|wd|phrase)?["']?\s*:\s*)(.+)`)
 
 func masked(line string) string {
-	return secret.ReplaceAllStringFunc(line, func(m string) string {
-		parts := secret.FindStringSubmatch(m)
+	return password.ReplaceAllStringFunc(line, func(m string) string {
+		parts := password.FindStringSubmatch(m)
 		return parts[1] + strings.Repeat("*", len([]rune(parts[2])))
 	})
 }

@@ -12,6 +12,8 @@ const (
 	defaultLinkPort    = 7694
 	defaultWitnessPort = 7443
 	defaultIPMIPort    = 623 // RMCP, IPMI 2.0 section 13.1
+	defaultRedfishPort = 443
+	defaultSSHPort     = 22
 )
 
 var (

@@ -19,6 +19,7 @@ import (
 	"sbarbiter/agent/store"
 	"sbarbiter/agent/watchdog"
 	"sbarbiter/arbiter"
+	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/config"
 	"sbarbiter/internal/pki"
@@ -70,7 +71,7 @@ func (d *Daemon) defaults() {
 		d.Notify = sdnotify.Notify
 	}
 	if d.Host == nil {
-		d.Host = config.CheckHost
+		d.Host = func(n config.Node) error { return config.CheckHost(n, fences.Describe) }
 	}
 	if d.Closing == nil {
 		d.Closing = closing

@@ -7,6 +7,7 @@ import (
 	"sbarbiter/agent/runner"
 	"sbarbiter/agent/store"
 	"sbarbiter/arbiter"
+	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/timing"
@@ -32,7 +33,7 @@ func (d *Daemon) gauge(kept *store.File, dog arbiter.Watchdog, driver runner.DRB
 func (d *Daemon) times(dog arbiter.Watchdog) timing.Node {
 	n := timing.Node{Name: d.Node.Name, Plan: d.Node.Timing, ReadBack: dog.Timeout, Hardware: dog.Hardware}
 	if len(d.Node.Fencing) > 0 {
-		n.Fence = fenceTimeout(d.Node.Fencing)
+		n.Fence = fences.Timeout(d.Node.Fencing)
 	}
 	for _, g := range d.Node.Groups {
 		n.Groups = append(n.Groups, timing.Group{Name: g.Name, StartBudget: g.StartTimeout, StopBudget: g.StopTimeout})

@@ -1,7 +1,6 @@
-package ipmi
+package fencetest
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -14,20 +13,28 @@ import (
 	"time"
 
 	"sbarbiter/fencing"
-	"sbarbiter/fencing/fencetest"
 )
 
+// The account at a BMC.
 const (
-	simUser     = "stonith"
-	simPassword = "s3cret-of-bmc"
+	BMCUser     = "stonith"
+	BMCPassword = "s3cret-of-bmc"
 )
 
-// simulator is a real ipmi_sim (package openipmi) on loopback. Its chassis control
+// BMC is a real ipmi_sim (package openipmi) on loopback. Its chassis control
 // script keeps the machine's power in a directory.
-type simulator struct {
-	dir     string
-	address string
+type BMC struct {
+	Address string // without faults on the way
+	// Password is the one that the driver under test is given.
+	Password string
+
+	dir string
+	// front is where the driver under test finds it.
+	front string
 }
+
+// presencePing asks whether there is a BMC (RMCP and ASF 2.0, section 3.2.4.3).
+var presencePing = []byte{0x06, 0x00, 0xff, 0x06, 0x00, 0x00, 0x11, 0xbe, 0x80, 0x00, 0x00, 0x00}
 
 // chassisScript stands for the machine: DIR/power is its power, DIR/lying makes
 // it deaf, DIR/late holds the nanoseconds by which an order takes effect late.
@@ -48,30 +55,61 @@ esac
 exit 0
 `
 
-func startSim(t *testing.T, s fencetest.Setup) *simulator {
+// StartBMC starts a BMC with the fault of the setup, on the way to it too.
+func StartBMC(t *testing.T, s Setup) *BMC {
 	t.Helper()
-	program, err := exec.LookPath("ipmi_sim")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ipmi_sim is missing, and CI needs it: apt-get install openipmi")
-		}
-		t.Skip("ipmi_sim is missing: apt-get install openipmi")
-	}
-	b := &simulator{dir: t.TempDir()}
+	b := &BMC{dir: t.TempDir(), Password: BMCPassword}
 	b.write(t, "bmc.sh", fmt.Sprintf(chassisScript, b.dir), 0o700)
 	b.write(t, "power", map[fencing.Power]string{fencing.PowerOn: "1\n", fencing.PowerOff: "0\n"}[s.Power], 0o600)
-	switch s.Fault {
-	case fencetest.Lying:
-		b.write(t, "lying", "", 0o600)
-	case fencetest.Late:
-		b.write(t, "late", fmt.Sprint(s.Delay.Nanoseconds()), 0o600)
-	}
 	port := freePort(t)
-	b.address = fmt.Sprintf("127.0.0.1:%d", port)
+	b.Address = net127(port)
 	b.write(t, "lan.conf", lanConf(port, b.dir), 0o600)
 	b.write(t, "sim.emu", "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n", 0o600)
-	b.run(t, program)
+	b.front = b.Address
+	switch s.Fault {
+	case Lying:
+		b.write(t, "lying", "", 0o600)
+	case Late:
+		b.write(t, "late", fmt.Sprint(s.Delay.Nanoseconds()), 0o600)
+	case Slow:
+		b.front = StartWire(t, &Wire{BMC: b.Address, Delay: s.Delay})
+	case Hanging:
+		b.front = silence(t)
+	case DropsLine:
+		b.front = StartWire(t, &Wire{BMC: b.Address, Cut: func() bool { return b.Power() == fencing.PowerOff }})
+	case WrongPassword:
+		b.Password = "not-the-password"
+	case Unreachable:
+		b.front = net127(freePort(t))
+	}
+	b.run(t, Program(t, "ipmi_sim", "openipmi"))
 	return b
+}
+
+// Program finds a program that the tests need, or skips the test.
+func Program(t *testing.T, name, debian string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + name)
+	}
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing, and CI needs it: apt-get install %s", name, debian)
+		}
+		t.Skipf("%s is missing: apt-get install %s", name, debian)
+	}
+	return path
+}
+
+// Front returns the address at which the driver under test finds the BMC, with
+// the fault on the way.
+func (b *BMC) Front() string { return b.front }
+
+// PasswordFile writes a password to where a driver may read it.
+func (b *BMC) PasswordFile(t *testing.T, password string) string {
+	t.Helper()
+	return b.write(t, "password-"+password, password+"\n", 0o600)
 }
 
 func lanConf(port int, dir string) string {
@@ -89,10 +127,10 @@ set_working_mc 0x20
   endlan
   chassis_control "%[3]s/bmc.sh"
   user 2 true "%[4]s" "%[5]s" admin 10 %[2]s
-`, port, auths, dir, simUser, simPassword)
+`, port, auths, dir, BMCUser, BMCPassword)
 }
 
-func (b *simulator) run(t *testing.T, program string) {
+func (b *BMC) run(t *testing.T, program string) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(b.dir, "log"))
 	if err != nil {
@@ -113,13 +151,23 @@ func (b *simulator) run(t *testing.T, program string) {
 			t.Logf("ipmi_sim: %s", text)
 		}
 	})
-	d := b.driver(t, b.address, simPassword)
+	b.awaitPresence(t)
+}
+
+func (b *BMC) awaitPresence(t *testing.T) {
+	t.Helper()
+	conn, err := net.Dial("udp", b.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer := make([]byte, 64)
 	for end := time.Now().Add(10 * time.Second); ; {
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-		_, err := d.Status(ctx)
-		cancel()
-		if err == nil {
-			return
+		_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err = conn.Write(presencePing); err == nil {
+			if _, err = conn.Read(answer); err == nil {
+				return
+			}
 		}
 		if time.Now().After(end) {
 			t.Fatalf("ipmi_sim does not come up: %v", err)
@@ -128,8 +176,8 @@ func (b *simulator) run(t *testing.T, program string) {
 	}
 }
 
-// power asks the machine itself, past the BMC.
-func (b *simulator) power() fencing.Power {
+// Power asks the machine itself, past the BMC.
+func (b *BMC) Power() fencing.Power {
 	out, err := exec.Command(filepath.Join(b.dir, "bmc.sh"), "get", "power").Output()
 	switch strings.TrimSpace(string(out)) {
 	case "power:1":
@@ -140,21 +188,13 @@ func (b *simulator) power() fencing.Power {
 	panic(fmt.Sprintf("chassis script says %q (%v)", out, err))
 }
 
-func (b *simulator) driver(t *testing.T, address, password string) *Driver {
+func (b *BMC) write(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
-	b.write(t, "password-"+password, password+"\n", 0o600)
-	d, err := New(Config{Address: address, User: simUser, PasswordFile: filepath.Join(b.dir, "password-"+password), Timeout: 8 * time.Second})
-	if err != nil {
+	path := filepath.Join(b.dir, name)
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
-	return d
-}
-
-func (b *simulator) write(t *testing.T, name, text string, mode os.FileMode) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
+	return path
 }
 
 func freePort(t *testing.T) int {
@@ -167,20 +207,22 @@ func freePort(t *testing.T) int {
 	return conn.LocalAddr().(*net.UDPAddr).Port
 }
 
-// wire is a UDP relay before a BMC: the network, with what it may do.
-type wire struct {
+// Wire is a UDP relay before a BMC: the network, with what it may do.
+type Wire struct {
+	BMC   string
+	OnWay func(packet []byte) []byte // of the answers; nil: as they are
+	Delay time.Duration              // of the answers
+	Cut   func() bool                // true: the answer to this client is lost, and all later ones to it
+
 	conn   net.PacketConn
-	bmc    string
-	onway  func(packet []byte) []byte // of the answers; nil: as they are
-	delay  time.Duration              // of the answers
-	cut    func() bool                // true: the answer to this client is lost, and all later ones to it
 	mu     sync.Mutex
 	byPeer map[string]net.Conn
 	lost   map[string]bool
 	done   sync.WaitGroup
 }
 
-func startWire(t *testing.T, w *wire) string {
+// StartWire returns the relay's address.
+func StartWire(t *testing.T, w *Wire) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -200,7 +242,7 @@ func startWire(t *testing.T, w *wire) string {
 	return conn.LocalAddr().String()
 }
 
-func (w *wire) forward() {
+func (w *Wire) forward() {
 	buf := make([]byte, 4096)
 	for {
 		n, peer, err := w.conn.ReadFrom(buf)
@@ -210,7 +252,7 @@ func (w *wire) forward() {
 		w.mu.Lock()
 		up := w.byPeer[peer.String()]
 		if up == nil {
-			if up, err = net.Dial("udp", w.bmc); err != nil {
+			if up, err = net.Dial("udp", w.BMC); err != nil {
 				w.mu.Unlock()
 				return
 			}
@@ -222,7 +264,7 @@ func (w *wire) forward() {
 	}
 }
 
-func (w *wire) back(up net.Conn, peer net.Addr) {
+func (w *Wire) back(up net.Conn, peer net.Addr) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := up.Read(buf)
@@ -232,22 +274,22 @@ func (w *wire) back(up net.Conn, peer net.Addr) {
 		if w.dropped(peer) {
 			continue
 		}
-		time.Sleep(w.delay)
+		time.Sleep(w.Delay)
 		packet := buf[:n]
-		if w.onway != nil {
-			packet = w.onway(packet)
+		if w.OnWay != nil {
+			packet = w.OnWay(packet)
 		}
 		_, _ = w.conn.WriteTo(packet, peer)
 	}
 }
 
-func (w *wire) dropped(peer net.Addr) bool {
-	if w.cut == nil {
+func (w *Wire) dropped(peer net.Addr) bool {
+	if w.Cut == nil {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.lost) == 0 && w.cut() {
+	if len(w.lost) == 0 && w.Cut() {
 		w.lost[peer.String()] = true
 	}
 	return w.lost[peer.String()]
