@@ -55,6 +55,7 @@ func TestFenceIPMILANPassesTheSuite(t *testing.T) {
 	agent := fencetest.Program(t, "fence_ipmilan", "fence-agents")
 	fencetest.Program(t, "ipmitool", "ipmitool")
 	fencetest.Run(t, func(t *testing.T, s fencetest.Setup) fencetest.Rig {
+		t.Parallel()
 		if s.Fault == fencetest.Slow {
 			s.Delay /= 7 // of each datagram: ipmitool sends many before the one that counts, and is called three times
 		}

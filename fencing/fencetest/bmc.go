@@ -80,7 +80,7 @@ func StartBMC(t *testing.T, s Setup) *BMC {
 	case WrongPassword:
 		b.Password = "not-the-password"
 	case Unreachable:
-		b.front = net127(freePort(t))
+		b.front = net127(1) // nobody's port, also while other tests look for free ones
 	}
 	b.run(t, Program(t, "ipmi_sim", "openipmi"))
 	return b

@@ -49,7 +49,8 @@ const (
 )
 
 // Factory builds the world for one case, and cleans up through t. It skips a
-// fault that its kind of device cannot have, with the reason.
+// fault that its kind of device cannot have, with the reason, and may let the
+// cases run beside each other (t.Parallel).
 type Factory func(t *testing.T, s Setup) Rig
 
 const (

@@ -18,6 +18,7 @@ import (
 
 func TestDriverPassesTheSuiteAgainstARealBMC(t *testing.T) {
 	fencetest.Run(t, func(t *testing.T, s fencetest.Setup) fencetest.Rig {
+		t.Parallel()
 		b := fencetest.StartBMC(t, s)
 		return fencetest.Rig{Fencer: driver(t, b, b.Front(), b.Password), Power: b.Power, Secret: b.Password}
 	})

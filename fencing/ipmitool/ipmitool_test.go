@@ -37,6 +37,7 @@ func watched(t *testing.T) (path string, shown func() string) {
 
 func TestDriverPassesTheSuiteAgainstARealBMC(t *testing.T) {
 	fencetest.Run(t, func(t *testing.T, s fencetest.Setup) fencetest.Rig {
+		t.Parallel()
 		path, shown := watched(t)
 		if s.Fault == fencetest.Slow {
 			s.Delay /= 4 // of each datagram: this program sends many before the one that counts
