@@ -34,6 +34,10 @@ func blockOf(s model.Stamp) model.Block { return model.Block(s % volumeBlocks) }
 // applications lets the application of every group that is up write.
 func (w *World) applications() {
 	every := writeIdle
+	if w.calm {
+		w.app.set(every)
+		return
+	}
 	if w.now-w.stirred < busyFor {
 		every = writeBusy
 	}

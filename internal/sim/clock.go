@@ -10,7 +10,8 @@ import (
 // million, and is reckoned in whole numbers: the same on every machine.
 type clock struct {
 	w     *World
-	ppm   int64
+	ppm   int64            // now
+	drift int64            // while it is not calm
 	since time.Duration    // true time at which it
 	read  boottime.Instant // showed this
 }
@@ -27,6 +28,25 @@ const million = 1_000_000
 
 // reset makes the clock show an instant now.
 func (c *clock) reset(at boottime.Instant) { c.since, c.read = c.w.now, at }
+
+// newClock returns a clock of a drawn rate.
+func (w *World) newClock() *clock {
+	ppm := w.rng.Int64N(2*mostDrift+1) - mostDrift
+	c := &clock{w: w, ppm: ppm, drift: ppm}
+	w.clocks = append(w.clocks, c)
+	return c
+}
+
+// mostDrift keeps the difference of two clocks' rates below one percent.
+const mostDrift = 4500
+
+func (c *clock) setCalm(calm bool) {
+	c.reset(c.now())
+	c.ppm = c.drift
+	if calm {
+		c.ppm = 0
+	}
+}
 
 // until returns how long it is until the clock shows an instant.
 func (c *clock) until(at boottime.Instant) time.Duration {

@@ -18,6 +18,9 @@ type once func()
 
 func (o once) happen() { o() }
 
+// fading is a happening that may have lost its point before it comes.
+type fading interface{ pointless() bool }
+
 type event struct {
 	at   time.Duration
 	seq  uint64
@@ -65,6 +68,22 @@ func (h *heap) pop() event {
 		}
 		s[i], s[least] = s[least], s[i]
 		i = least
+	}
+}
+
+// sweep drops what has lost its point.
+func (h *heap) sweep() {
+	s := *h
+	kept := s[:0]
+	for _, e := range s {
+		if f, ok := e.what.(fading); !ok || !f.pointless() {
+			kept = append(kept, e)
+		}
+	}
+	clear(s[len(kept):])
+	*h = kept
+	for i := range kept {
+		h.rise(i)
 	}
 }
 

@@ -28,7 +28,7 @@ type Node struct {
 	power     bool
 	running   bool // booted
 	boots     int
-	clock     clock
+	clock     *clock
 	frozen    bool        // stopped from outside
 	dying     bool        // a reset is on its way
 	deferred  []happening // until it goes on
@@ -84,7 +84,7 @@ func (s *service) next() int {
 func newNode(w *World, h Host) *Node {
 	n := &Node{
 		w: w, host: h, id: arbiter.NodeID(h.String()), gateway: true, actions: map[reflect.Type]int{},
-		clock: clock{w: w, ppm: w.drift()},
+		clock: w.newClock(),
 	}
 	n.bmc.n = n
 	n.bite = w.timer(func() { n.Reset("the watchdog was not fed") })

@@ -14,8 +14,10 @@ const recovery = 80 * time.Second
 const lasting = 3 * time.Second
 
 // Play runs a schedule, up to its end or to what breaks first.
-func Play(s *Schedule) *World {
-	w := New(s.options())
+func Play(s *Schedule) *World { return play(s, s.options()) }
+
+func play(s *Schedule, o Options) *World {
+	w := New(o)
 	w.Start()
 	for _, e := range s.Episodes {
 		w.episode(e)
@@ -29,7 +31,7 @@ func Play(s *Schedule) *World {
 // episode makes everything go wrong that an episode holds, and looks whether the
 // pair recovers.
 func (w *World) episode(e Episode) {
-	w.Run(w.now + time.Duration(e.After))
+	w.rest(time.Duration(e.After))
 	end := w.now + time.Duration(e.Mended)
 	for _, f := range e.Faults {
 		w.plan(f, end)

@@ -97,7 +97,7 @@ func (n *Node) steps() bool { return n.agent != nil && !n.frozen && !n.paused }
 // tick lets the agent do what time has made due.
 func (n *Node) tick() {
 	if n.steps() && !n.busy {
-		n.late = n.w.between(0, mostLate)
+		n.late = n.w.vary(0, mostLate)
 		n.give(agent.Tick{})
 	}
 }

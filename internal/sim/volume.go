@@ -32,6 +32,7 @@ type replica struct {
 	wire     wire
 	answers  []awaited // of commands
 	commands model.CommandID
+	happened int  // to it
 	pushing  bool // a resync's next step is on its way
 	telling  bool // the agent is about to be told
 }
@@ -111,6 +112,7 @@ func (n *Node) replica(g arbiter.GroupID) *replica {
 func (c *replica) step(ev model.Event) {
 	was := c.state()
 	effects := c.drbd.Step(ev)
+	c.happened++
 	is := c.state()
 	if was != is {
 		c.changed(was, is)

@@ -34,6 +34,8 @@ func (w *World) send(p Path, what happening) {
 
 func (w *World) latency(y *way) time.Duration {
 	switch {
+	case w.calm:
+		return calmHop
 	case y.slow > 0:
 		return w.between(y.slow/4, y.slow)
 	case w.rng.IntN(200) == 0:

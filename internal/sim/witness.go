@@ -14,7 +14,7 @@ type Witness struct {
 	state   *arbiter.State
 	lead    *leader.Leader // nil: does not lead
 	life    int
-	clock   clock
+	clock   *clock
 	due     *timer
 	tickets map[leader.Ticket]asker
 	ticket  leader.Ticket
@@ -28,7 +28,7 @@ type pending struct {
 }
 
 func newWitness(w *World) *Witness {
-	x := &Witness{w: w, state: arbiter.NewState(), clock: clock{w: w, ppm: w.drift()}, tickets: map[leader.Ticket]asker{}}
+	x := &Witness{w: w, state: arbiter.NewState(), clock: w.newClock(), tickets: map[leader.Ticket]asker{}}
 	x.clock.reset(boottime.Instant(w.between(time.Minute, time.Hour)))
 	x.due = w.timer(x.tick)
 	return x
@@ -99,7 +99,7 @@ func (x *Witness) clusters() []*arbiter.Cluster {
 }
 
 func (x *Witness) tick() {
-	x.perform(x.lead.Tick(x.clock.now(), int64(x.w.now/time.Second)))
+	x.perform(x.lead.Tick(x.clock.now(), int64(x.w.True()/time.Second)))
 }
 
 // arm waits for what the leader does next by time alone.
@@ -142,7 +142,7 @@ func (x *Witness) perform(actions []leader.Action) {
 			x.freeAt = max(x.freeAt, x.w.now) + x.w.between(500*time.Microsecond, 4*time.Millisecond)
 			x.w.after(x.freeAt-x.w.now, func() { x.commit(life) })
 		case leader.Verify:
-			x.w.after(x.w.between(100*time.Microsecond, time.Millisecond), func() {
+			x.w.after(x.w.vary(100*time.Microsecond, time.Millisecond), func() {
 				if x.life == life {
 					x.perform(x.lead.Verified(x.clock.now(), a.Token, true))
 				}
@@ -179,7 +179,7 @@ func (x *Witness) commit(life int) {
 }
 
 func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
-	out := x.state.Apply(x.state.Version.Index+1, arbiter.Entry{Command: c, At: x.w.now.Milliseconds()})
+	out := x.state.Apply(x.state.Version.Index+1, arbiter.Entry{Command: c, At: x.w.True().Milliseconds()})
 	for _, r := range out.Records {
 		x.w.line(W.String(), r.Group, r.What, string(r.Reason)+" "+r.Sentence)
 	}

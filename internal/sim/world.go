@@ -39,30 +39,36 @@ type Options struct {
 	Late       time.Duration
 	Watchdog   time.Duration // timeout; 0: none
 	Boot       time.Duration // from reset or power on to a running agent
+	Stepping   bool          // through calm times too
 }
 
 // World is one run.
 type World struct {
 	Options
-	now      time.Duration
-	heap     heap
-	timers   []*timer
-	app      *timer
-	seq      uint64
-	rng      *rand.Rand
-	ways     [hosts][hosts][links]way
-	wire     [2]bool       // of the replication link, by sender
-	stirred  time.Duration // the last line of the timeline
-	nodes    [2]*Node
-	witness  *Witness
-	groups   []arbiter.GroupID
-	disks    map[arbiter.GroupID]*volume
-	epoch    arbiter.Epoch
-	lines    []Line
-	broken   []string
-	excepted string         // the known hole that ended the run
-	faults   map[string]int // that happened, by kind
-	Steps    int
+	now            time.Duration
+	heap           heap
+	timers         []*timer
+	app            *timer
+	seq            uint64
+	rng            *rand.Rand
+	source         *rand.PCG // of rng
+	clocks         []*clock
+	calm           bool
+	leapt          time.Duration // in all: true time is now and this
+	before, behind portrait
+	ways           [hosts][hosts][links]way
+	wire           [2]bool       // of the replication link, by sender
+	stirred        time.Duration // the last line of the timeline
+	nodes          [2]*Node
+	witness        *Witness
+	groups         []arbiter.GroupID
+	disks          map[arbiter.GroupID]*volume
+	epoch          arbiter.Epoch
+	lines          []Line
+	broken         []string
+	excepted       string         // the known hole that ended the run
+	faults         map[string]int // that happened, by kind
+	Steps          int
 }
 
 // Line is one line of the timeline.
@@ -80,9 +86,10 @@ func (l Line) String() string {
 // New returns a world with everything switched off.
 func New(o Options) *World {
 	w := &World{
-		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 7)), wire: [2]bool{true, true},
+		Options: o, source: rand.NewPCG(o.Seed, 7), wire: [2]bool{true, true},
 		disks: map[arbiter.GroupID]*volume{}, faults: map[string]int{},
 	}
+	w.rng = rand.New(w.source)
 	for id := range o.Definition.Groups {
 		w.groups = append(w.groups, id)
 	}
@@ -115,8 +122,11 @@ func (w *World) Start() {
 // Node returns a node.
 func (w *World) Node(h Host) *Node { return w.nodes[h] }
 
-// Now returns the true time.
+// Now returns the time that was stepped through.
 func (w *World) Now() time.Duration { return w.now }
+
+// True returns the time: what was stepped through and what was leapt over.
+func (w *World) True() time.Duration { return w.now + w.leapt }
 
 // At does something at a time; what it is called goes on the timeline.
 func (w *World) At(at time.Duration, what string, do func()) {
@@ -182,9 +192,6 @@ func (w *World) step(at time.Duration, due *timer) {
 	w.check()
 }
 
-// drift draws by how many millionths a clock is fast or slow.
-func (w *World) drift() int64 { return w.rng.Int64N(9001) - 4500 }
-
 func (w *World) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)+1))
 }
@@ -194,7 +201,7 @@ func (w *World) Witness() *Witness { return w.witness }
 
 func (w *World) line(host string, g arbiter.GroupID, what, why string) {
 	w.stirred = w.now
-	w.lines = append(w.lines, Line{w.now, host, g, what, why})
+	w.lines = append(w.lines, Line{w.True(), host, g, what, why})
 }
 
 func (w *World) note(n *Node, a *agent.Note) {

@@ -99,7 +99,7 @@ func (t *tally) add(w *sim.World) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.result.Seeds++
-	t.result.Hours += w.Now().Hours()
+	t.result.Hours += w.True().Hours()
 	t.result.Stepped += w.Now().Hours()
 	for what, n := range w.Faults() {
 		t.faults[what] += n

@@ -1,0 +1,310 @@
+package sim
+
+import (
+	"cmp"
+	"hash/maphash"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// period is what every rhythm of a calm world goes into: the beats, probes,
+// dials and the application's.
+const period = time.Second
+
+// old is how long ago something must have been for its exact age to mean
+// nothing: longer than anything that the cores let pass before they do something
+// about it, but for orders to move a group and frozen writes, of which a calm
+// world has none.
+const old = 6 * time.Second
+
+// A portrait is the state of a world as numbers: nodes, witness, timers and
+// paths, whatever could make a difference to what happens next. Two portraits
+// one period apart that are the same but for the time show that the world goes
+// round in circles: nothing in it knows what time it is, only how long ago
+// something was.
+//
+// It leaves out what the state that it holds implies: the replicated state, which
+// only changes with the index of its log, and DRBD's, which only changes when
+// something happens to it, which is counted.
+type portrait struct{ leaves []leaf }
+
+type leaf struct {
+	kind leafKind
+	val  int64
+}
+
+type leafKind uint8
+
+const (
+	plainLeaf   leafKind = iota
+	timeLeaf             // moves with the time
+	ancientLeaf          // may lie so far back that it need not (or be of a slower clock, and move)
+	countLeaf            // only grows, and nothing but its differences matters
+	wildLeaf             // something is under way that cannot be compared
+)
+
+// samePeriod reports whether q is p one period later.
+func (p *portrait) samePeriod(q *portrait) bool {
+	if len(p.leaves) != len(q.leaves) {
+		return false
+	}
+	for i, a := range p.leaves {
+		b := q.leaves[i]
+		var same bool
+		switch {
+		case a.kind != b.kind || a.kind == wildLeaf:
+		case a.kind == countLeaf:
+			same = b.val >= a.val
+		case a.kind == timeLeaf, a.kind == ancientLeaf && a.val != b.val:
+			same = b.val-a.val == int64(period)
+		default:
+			same = a.val == b.val
+		}
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+// portray takes a world's portrait into p. It is no use while anything is on the
+// heap.
+func (w *World) portray(p *portrait) {
+	k := painter{out: p.leaves[:0]}
+	for _, n := range w.nodes {
+		k.now = n.clock.now()
+		k.paint(reflect.ValueOf(n).Elem())
+	}
+	k.now = w.witness.clock.now()
+	k.paint(reflect.ValueOf(w.witness).Elem())
+	for _, t := range w.timers {
+		if t.at == never {
+			k.add(plainLeaf, 0)
+		} else {
+			k.add(timeLeaf, int64(t.at))
+		}
+	}
+	for _, id := range w.groups {
+		if v := w.disks[id]; v != nil {
+			k.volume(v)
+		}
+	}
+	k.paint(reflect.ValueOf(&w.ways).Elem())
+	k.paint(reflect.ValueOf(&w.wire).Elem())
+	k.paint(reflect.ValueOf(w.source).Elem())
+	p.leaves = k.out
+}
+
+// painter turns values into leaves.
+type painter struct {
+	out []leaf
+	now boottime.Instant // on the clock of what is painted
+}
+
+func (k *painter) add(kind leafKind, val int64) { k.out = append(k.out, leaf{kind, val}) }
+
+func (k *painter) volume(v *volume) {
+	for _, c := range v.ends {
+		k.add(plainLeaf, int64(c.happened))
+		k.add(plainLeaf, int64(len(c.wire.queue)+len(c.answers)))
+	}
+	k.add(plainLeaf, int64(v.app.next))
+}
+
+func (k *painter) paint(v reflect.Value) { planOf(v.Type())(k, v) }
+
+// plan paints the values of one type.
+type plan func(k *painter, v reflect.Value)
+
+var plans sync.Map // reflect.Type -> plan
+
+func planOf(t reflect.Type) plan {
+	if p, ok := plans.Load(t); ok {
+		return p.(plan)
+	}
+	p := newPlan(t)
+	plans.Store(t, p)
+	return p
+}
+
+// skipped are the types that a portrait leaves out.
+var skipped = map[reflect.Type]string{
+	reflect.TypeFor[*World]():                      "the whole",
+	reflect.TypeFor[*Node]():                       "painted by itself",
+	reflect.TypeFor[*timer]():                      "painted with the other timers",
+	reflect.TypeFor[*clock]():                      "what it shows is in every instant",
+	reflect.TypeFor[agent.Config]():                "never changes in an agent's life",
+	reflect.TypeFor[map[reflect.Type]int]():        "counts for people",
+	reflect.TypeFor[map[uint64]boottime.Instant](): "beats sent: with none under way only those to come will be looked up",
+}
+
+// counters are the fields that number what is sent and asked.
+var counters = map[string]bool{
+	"Machine.beats": true, "peer.number": true, "PeerBeat.Number": true, "PeerBeat.Echo": true,
+	"Beat.Number": true, "Leader.tokens": true, "Leader.wall": true, "Witness.ticket": true,
+}
+
+var stringSeed = maphash.MakeSeed()
+
+func newPlan(t reflect.Type) plan {
+	if _, ok := skipped[t]; ok {
+		return func(*painter, reflect.Value) {}
+	}
+	switch t {
+	case reflect.TypeFor[boottime.Instant]():
+		return paintInstant
+	case reflect.TypeFor[time.Duration]():
+		return func(k *painter, v reflect.Value) { k.add(plainLeaf, v.Int()) }
+	case reflect.TypeFor[*arbiter.State]():
+		return func(k *painter, v reflect.Value) { k.paint(v.Elem().FieldByName("Version")) }
+	case reflect.TypeFor[*arbiter.Cluster]():
+		return func(*painter, reflect.Value) {}
+	case reflect.TypeFor[session]():
+		return paintSession
+	}
+	return planOfKind(t)
+}
+
+func planOfKind(t reflect.Type) plan {
+	switch t.Kind() {
+	case reflect.Struct:
+		return structPlan(t)
+	case reflect.Slice, reflect.Array:
+		return paintList
+	case reflect.Map:
+		return paintMap
+	case reflect.Pointer, reflect.Interface:
+		return func(k *painter, v reflect.Value) {
+			if v.IsNil() {
+				k.add(plainLeaf, 0)
+				return
+			}
+			k.paint(v.Elem())
+		}
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return func(k *painter, v reflect.Value) {
+			if !v.IsNil() {
+				k.add(wildLeaf, 0)
+			}
+		}
+	case reflect.String:
+		return func(k *painter, v reflect.Value) { k.add(plainLeaf, int64(maphash.String(stringSeed, v.String()))) }
+	}
+	return paintNumber
+}
+
+func paintNumber(k *painter, v reflect.Value) {
+	switch {
+	case v.CanInt():
+		k.add(plainLeaf, v.Int())
+	case v.CanUint():
+		k.add(plainLeaf, int64(v.Uint()))
+	case v.CanFloat():
+		k.add(plainLeaf, int64(v.Float()*1e9))
+	case v.Bool():
+		k.add(plainLeaf, 1)
+	default:
+		k.add(plainLeaf, 0)
+	}
+}
+
+func paintInstant(k *painter, v reflect.Value) {
+	at := boottime.Instant(v.Int())
+	switch {
+	case at.IsZero():
+		k.add(plainLeaf, 0)
+	case k.now.Sub(at) > old:
+		k.add(ancientLeaf, int64(at))
+	default:
+		k.add(timeLeaf, int64(at))
+	}
+}
+
+// paintSession: it counts by the world's time, not by the node's.
+func paintSession(k *painter, v reflect.Value) {
+	k.paint(v.FieldByName("up"))
+	k.paint(v.FieldByName("life"))
+	if v.FieldByName("up").Bool() {
+		k.add(timeLeaf, v.FieldByName("heardAt").Int())
+	}
+}
+
+func structPlan(t reflect.Type) plan {
+	type field struct {
+		i     int
+		plan  plan
+		count bool
+	}
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if _, skip := skipped[f.Type]; skip {
+			continue
+		}
+		fields = append(fields, field{i, nil, counters[t.Name()+"."+f.Name]})
+	}
+	return func(k *painter, v reflect.Value) {
+		for i := range fields {
+			f := &fields[i]
+			switch {
+			case f.count && v.Field(f.i).CanUint():
+				k.add(countLeaf, int64(v.Field(f.i).Uint()))
+			case f.count:
+				k.add(countLeaf, v.Field(f.i).Int())
+			default:
+				k.paint(v.Field(f.i))
+			}
+		}
+	}
+}
+
+func paintList(k *painter, v reflect.Value) {
+	k.add(plainLeaf, int64(v.Len()))
+	if v.Len() == 0 {
+		return
+	}
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+		k.add(plainLeaf, int64(maphash.Bytes(stringSeed, v.Bytes())))
+		return
+	}
+	p := planOf(v.Type().Elem())
+	for i := range v.Len() {
+		p(k, v.Index(i))
+	}
+}
+
+func paintMap(k *painter, v reflect.Value) {
+	k.add(plainLeaf, int64(v.Len()))
+	keys := v.MapKeys()
+	if len(keys) > 1 {
+		slices.SortFunc(keys, compareKeys)
+	}
+	for _, key := range keys {
+		k.paint(key)
+		k.paint(v.MapIndex(key))
+	}
+}
+
+func compareKeys(a, b reflect.Value) int {
+	switch {
+	case a.Kind() == reflect.String:
+		return cmp.Compare(a.String(), b.String())
+	case a.CanUint():
+		return cmp.Compare(a.Uint(), b.Uint())
+	case a.CanInt():
+		return cmp.Compare(a.Int(), b.Int())
+	case a.Kind() == reflect.Struct:
+		for i := range a.NumField() {
+			if c := compareKeys(a.Field(i), b.Field(i)); c != 0 {
+				return c
+			}
+		}
+	}
+	return 0
+}
