@@ -117,12 +117,14 @@ func (j *judgement) afterTwo() victim {
 }
 
 // demoteIfVictim demotes a Primary that is to lose. If it is in use, a handler
-// is told, and nothing is decided.
+// is told, and nothing is decided. 8.4 always does the latter: it asks for the
+// demotion in the middle of a handshake, where it allows no change of roles
+// (only if the peer hangs up in that very moment may it come through).
 func (j *judgement) demoteIfVictim(v victim) victim {
 	if v != victimSelf || !j.self.primary() {
 		return v
 	}
-	if j.self.Open {
+	if j.self.Open || j.c.Family != drbd.Family9 {
 		j.call(drbd.HandlerPriLostAfterSB)
 		return victimNone
 	}

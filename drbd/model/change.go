@@ -77,15 +77,23 @@ func (n *Node) enter(next []State) {
 		n.follow(&n.volumes[i], old[i], next[i])
 	}
 	n.recordAll()
+	n.forgetCrashes()
 	n.endFreeze()
 	n.publish(old, next)
 }
 
+// forgetCrashes is what being in sync again does. The record of this change
+// still has the mark; it goes with the next one.
+func (n *Node) forgetCrashes() {
+	for i := range n.volumes {
+		if v := &n.volumes[i]; v.state == drbd.DiskUpToDate && v.peer == drbd.DiskUpToDate {
+			v.crashed = false
+		}
+	}
+}
+
 // follow is what comes after a change of one volume.
 func (n *Node) follow(v *volume, old, now State) {
-	if now.Disk == drbd.DiskUpToDate && now.PeerDisk == drbd.DiskUpToDate {
-		v.crashed = false
-	}
 	somePrimary := now.Role == drbd.RolePrimary || now.Peer == drbd.RolePrimary
 	if somePrimary && now.Disk == drbd.DiskUpToDate && v.disk.generation.Bitmap == 0 && n.parted(old, now) {
 		n.renew(v, now)

@@ -96,11 +96,6 @@ func Judge(c Config, self, peer Side, a Attempt) Outcome {
 		steps = steps9
 	}
 	j.run(steps)
-	// 8.4 notices that its state changed meanwhile and judges again, with the
-	// peer's role as announced. A node demotes itself once at most.
-	if j.demoted && c.Family != drbd.Family9 {
-		j.run(steps)
-	}
 	return j.finish()
 }
 

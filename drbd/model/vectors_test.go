@@ -18,6 +18,8 @@ type vector struct {
 	tentative bool
 	wantA     map[string]string
 	wantB     map[string]string
+	// endsA and endsB are how the nodes end, where a vector is carried out.
+	endsA, endsB string
 }
 
 func TestHandshakesEndAsInTheKernel84(t *testing.T) {
@@ -103,6 +105,9 @@ func readVectors(t *testing.T, file string, f drbd.Family) []vector {
 
 func (v *vector) read(words []string) error {
 	who, arrow := words[0], len(words) > 1 && words[1] == "=>"
+	if len(words) > 1 && words[1] == "ends" {
+		return v.readEnd(who, strings.Join(words[2:], " "))
+	}
 	if arrow {
 		words = words[1:]
 	}
@@ -127,6 +132,18 @@ func (v *vector) read(words []string) error {
 		return v.readConfig(settings)
 	default:
 		return fmt.Errorf("%q is neither A, B nor with", who)
+	}
+	return nil
+}
+
+func (v *vector) readEnd(who, end string) error {
+	switch who {
+	case "A":
+		v.endsA = end
+	case "B":
+		v.endsB = end
+	default:
+		return fmt.Errorf("%q is neither A nor B", who)
 	}
 	return nil
 }

@@ -84,18 +84,13 @@ static void drbd_khelper(struct drbd_device *device, const char *handler)
 	note(device, handler);
 }
 
-/* The only change that these functions ask for is a demotion. */
+/* The only change that these functions ask for is a demotion. While a
+ * handshake runs, the driver refuses every change of roles. */
 #define NS(what, value) value
 #define CS_VERBOSE 0
 static enum drbd_state_rv drbd_change_state(struct drbd_device *device, int flags, enum drbd_role role)
 {
-	if (device->open)
-		return SS_DEVICE_IN_USE;
-	if (device->state.role == role)
-		return SS_NOTHING_TO_DO;
-	device->state.role = role;
-	note(device, "demoted");
-	return SS_SUCCESS;
+	return device->state.role == role ? SS_NOTHING_TO_DO : SS_IN_TRANSIENT_STATE;
 }
 
 #define BM_LOCKED_SET_ALLOWED 0
