@@ -77,6 +77,10 @@ type Demote struct{ Resource string }
 // it back.
 type Outdate struct{ Group arbiter.GroupID }
 
+// Join lets DRBD look for the peer. Until then a machine that has started anew
+// has its disks attached and no more.
+type Join struct{ Group arbiter.GroupID }
+
 // ReadPower reads the peer's power devices.
 type ReadPower struct{ Mandate arbiter.MandateID }
 
@@ -140,6 +144,7 @@ func (Barrier) action()   {}
 func (Lift) action()      {}
 func (Demote) action()    {}
 func (Outdate) action()   {}
+func (Join) action()      {}
 func (ReadPower) action() {}
 func (Shoot) action()     {}
 func (Exit) action()      {}

@@ -174,7 +174,7 @@ func (m *Machine) overcomes(g *group, b arbiter.Basis) bool {
 // prepare starts an accepted group. Where DRBD would promote without asking the
 // handler, the exclusion of the peer is obtained first.
 func (m *Machine) prepare(now boottime.Instant, g *group) {
-	g.excl = exclusion{}
+	g.excl = exclusion{since: now}
 	if m.needsExclusion(g) {
 		g.phase, g.wasUp, g.failed = Starting, false, ""
 		g.excl.starts = true

@@ -51,6 +51,9 @@ func (m *Machine) dueOf(d *dueAfter, g *group) {
 		d.at(g.bid.next)
 	}
 	if g.drbd() {
+		if !g.joined {
+			d.at(g.joinAt)
+		}
 		d.at(g.excl.next)
 		d.at(g.excl.since.Add(2*m.timing.RPCTimeout) + 1)
 		if g.hot() {

@@ -67,8 +67,10 @@ type Storage struct {
 	Primary  bool
 	Frozen   bool // writes wait, for fencing or for want of a disk; not by a person's order
 	Disks    []arbiter.Disk
+	// Alone: DRBD is not told to look for the peer.
+	Alone bool
 	// Recorded: DRBD has the peer's disk down as stale or missing, so it would
-	// promote without asking the fence-peer handler.
+	// promote without asking the fence-peer handler, or nobody can tell.
 	Recorded bool
 }
 
@@ -181,8 +183,10 @@ type PeerGroup struct {
 	Promised    arbiter.Epoch // the sender accepts no grant on the clock's word beside this epoch; 0: no promise
 	PromisedFor time.Duration // from before the beat was sent that this one echoes
 	InStep      bool
-	Excluded    arbiter.ExclusionNumber
-	OwnWord     uint64
+	// Ready: no write of the sender's waits for the receiver, nor can come to.
+	Ready    bool
+	Excluded arbiter.ExclusionNumber
+	OwnWord  uint64
 }
 
 // PeerAsk asks the receiver to outdate itself and to record that its copy is

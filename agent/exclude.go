@@ -161,7 +161,6 @@ func (m *Machine) onDiskFailed(ev DiskFailed) {
 
 func (m *Machine) giveWord(g *group) {
 	m.mem.Words = max(m.mem.Words, uint64(m.cfg.Incarnation)<<20) + 1 // higher than any that a lost store has given
-	g.wordSeen = false
 	m.remember(g, func(gm *GroupMemory) { gm.OwnWord = mutant.Weak(mutant.WordUnstored, m.mem.Words, gm.OwnWord) })
 }
 
@@ -218,14 +217,15 @@ func (m *Machine) exclusions(now boottime.Instant, g *group) {
 		return
 	}
 	e := &g.excl
-	wanted := len(e.waiting) > 0 || m.needsExclusion(g) || e.starts || m.mem.Groups[g.id].Pending && m.witnessNear(now)
+	waits := len(e.waiting) > 0 || e.starts
+	wanted := waits || m.needsExclusion(g) || m.mem.Groups[g.id].Pending && m.witnessNear(now)
 	if !wanted {
 		return
 	}
 	if e.call == nil && !e.renewing && now >= e.next {
 		m.askExclusion(now, g)
 	}
-	if len(e.waiting) > 0 && e.ask == 0 && now.Sub(e.since) > 2*m.timing.RPCTimeout && m.hearsBeats(now) {
+	if waits && e.ask == 0 && now.Sub(e.since) > 2*m.timing.RPCTimeout && m.hearsBeats(now) {
 		m.asks++
 		e.ask = uint64(m.cfg.Incarnation)<<32 | m.asks // an answer to an earlier life is no answer
 		m.note(g, "asking the peer", "no witness answers; "+string(m.cfg.Peer)+" is asked to give its copy up")
@@ -350,12 +350,7 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 		return
 	}
 	gm := m.mem.Groups[g.id]
-	if gm.OwnWord != 0 && a.Own.OwnWord == gm.OwnWord {
-		g.wordSeen = true
-	}
-	// The witness has shown our word and does not any more: a readmission has
-	// named it. An exclusion that followed at once has a number of its own.
-	readmitted := a.Own.OwnWord == 0 && g.wordSeen
+	readmitted := gm.OwnWord != 0 && a.Cleared >= gm.OwnWord
 	m.remember(g, func(gm *GroupMemory) {
 		gm.Excluded = a.Own.Number
 		if readmitted {
@@ -366,7 +361,7 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 		}
 	})
 	if readmitted {
-		g.wordSeen, g.outdate = false, nil
-		m.note(g, "readmitted", "the witness has cleared this node's exclusion")
+		g.outdate = nil
+		m.note(g, "readmitted", "the witness has cleared this node's own record")
 	}
 }

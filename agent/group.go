@@ -47,7 +47,6 @@ type group struct {
 
 	answer   leader.GroupAnswer // the witness's latest
 	answerAt boottime.Instant   // send time of the beat it answers
-	wordSeen bool               // the witness has shown our own word back
 	services []leader.Service
 
 	promised promise
@@ -57,6 +56,8 @@ type group struct {
 	demoteAt boottime.Instant
 	thawAt   boottime.Instant // no write waited without a handler at
 	stranded bool             // said that nobody may take over
+	joined   bool             // DRBD looks for its peer, or did so in this boot
+	joinAt   boottime.Instant
 }
 
 // right is the permission to run a group: a lease, or the peer's promise for
@@ -242,6 +243,9 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 func (m *Machine) saveBoot() {
 	b := &BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
 	for _, g := range m.groups {
+		if g.joined {
+			b.Joined = append(b.Joined, g.id)
+		}
 		if g.hot() {
 			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}
 		}

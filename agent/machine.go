@@ -87,7 +87,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared || mutant.On(mutant.QuarantineSkipped)
 	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {
-		g := &group{cfg: gc, id: gc.ID, phase: Stopped}
+		g := &group{cfg: gc, id: gc.ID, phase: Stopped, joined: slices.Contains(boot.Joined, gc.ID)}
 		g.promised.mandate = m.mem.Begun // what an earlier life promised, it may have promised last
 		if gm := m.mem.Groups[gc.ID]; gm.Holder == cfg.Peer {
 			g.promised.epoch = gm.Epoch
@@ -195,6 +195,7 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 func (m *Machine) tick(now boottime.Instant) {
 	for _, g := range m.groups {
 		m.guard(now, g)
+		m.join(now, g)
 		m.exclusions(now, g)
 		m.ask(now, g)
 		m.strand(now, g)

@@ -81,6 +81,8 @@ type BootMemory struct {
 	Groups map[arbiter.GroupID]HeldRight `json:"groups"`
 	// Cleared: the quarantine of this boot is over.
 	Cleared bool `json:"cleared,omitempty"`
+	// Joined are the groups whose DRBD was let look for its peer.
+	Joined []arbiter.GroupID `json:"joined,omitempty"`
 }
 
 // HeldRight is a right to run a group, in instants of this boot.

@@ -176,7 +176,7 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 	gm := m.mem.Groups[g.id]
 	pg := PeerGroup{
 		Group: g.id, Phase: g.phase, InOffice: m.inOffice(now, g), Holder: gm.Holder, HolderEpoch: gm.Epoch,
-		GivenBack: gm.GivenBack, InStep: m.inStep(g), Excluded: gm.Excluded, OwnWord: gm.OwnWord,
+		GivenBack: gm.GivenBack, InStep: m.inStep(g), Ready: m.ready(g), Excluded: gm.Excluded, OwnWord: gm.OwnWord,
 	}
 	if g.hot() {
 		pg.Epoch = g.right.epoch

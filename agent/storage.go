@@ -12,7 +12,9 @@ func Seen(res drbd.Resource) Storage {
 	s := Storage{
 		Resource: res.Name, Known: true,
 		Primary: !res.AllVolumes(drbd.RoleSecondary), Frozen: res.Frozen(),
+		Alone: res.ConnState() == drbd.ConnStandAlone,
 	}
+	s.Recorded = s.Alone // DRBD 8.4 does not show then what it has recorded
 	for _, v := range res.Volumes {
 		d := arbiter.Disk{Volume: fmt.Sprintf("%s/%d", res.Name, v.Number), Own: arbiter.DiskState(v.Disk)}
 		replicates := false

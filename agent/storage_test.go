@@ -27,7 +27,7 @@ func TestWhatDRBDRecordsOfThePeer(t *testing.T) {
 		"peer's disk gone while connected":  {resource(drbd.ConnConnected, drbd.RolePrimary, drbd.DiskUpToDate, drbd.ReplEstablished, drbd.DiskDiskless), true, true, true},
 		"peer being resynchronised":         {resource(drbd.ConnConnected, drbd.RolePrimary, drbd.DiskUpToDate, drbd.ReplSyncSource, drbd.DiskInconsistent), true, true, true},
 		"link is up, handshake is not over": {resource(drbd.ConnConnected, drbd.RolePrimary, drbd.DiskUpToDate, drbd.ReplOff, drbd.DiskUnknown), false, false, true},
-		"standalone":                        {drbd.Resource{Name: "r0", Role: drbd.RoleSecondary, Volumes: []drbd.Volume{{Disk: drbd.DiskUpToDate}}}, false, false, false},
+		"standalone":                        {drbd.Resource{Name: "r0", Role: drbd.RoleSecondary, Volumes: []drbd.Volume{{Disk: drbd.DiskUpToDate}}}, false, true, false},
 		"role that nobody knows":            {resource(drbd.ConnConnected, drbd.RoleUnrecognised, drbd.DiskUpToDate, drbd.ReplEstablished, drbd.DiskUpToDate), true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -225,7 +225,10 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 	if v := c.outlived(g, cmd); v != nil {
 		return *v
 	}
-	if c.Definition.Stonith && !j.Backoff && (c.Mandate == nil || mutant.On(mutant.MandateNotExclusive)) {
+	// Where the clock has spoken and only the caller's own promise still runs,
+	// another shot at a holder that could not be shot would end later than that.
+	waits := g.Lease != nil && g.Lease.Unshot != "" && j.Expired && c.ByClock(cmd.Group)
+	if c.Definition.Stonith && !j.Backoff && !waits && (c.Mandate == nil || mutant.On(mutant.MandateNotExclusive)) {
 		return c.mandate(cmd, target)
 	}
 	return c.stuck(g, cmd, target)
@@ -234,21 +237,30 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 // outlived grants a group whose lease and watchdog have run out (E2).
 func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
 	l, def := g.Lease, c.Definition
-	if l == nil || !def.Watchdog || !cmd.Judgement.Expired && !mutant.On(mutant.E2BeforeExpiry) || c.Mandate != nil {
+	if l == nil || !cmd.Judgement.Expired && !mutant.On(mutant.E2BeforeExpiry) || c.Mandate != nil || !c.ByClock(cmd.Group) {
 		return nil
 	}
-	switch {
-	case def.Stonith && l.Unshot == "":
+	if cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising) {
+		return nil
+	}
+	if def.Stonith && l.Unshot == "" {
 		return nil // power is surer than a clock: it is tried first
-	case (!l.Watchdog.Armed || !l.Watchdog.Hardware && !def.AcceptPauseRisk) && !mutant.On(mutant.E2Unarmed):
-		return nil
-	case cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising) || def.Groups[cmd.Group].MinimumGrade > E2:
-		return nil
 	}
 	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}
 	g.end(e)
 	v := c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
 	return &v
+}
+
+// ByClock reports whether the group's holder is believed dead once its lease has
+// run out.
+func (c *Cluster) ByClock(id GroupID) bool {
+	g, def := c.Groups[id], c.Definition
+	if g == nil || g.Lease == nil || !def.Watchdog || def.Groups[id].MinimumGrade > E2 {
+		return false
+	}
+	w := g.Lease.Watchdog
+	return w.Armed && (w.Hardware || def.AcceptPauseRisk) || mutant.On(mutant.E2Unarmed)
 }
 
 // stuck says what a group that cannot be taken over is waiting for.

@@ -126,8 +126,25 @@ func (c Commands) Connect(t Target, o ConnectOption) []Command {
 	return []Command{cmd}
 }
 
-// Up configures the resource, attaches its disks and connects.
-func (c Commands) Up(resource string) []Command { return []Command{adm("up", resource)} }
+// Attach configures the resource and attaches its disks, as "up" does, but lets
+// it look for nobody. What the kernel has already is only attached.
+func (c Commands) Attach(t Target) []Command {
+	switch {
+	case len(t.Minors) > 0:
+		return each(t.Resource, "attach")
+	case c.family == Family9:
+		return each(t.Resource, "new-resource", "new-minor", "new-peer", "new-path", "peer-device-options", "attach")
+	}
+	return each(t.Resource, "new-resource", "sh-new-minor", "attach")
+}
+
+func each(resource string, verbs ...string) []Command {
+	list := make([]Command, len(verbs))
+	for i, v := range verbs {
+		list[i] = adm(v, resource)
+	}
+	return list
+}
 
 // Down takes the resource out of the kernel.
 func (c Commands) Down(resource string) []Command { return []Command{setup("down", resource)} }

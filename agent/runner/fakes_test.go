@@ -381,7 +381,7 @@ func (f *fakeDRBD) did(what string, role drbd.Role) error {
 	return nil
 }
 
-func (f *fakeDRBD) Up(context.Context, string) error      { return f.did("up", "") }
+func (f *fakeDRBD) Attach(context.Context, string) error  { return f.did("attach", "") }
 func (f *fakeDRBD) Promote(context.Context, string) error { return f.did("promote", drbd.RolePrimary) }
 
 func (f *fakeDRBD) Demote(context.Context, string) error     { return f.did("demote", drbd.RoleSecondary) }

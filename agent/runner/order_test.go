@@ -89,10 +89,10 @@ func TestShotBeginsHoweverShortItsTimeIs(t *testing.T) {
 	}
 }
 
-// slowUp takes its time to bring a resource up.
+// slowUp takes its time to attach a disk.
 type slowUp struct{ *fakeDRBD }
 
-func (d slowUp) Up(ctx context.Context, _ string) error {
+func (d slowUp) Attach(ctx context.Context, _ string) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -23,7 +23,7 @@ func encodeBeat(b agent.PeerBeat) ([]byte, error) {
 		p.Groups = append(p.Groups, &sbv1.PeerGroup{
 			Group: string(g.Group), Phase: string(g.Phase), InOffice: g.InOffice, Epoch: uint64(g.Epoch),
 			Holder: string(g.Holder), HolderEpoch: uint64(g.HolderEpoch), GivenBack: g.GivenBack,
-			Promised: uint64(g.Promised), PromisedForNs: g.PromisedFor.Nanoseconds(), InStep: g.InStep, Excluded: uint64(g.Excluded), OwnWord: g.OwnWord,
+			Promised: uint64(g.Promised), PromisedForNs: g.PromisedFor.Nanoseconds(), InStep: g.InStep, Ready: g.Ready, Excluded: uint64(g.Excluded), OwnWord: g.OwnWord,
 		})
 	}
 	for _, a := range b.Asks {
@@ -53,7 +53,7 @@ func decodeBeat(payload []byte) (agent.PeerBeat, error) {
 		b.Groups = append(b.Groups, agent.PeerGroup{
 			Group: arbiter.GroupID(g.GetGroup()), Phase: agent.Phase(g.GetPhase()), InOffice: g.GetInOffice(), Epoch: arbiter.Epoch(g.GetEpoch()),
 			Holder: arbiter.NodeID(g.GetHolder()), HolderEpoch: arbiter.Epoch(g.GetHolderEpoch()), GivenBack: g.GetGivenBack(),
-			Promised: arbiter.Epoch(g.GetPromised()), PromisedFor: time.Duration(g.GetPromisedForNs()), InStep: g.GetInStep(),
+			Promised: arbiter.Epoch(g.GetPromised()), PromisedFor: time.Duration(g.GetPromisedForNs()), InStep: g.GetInStep(), Ready: g.GetReady(),
 			Excluded: arbiter.ExclusionNumber(g.GetExcluded()), OwnWord: g.GetOwnWord(),
 		})
 	}

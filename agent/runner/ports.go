@@ -62,7 +62,7 @@ type Services interface {
 type DRBD interface {
 	Run(ctx context.Context, emit func(kernel.Observation)) error
 	Read(ctx context.Context, resource string) (drbd.Resource, error)
-	Up(ctx context.Context, resource string) error
+	Attach(ctx context.Context, resource string) error
 	Promote(ctx context.Context, resource string) error
 	Demote(ctx context.Context, resource string) error
 	Outdate(ctx context.Context, resource string) error

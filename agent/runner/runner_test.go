@@ -13,7 +13,7 @@ func TestGrantedGroupIsStartedAndKept(t *testing.T) {
 		s.pass(3 * time.Second)
 		s.must("READY=1")
 		s.must("STATUS=nfs running under epoch 4")
-		if s.happened("up") > s.happened("hello") {
+		if s.happened("attach") > s.happened("hello") {
 			t.Errorf("a witness was spoken to before this node looked at what runs here: %q", s.did)
 		}
 		if s.happened("promote") > s.happened("start services") {

@@ -41,15 +41,15 @@ func (r *Runner) watchDRBD() error {
 	})
 }
 
-// bringUp configures resources that the kernel does not have yet. It promotes
-// nothing.
+// bringUp configures resources that the kernel does not have yet, without their
+// connection: when DRBD may look for its peer is the machine's decision.
 func (r *Runner) bringUp() {
 	ctx, cancel := context.WithTimeout(r.ctx, bringUpWithin)
 	defer cancel()
 	for _, g := range r.cfg.Groups {
 		for _, res := range g.Resources {
 			// Without it the machine knows no disk, and asks for nothing.
-			_ = r.timed(g, "up "+res, func() error { return r.parts.DRBD.Up(ctx, res) })
+			_ = r.timed(g, "attach "+res, func() error { return r.parts.DRBD.Attach(ctx, res) })
 		}
 	}
 }

@@ -106,6 +106,7 @@ type GroupAnswer struct {
 	Epoch    arbiter.Epoch
 	MoveTo   arbiter.NodeID // a planned switchover
 	Own      arbiter.Exclusion
+	Cleared  uint64 // highest own word of the node's that a readmission has named
 	Peer     arbiter.Exclusion
 }
 
@@ -249,7 +250,7 @@ func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb 
 		// not take that for news.
 		return GroupAnswer{Group: gb.Group, Reason: arbiter.WitnessLearning, Sentence: "this witness is learning what the nodes know"}
 	}
-	a := GroupAnswer{Group: gb.Group, Own: g.Excluded[caller.Node], Peer: g.Excluded[peer]}
+	a := GroupAnswer{Group: gb.Group, Own: g.Excluded[caller.Node], Cleared: g.Cleared[caller.Node], Peer: g.Excluded[peer]}
 	if g.Lease != nil {
 		a.Holder, a.Epoch = g.Lease.Holder, g.Lease.Epoch
 	}

@@ -144,10 +144,18 @@ func (d *desk) judge(now boottime.Instant, node arbiter.NodeID, id arbiter.Group
 		j.Suspected = d.suspected(now, holder)
 		j.Delay = d.delayed(now, id, holder)
 	}
-	j.Backoff = !d.failedAt.IsZero() && now.Sub(d.failedAt) < shotBackoff
+	j.Backoff = !d.failedAt.IsZero() && now.Sub(d.failedAt) < shotBackoff || d.soon(now, id, g)
 	// A node that has just begun to talk does not know its own disks yet.
 	j.Gate = d.gate(now, id, g, j.Peer != nil || j.PeerHeard && d.talks(now, peer))
 	return j
+}
+
+// soon reports whether a holder that could not be shot is believed dead by the
+// clock before another shot would be over: that one would only put the takeover
+// off.
+func (d *desk) soon(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group) bool {
+	return g.Lease != nil && g.Lease.Unshot != "" && d.c.ByClock(id) && !d.expired(now, id) &&
+		d.deadlines[id].at.Sub(now) < arbiter.Guard(d.c.Definition.Timing.FenceTimeout)
 }
 
 // talks reports whether a node has beaten long enough to have said what it wants.

@@ -202,7 +202,7 @@ var beatAnswers = rapid.Custom(func(t *rapid.T) leader.BeatAnswer {
 		a := leader.GroupAnswer{
 			Group: arbiter.GroupID(names.Draw(t, "group")), Sentence: texts.Draw(t, "sentence"),
 			Holder: arbiter.NodeID(mayNames.Draw(t, "holder")), Epoch: arbiter.Epoch(rapid.Uint64().Draw(t, "epoch")),
-			MoveTo: arbiter.NodeID(mayNames.Draw(t, "to")), Own: exclusion("own"), Peer: exclusion("peer"),
+			MoveTo: arbiter.NodeID(mayNames.Draw(t, "to")), Own: exclusion("own"), Peer: exclusion("peer"), Cleared: rapid.Uint64().Draw(t, "cleared"),
 		}
 		if flags.Draw(t, "renewed") {
 			a.Renewed = arbiter.Epoch(numbers.Draw(t, "renewed"))

@@ -140,7 +140,7 @@ func toGroupAnswer(a leader.GroupAnswer) *sbv1.GroupAnswer {
 	return &sbv1.GroupAnswer{
 		Group: string(a.Group), Renewed: uint64(a.Renewed), Reason: string(a.Reason), Sentence: a.Sentence,
 		Holder: string(a.Holder), Epoch: uint64(a.Epoch), MoveTo: string(a.MoveTo),
-		Excluded: uint64(a.Own.Number), OwnWord: a.Own.OwnWord, PeerExcluded: uint64(a.Peer.Number), PeerOwnWord: a.Peer.OwnWord,
+		Excluded: uint64(a.Own.Number), OwnWord: a.Own.OwnWord, Cleared: a.Cleared, PeerExcluded: uint64(a.Peer.Number), PeerOwnWord: a.Peer.OwnWord,
 	}
 }
 
@@ -175,8 +175,8 @@ func fromGroupAnswer(p *sbv1.GroupAnswer) (leader.GroupAnswer, error) {
 		Reason: arbiter.Reason(r.mayName("reason", p.GetReason())), Sentence: r.text("sentence", p.GetSentence()),
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		MoveTo: arbiter.NodeID(r.mayName("move_to", p.GetMoveTo())),
-		Own:    arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetExcluded()), OwnWord: p.GetOwnWord()},
-		Peer:   arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetPeerExcluded()), OwnWord: p.GetPeerOwnWord()},
+		Own:    arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetExcluded()), OwnWord: p.GetOwnWord()}, Cleared: p.GetCleared(),
+		Peer: arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetPeerExcluded()), OwnWord: p.GetPeerOwnWord()},
 	}
 	if a.Renewed != 0 && a.Reason != "" {
 		r.fail("renewed", "renewed and refused (%s) at once", a.Reason)

@@ -140,13 +140,13 @@ func (d *Driver) Invalidate(ctx context.Context, resource string) error {
 	})
 }
 
-// Up configures the resource in the kernel, attaches its disks and lets it
-// look for the peer. A resource that is there already, with its disks, is left
-// as it is, whatever its connection does.
-func (d *Driver) Up(ctx context.Context, resource string) error {
+// Attach configures the resource in the kernel and attaches its disks. It lets
+// DRBD look for nobody: when that is safe, [Driver.Connect] is for. A resource
+// that is there already, with its disks, is left as it is, connection and all.
+func (d *Driver) Attach(ctx context.Context, resource string) error {
 	return d.act(ctx, resource, action{
 		verb:     "bring up",
-		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command { return c.Up(t.Resource) },
+		commands: drbd.Commands.Attach,
 		done:     func(r drbd.Resource) bool { return r.WorstDisk().AtLeast(drbd.DiskNegotiating) },
 	})
 }

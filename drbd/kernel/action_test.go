@@ -139,10 +139,10 @@ func TestConnectWithTheFlagOnlyFromStandAlone(t *testing.T) {
 	}
 }
 
-func TestUpAndDown(t *testing.T) {
+func TestAttachAndDown(t *testing.T) {
 	f := newFakeTools(t)
-	if err := f.driver.Up(t.Context(), "r0"); err != nil || f.calls() != "" {
-		t.Errorf("up already: got %v, ran %q", err, f.calls())
+	if err := f.driver.Attach(t.Context(), "r0"); err != nil || f.calls() != "" {
+		t.Errorf("attached already: got %v, ran %q", err, f.calls())
 	}
 	f.on("down", `touch "$D/unconfigured"`)
 	for range 2 {
@@ -156,11 +156,11 @@ func TestUpAndDown(t *testing.T) {
 	if err := f.driver.Demote(t.Context(), "r0"); err != nil {
 		t.Errorf("what is not there is not Primary: got %v", err)
 	}
-	f.on("up", `rm "$D/unconfigured"`)
-	if err := f.driver.Up(t.Context(), "r0"); err != nil {
+	f.on("attach", `rm "$D/unconfigured"`)
+	if err := f.driver.Attach(t.Context(), "r0"); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.calls(); got != "drbdsetup down r0; drbdadm up r0" {
+	if got := f.calls(); got != "drbdsetup down r0; drbdadm new-resource r0; drbdadm sh-new-minor r0; drbdadm attach r0" {
 		t.Errorf("ran %q", got)
 	}
 }

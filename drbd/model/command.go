@@ -18,7 +18,7 @@ func (n *Node) command(c Command) {
 	case Disconnect:
 		n.disconnect(c.ID)
 		return
-	case Up:
+	case Up, Attach:
 		n.answer(c.ID, NothingToDo)
 	case Down:
 		n.answer(c.ID, n.down())
@@ -46,6 +46,10 @@ func (n *Node) commandWhileDown(v Verb) Answer {
 	switch v {
 	case Up:
 		n.attach()
+		return Done
+	case Attach:
+		n.attach()
+		n.conn = drbd.ConnStandAlone
 		return Done
 	case Down:
 		return NothingToDo

@@ -36,6 +36,7 @@ type Verb string
 // Verbs. Up attaches the disks and connects, as "drbdadm up" does.
 const (
 	Up               Verb = "up"
+	Attach           Verb = "attach" // the first half of Up: nobody is looked for
 	Down             Verb = "down"
 	Promote          Verb = "primary"
 	PromoteForced    Verb = "primary --force"

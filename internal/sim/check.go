@@ -57,22 +57,10 @@ func (w *World) checkResync(target *replica) {
 	}
 }
 
-// splitBrain is DRBD's finding that both copies have writes of their own. It is
-// excepted where one of them has all that was acknowledged: a primary that was
-// frozen met its peer just started, began a generation of its own and was reset
-// before it could exclude anybody (docs/architecture.md, "What is not closed").
-// Nobody here resolves it, so the run ends.
+// splitBrain is DRBD's finding that both copies have writes of their own.
 func (w *World) splitBrain(c *replica) {
-	if c.v.app.lacks(c) == 0 || c.v.app.lacks(c.other()) == 0 {
-		w.excepted = "split brain by a generation begun while frozen"
-		w.line("EXCEPTED", c.v.group, w.excepted, "")
-		return
-	}
-	w.breaks("split brain: both copies of %s have acknowledged writes of their own", c.v.group)
+	w.breaks("split brain: both copies of %s have writes of their own", c.v.group)
 }
-
-// Excepted says which known hole ended the run early, if one did.
-func (w *World) Excepted() string { return w.excepted }
 
 // checkShot holds whenever a shot lands on a machine that was on.
 func (w *World) checkShot(target, by *Node) {

@@ -118,7 +118,7 @@ func (w *World) mend() {
 		n.PauseAgent(false)
 		n.StartAgent()
 		n.gateway, n.startFail, n.stopFail = true, false, false
-		n.bmc.dead, n.bmc.refuse = false, false
+		n.bmc.mend()
 		if !n.running {
 			n.Plug()
 		}

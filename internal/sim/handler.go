@@ -88,6 +88,11 @@ func (n *Node) demoteStray(r string) {
 	}
 }
 
+// join lets DRBD look for its peer.
+func (n *Node) join(g arbiter.GroupID) {
+	n.local(20*time.Millisecond, func() { n.replica(g).command(model.Connect, nil) })
+}
+
 func (n *Node) outdate(g arbiter.GroupID) {
 	n.local(20*time.Millisecond, func() {
 		c := n.replica(g)

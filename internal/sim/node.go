@@ -7,6 +7,7 @@ import (
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
+	"sbarbiter/fencing"
 	"sbarbiter/internal/boottime"
 )
 
@@ -50,22 +51,26 @@ type Node struct {
 	saving      []byte
 
 	// the agent's process, and what dies with the boot
-	agent   *agent.Machine
-	due     *timer        // of what the agent does by time alone
-	late    time.Duration // by how much its process is, next time
-	probes  *timer
-	dials   *timer
-	bootMem *agent.BootMemory
-	life    int
-	paused  bool // the process alone is stopped
-	busy    bool
-	pumping bool
-	queue   []agent.Event
-	rest    []happening // until the process goes on
-	session session
-	heard   int // life of the peer's agent heard last
-	saves   int
-	actions map[reflect.Type]int
+	agent    *agent.Machine
+	due      *timer        // of what the agent does by time alone
+	late     time.Duration // by how much its process is, next time
+	probes   *timer
+	dials    *timer
+	monitors *timer
+	unread   int // seconds since the peer's power switch was read
+	bootMem  *agent.BootMemory
+	life     int
+	paused   bool // the process alone is stopped
+	busy     bool
+	pumping  bool
+	queue    []agent.Event
+	rest     []happening // until the process goes on
+	session  session
+	track    fencing.Track
+	shooting *shooting
+	heard    int // life of the peer's agent heard last
+	saves    int
+	actions  map[reflect.Type]int
 }
 
 type service struct {
@@ -89,6 +94,7 @@ func newNode(w *World, h Host) *Node {
 	n.bmc.n = n
 	n.bite = w.timer(func() { n.Reset("the watchdog was not fed") })
 	n.due, n.probes, n.dials = w.timer(n.tick), w.timer(n.probe), w.timer(n.dial)
+	n.monitors = w.timer(n.monitor)
 	n.idle()
 	return n
 }

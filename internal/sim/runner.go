@@ -9,6 +9,7 @@ import (
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/fencing"
 )
 
 var errNoAnswer = errors.New("no answer")
@@ -51,6 +52,9 @@ func (n *Node) StartAgent() {
 	}
 	n.probe()
 	n.dial()
+	if n.w.Definition.Stonith {
+		n.monitor()
+	}
 	n.pump()
 }
 
@@ -80,10 +84,12 @@ func (n *Node) KillAgent() {
 	}
 	n.life++
 	n.agent, n.queue, n.busy, n.saving, n.rest, n.paused = nil, nil, false, nil, nil, false
-	n.session = session{}
+	n.session, n.shooting, n.track = session{}, nil, fencing.Track{}
 	n.due.stop()
 	n.probes.stop()
 	n.dials.stop()
+	n.monitors.stop()
+	n.unread = monitorEvery
 }
 
 // proc does something in the agent's process.
@@ -193,15 +199,17 @@ func (n *Node) do(a agent.Action) {
 		n.demoteStray(a.Resource)
 	case agent.Outdate:
 		n.outdate(a.Group)
+	case agent.Join:
+		n.join(a.Group)
 	case agent.ReadPower:
-		n.peer.bmc.read(n, a)
+		n.readPower(a)
 	case agent.Shoot:
-		n.peer.bmc.shoot(n, a)
+		n.shoot(a)
 	case agent.Left:
 		n.w.line(n.host.String(), "", "has left", "the machine goes down in order")
 		n.die()
 	case agent.Hold:
-		n.peer.bmc.held = a.Mandate
+		n.holdShot(a)
 	case agent.Exit:
 		n.exit(a)
 	case agent.Feed:
@@ -373,6 +381,9 @@ func (l *leg) happen() {
 		t.taken = true
 		if t.life >= n.heard {
 			n.heard = t.life
+			if t.echo == n.life {
+				n.heardPeer()
+			}
 			n.give(agent.PeerHeard{Link: linkNames[l.link], Fresh: t.echo == n.life, Beat: t.beat})
 		}
 	}

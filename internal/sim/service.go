@@ -8,7 +8,6 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/model"
-	"sbarbiter/internal/boottime"
 )
 
 // startGroup promotes a group's disk and starts its services.
@@ -112,98 +111,4 @@ func (n *Node) down(g arbiter.GroupID) {
 			c.step(model.Close{})
 		}
 	}
-}
-
-// bmc is the power switch of a node.
-type bmc struct {
-	n      *Node
-	dead   bool
-	refuse bool
-	held   arbiter.MandateID
-}
-
-// Refuse makes the power switch refuse every command, or no longer.
-func (n *Node) Refuse(refuse bool) { n.bmc.refuse = refuse }
-
-// BreakSwitch makes the power switch answer nobody, or work again.
-func (n *Node) BreakSwitch(dead bool) { n.bmc.dead = dead }
-
-func (b *bmc) reading(by *Node) arbiter.Reading {
-	r := arbiter.Reading{Device: "bmc-" + string(b.n.id), Power: "off", At: by.clock.now()}
-	switch {
-	case b.dead || b.refuse:
-		r.Power = "unknown"
-	case b.n.power:
-		r.Power = "on"
-	}
-	return r
-}
-
-func (b *bmc) read(by *Node, a agent.ReadPower) {
-	by.proc(by.w.between(50*time.Millisecond, 200*time.Millisecond), func() {
-		by.give(agent.PowerRead{Mandate: a.Mandate, Readings: []arbiter.Reading{b.reading(by)}})
-	})
-}
-
-func (b *bmc) shoot(by *Node, a agent.Shoot) {
-	w := by.w
-	done := func(d agent.ShotDone) {
-		d.Mandate = a.Mandate
-		if b.held == a.Mandate && d.Failure == "" && d.Grade == 0 {
-			d.Failure = "held"
-		}
-		by.give(d)
-	}
-	if b.dead || b.refuse {
-		by.proc(w.between(100*time.Millisecond, 2*time.Second), func() {
-			done(agent.ShotDone{Failure: "the power switch refuses or does not answer", Readings: a.Readings})
-		})
-		return
-	}
-	landed := false
-	w.after(w.between(300*time.Millisecond, 1500*time.Millisecond), func() {
-		if b.held == a.Mandate && w.rng.IntN(2) == 0 {
-			return
-		}
-		landed = true
-		b.off(by)
-	})
-	b.watch(by, a.Before, a.Readings, &landed, done)
-}
-
-// watch reads the power until it is off.
-func (b *bmc) watch(by *Node, before boottime.Instant, readings []arbiter.Reading, landed *bool, done func(agent.ShotDone)) {
-	by.proc(200*time.Millisecond, func() {
-		r := b.reading(by)
-		was := len(readings) > 0 && readings[0].Power == "on"
-		switch {
-		case r.Power == "off" && was:
-			done(agent.ShotDone{Grade: arbiter.E3, Readings: append(readings, r)})
-		case r.Power == "off":
-			done(agent.ShotDone{Failure: "its power was off already, which proves nothing", Readings: append(readings, r), InFlight: !*landed})
-		case by.clock.now() >= before:
-			done(agent.ShotDone{Failure: "it was not seen off in time", Readings: readings, InFlight: !*landed})
-		default:
-			b.watch(by, before, readings, landed, done)
-		}
-	})
-}
-
-// off is where a shot lands.
-func (b *bmc) off(by *Node) {
-	w := b.n.w
-	if !b.n.power {
-		return
-	}
-	w.line(b.n.host.String(), "", "POWER OFF", "by "+string(by.id))
-	w.checkShot(b.n, by)
-	b.n.power = false
-	b.n.die()
-	b.n.shot = true
-	boots := b.n.boots
-	w.after(w.between(5*time.Second, 20*time.Second), func() {
-		if b.n.boots == boots {
-			b.n.powerOn(w.Boot) // somebody has looked after it
-		}
-	})
 }

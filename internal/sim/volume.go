@@ -76,7 +76,7 @@ func (n *Node) attach() {
 	for _, id := range n.w.groups {
 		if c := n.replica(id); c != nil {
 			c.step(model.Boot{})
-			c.command(model.Up, nil)
+			c.command(model.Attach, nil)
 		}
 	}
 	n.w.reach()

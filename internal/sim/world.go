@@ -66,7 +66,6 @@ type World struct {
 	epoch          arbiter.Epoch
 	lines          []Line
 	broken         []string
-	excepted       string         // the known hole that ended the run
 	faults         map[string]int // that happened, by kind
 	Steps          int
 }
@@ -178,7 +177,7 @@ func (w *World) RunUntil(limit time.Duration, ok func() bool) (time.Duration, bo
 }
 
 // ended reports whether the run goes no further.
-func (w *World) ended() bool { return len(w.broken) > 0 || w.excepted != "" }
+func (w *World) ended() bool { return len(w.broken) > 0 }
 
 func (w *World) step(at time.Duration, due *timer) {
 	w.now = at

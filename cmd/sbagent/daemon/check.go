@@ -85,15 +85,15 @@ func (d *Daemon) findings(ctx context.Context, src *pki.Source, driver *kernel.D
 	return errors.Join(errs...)
 }
 
-// preflight brings the resources up, which promotes nothing, and looks at what
+// preflight attaches the disks, which connects and promotes nothing, and looks at what
 // is in force.
 func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	for _, g := range d.Node.Groups {
 		for _, res := range g.DRBD {
-			if err := driver.Up(ctx, res); err != nil {
-				d.Log.Warn("resource not up", "resource", res, "error", err)
+			if err := driver.Attach(ctx, res); err != nil {
+				d.Log.Warn("disks not attached", "resource", res, "error", err)
 			}
 		}
 	}

@@ -1240,6 +1240,7 @@ type GroupAnswer struct {
 	OwnWord       uint64                 `protobuf:"varint,9,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"` // as the witness has recorded it
 	PeerExcluded  uint64                 `protobuf:"varint,10,opt,name=peer_excluded,json=peerExcluded,proto3" json:"peer_excluded,omitempty"`
 	PeerOwnWord   uint64                 `protobuf:"varint,11,opt,name=peer_own_word,json=peerOwnWord,proto3" json:"peer_own_word,omitempty"`
+	Cleared       uint64                 `protobuf:"varint,12,opt,name=cleared,proto3" json:"cleared,omitempty"` // highest record of this node's own that a readmission has named
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1347,6 +1348,13 @@ func (x *GroupAnswer) GetPeerExcluded() uint64 {
 func (x *GroupAnswer) GetPeerOwnWord() uint64 {
 	if x != nil {
 		return x.PeerOwnWord
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetCleared() uint64 {
+	if x != nil {
+		return x.Cleared
 	}
 	return 0
 }
@@ -2035,7 +2043,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"definition\x12 \n" +
 	"\vmaintenance\x18\x06 \x01(\bR\vmaintenance\x12\x18\n" +
 	"\astandby\x18\a \x01(\bR\astandby\x12#\n" +
-	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\"\xb8\x02\n" +
+	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\"\xd2\x02\n" +
 	"\vGroupAnswer\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\arenewed\x18\x02 \x01(\x04R\arenewed\x12\x16\n" +
@@ -2048,7 +2056,8 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bown_word\x18\t \x01(\x04R\aownWord\x12#\n" +
 	"\rpeer_excluded\x18\n" +
 	" \x01(\x04R\fpeerExcluded\x12\"\n" +
-	"\rpeer_own_word\x18\v \x01(\x04R\vpeerOwnWord\"X\n" +
+	"\rpeer_own_word\x18\v \x01(\x04R\vpeerOwnWord\x12\x18\n" +
+	"\acleared\x18\f \x01(\x04R\acleared\"X\n" +
 	"\bPeerView\x12\x14\n" +
 	"\x05heard\x18\x01 \x01(\bR\x05heard\x12\x1e\n" +
 	"\n" +

@@ -148,6 +148,7 @@ type PeerGroup struct {
 	InStep        bool                   `protobuf:"varint,10,opt,name=in_step,json=inStep,proto3" json:"in_step,omitempty"`                       // sender sees both copies connected and UpToDate on all volumes
 	Excluded      uint64                 `protobuf:"varint,11,opt,name=excluded,proto3" json:"excluded,omitempty"`                                 // the sender's own exclusion as it knows it
 	OwnWord       uint64                 `protobuf:"varint,12,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`                    // the sender's own record
+	Ready         bool                   `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`                                       // no write of the sender's waits for this receiver, nor can come to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +265,13 @@ func (x *PeerGroup) GetOwnWord() uint64 {
 		return x.OwnWord
 	}
 	return 0
+}
+
+func (x *PeerGroup) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
 }
 
 // PeerAsk asks the receiver to outdate itself and record its own exclusion.
@@ -428,7 +436,7 @@ const file_sb_v1_peer_proto_rawDesc = "" +
 	"\x05floor\x18\x06 \x01(\x04R\x05floor\x12(\n" +
 	"\x06groups\x18\a \x03(\v2\x10.sb.v1.PeerGroupR\x06groups\x12\"\n" +
 	"\x04asks\x18\b \x03(\v2\x0e.sb.v1.PeerAskR\x04asks\x12%\n" +
-	"\x05words\x18\t \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\xd8\x02\n" +
+	"\x05words\x18\t \x03(\v2\x0f.sb.v1.PeerWordR\x05words\"\xee\x02\n" +
 	"\tPeerGroup\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x1b\n" +
@@ -443,7 +451,8 @@ const file_sb_v1_peer_proto_rawDesc = "" +
 	"\ain_step\x18\n" +
 	" \x01(\bR\x06inStep\x12\x1a\n" +
 	"\bexcluded\x18\v \x01(\x04R\bexcluded\x12\x19\n" +
-	"\bown_word\x18\f \x01(\x04R\aownWord\"e\n" +
+	"\bown_word\x18\f \x01(\x04R\aownWord\x12\x14\n" +
+	"\x05ready\x18\r \x01(\bR\x05ready\"e\n" +
 	"\aPeerAsk\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"slices"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+// joinAgain is the pace of letting DRBD look for its peer until it does.
+const joinAgain = 2 * time.Second
+
+// join lets DRBD look for its peer, once after each start of the machine. A
+// primary that lost this node is frozen until this node's copy is excluded for
+// good. Were it to meet the copy before, DRBD would let its writes go on by
+// itself, or begin a generation of its own, and nobody else would know: not
+// even this node, should that primary die before the two are in step.
+func (m *Machine) join(now boottime.Instant, g *group) {
+	if g.joined || !g.drbd() {
+		return
+	}
+	alone := false
+	for _, r := range g.cfg.Resources {
+		if !m.disks[r].Known {
+			return
+		}
+		alone = alone || m.disks[r].Alone
+	}
+	switch {
+	case !alone:
+		g.joined = true // from here on a person or a recovery decides about it
+		m.saveBoot()
+	case now >= g.joinAt && m.mayJoin(now, g):
+		g.joinAt = now.Add(joinAgain)
+		m.note(g, "looking for the peer", "no write waits there for this node's copy to be excluded")
+		m.do(Join{g.id})
+	}
+}
+
+// mayJoin reports whether the peer surely holds back no write that waits for
+// this node.
+func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
+	told := m.witnessNear(now) && g.answerAt == m.answered && g.answer.Reason != arbiter.WitnessLearning
+	p := m.peer.group(g.id)
+	switch {
+	case g.hot():
+		return g.phase == Running // it has the peer excluded, and is the source of whatever comes
+	case told && g.answer.Own != arbiter.Exclusion{}:
+		return true // whatever goes on there, this copy is promoted no more
+	case m.hearsBeats(now) && p != nil:
+		return p.Ready
+	}
+	return told && g.answer.Holder != m.cfg.Peer
+}
+
+// ready reports whether no write waits here for the peer, nor can come to: DRBD
+// is not connected, so it has no peer to lose, and nothing is frozen.
+func (m *Machine) ready(g *group) bool {
+	for _, r := range g.cfg.Resources {
+		s := m.disks[r]
+		if !s.Known || s.Frozen || slices.ContainsFunc(s.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
+			return false
+		}
+	}
+	return g.drbd()
+}

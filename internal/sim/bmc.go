@@ -1,0 +1,245 @@
+package sim
+
+import (
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+	"sbarbiter/fencing"
+	"sbarbiter/internal/boottime"
+)
+
+// bmc is the power switch of a node, and how it misbehaves.
+type bmc struct {
+	n      *Node
+	dead   bool          // it has no power, or nobody reaches it
+	refuse bool          // it refuses the credentials
+	hang   bool          // it takes a call and never answers; a command may be carried out all the same
+	lies   bool          // it says off whatever is so
+	slow   time.Duration // on top of what an answer takes
+	flip   time.Duration // on top of what the power takes to change
+}
+
+// Refuse makes the power switch refuse every command, or no longer.
+func (n *Node) Refuse(refuse bool) { n.bmc.refuse = refuse }
+
+// BreakSwitch makes the power switch answer nobody, or work again.
+func (n *Node) BreakSwitch(dead bool) { n.bmc.dead = dead }
+
+// mend ends everything that is wrong with it.
+func (b *bmc) mend() { *b = bmc{n: b.n} }
+
+func (b *bmc) device() fencing.DeviceName { return fencing.DeviceName("bmc-" + string(b.n.id)) }
+
+// call takes a call's time and says how it ends, unless it ends later than the
+// caller waits for.
+func (b *bmc) call(by *Node, within time.Duration, do func(), answered func(err error)) {
+	w := by.w
+	takes := w.between(40*time.Millisecond, 160*time.Millisecond) + b.slow
+	if b.dead || b.hang || takes > within {
+		if !b.dead && (takes <= within || w.rng.IntN(2) == 0) {
+			w.after(takes, do) // it was heard; its answer is not
+		}
+		by.proc(within, func() { answered(fencing.ErrUnreachable) })
+		return
+	}
+	by.proc(takes, func() {
+		if b.refuse {
+			answered(fencing.ErrAuth)
+			return
+		}
+		do()
+		answered(nil)
+	})
+}
+
+func (b *bmc) power() fencing.Power {
+	if b.n.power && !b.lies {
+		return fencing.PowerOn
+	}
+	return fencing.PowerOff
+}
+
+// status reads the power; it is that of the moment the device was asked.
+func (b *bmc) status(by *Node, within time.Duration, answered func(fencing.Power, error)) {
+	p := fencing.PowerUnknown
+	b.call(by, within, func() { p = b.power() }, func(err error) {
+		if err != nil {
+			p = fencing.PowerUnknown
+		}
+		answered(p, err)
+	})
+}
+
+// off commands the power off.
+func (b *bmc) off(by *Node, within time.Duration, notAfter boottime.Instant, answered func(error)) {
+	if by.clock.now() > notAfter {
+		answered(fencing.ErrNotSent)
+		return
+	}
+	w := b.n.w
+	w.line(by.host.String(), "", "off sent", "to the power switch of "+string(b.n.id))
+	b.call(by, within, func() {
+		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() { b.lands(by) })
+	}, answered)
+}
+
+// lands is where a shot takes effect.
+func (b *bmc) lands(by *Node) {
+	w := b.n.w
+	if !b.n.power || b.dead {
+		return
+	}
+	w.line(b.n.host.String(), "", "POWER OFF", "by "+string(by.id))
+	w.checkShot(b.n, by)
+	b.n.power = false
+	b.n.die()
+	b.n.shot = true
+	boots := b.n.boots
+	w.after(w.between(5*time.Second, lookedAfter), func() {
+		if b.n.boots == boots {
+			b.n.powerOn(w.Boot) // somebody has looked after it
+		}
+	})
+}
+
+// lookedAfter is how long a machine that was shot stays off at most.
+const lookedAfter = 20 * time.Second
+
+// shooting is a shot under way on its executor.
+type shooting struct {
+	mandate arbiter.MandateID
+	shot    *fencing.Shot
+	wakes   int
+}
+
+const (
+	readWithin   = 2 * time.Second // as agent/runner has them
+	shootWithin  = 2 * time.Second
+	monitorEvery = 30 // seconds
+)
+
+// monitor reads the peer's power switch now and then. A calm world has read it.
+func (n *Node) monitor() {
+	n.monitors.set(time.Second)
+	if n.w.calm || !n.steps() {
+		return
+	}
+	if n.unread++; n.unread >= monitorEvery {
+		n.unread = 0
+		n.peer.bmc.status(n, 5*time.Second, func(p fencing.Power, _ error) {
+			n.track.Observe(n.reading(p))
+		})
+	}
+}
+
+func (n *Node) reading(p fencing.Power) fencing.Reading {
+	return fencing.Reading{Device: n.peer.bmc.device(), Power: p, At: n.clock.now(), Executor: string(n.id)}
+}
+
+// heardPeer notes a fresh sign of life of the peer where power is concerned.
+func (n *Node) heardPeer() {
+	n.track.Heard(n.clock.now())
+	if n.shooting != nil {
+		n.stepShot(fencing.Heard{})
+	}
+}
+
+func (n *Node) readPower(a agent.ReadPower) {
+	before := n.track.SeenOn()
+	n.peer.bmc.status(n, readWithin, func(p fencing.Power, err error) {
+		if err == nil {
+			before = append(before, n.reading(p))
+		}
+		n.give(agent.PowerRead{Mandate: a.Mandate, Readings: toReadings(before)})
+	})
+}
+
+func (n *Node) shoot(a agent.Shoot) {
+	shot, err := fencing.NewShot(fencing.Spec{
+		Target: fencing.Target(n.peer.id), Executor: string(n.id),
+		Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{n.peer.bmc.device()}}},
+		Start:    a.Asked, StartBy: a.Asked.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
+		Before:       append(n.fromReadings(a.Readings), n.track.SeenOn()...),
+		Contradicted: n.track.Contradicted(),
+	})
+	if err != nil {
+		n.give(agent.ShotDone{Mandate: a.Mandate, Failure: err.Error()})
+		return
+	}
+	n.shooting = &shooting{mandate: a.Mandate, shot: shot}
+	n.stepShot(fencing.Tick{})
+}
+
+// holdShot gives the shot under way up.
+func (n *Node) holdShot(a agent.Hold) {
+	if s := n.shooting; s != nil && s.mandate == a.Mandate {
+		n.endShot(s.shot.Abandon(n.clock.now(), "the executor was told to stop"), "held: "+a.Why)
+	}
+}
+
+func (n *Node) stepShot(ev fencing.Event) {
+	s := n.shooting
+	if s == nil {
+		return
+	}
+	step := func(ev fencing.Event) {
+		if n.shooting == s {
+			n.stepShot(ev)
+		}
+	}
+	b := &n.peer.bmc
+	for _, a := range s.shot.Step(n.clock.now(), ev) {
+		switch a := a.(type) {
+		case fencing.Read:
+			b.status(n, a.Timeout, func(p fencing.Power, err error) { step(fencing.ReadDone{Call: a.Call, Power: p, Err: err}) })
+		case fencing.Off:
+			b.off(n, a.Timeout, a.NotAfter, func(err error) { step(fencing.OffDone{Call: a.Call, Err: err}) })
+		case fencing.Wait:
+			s.wakes++
+			wake := s.wakes
+			n.proc(a.Until.Sub(n.clock.now()), func() {
+				if s.wakes == wake {
+					step(fencing.Tick{})
+				}
+			})
+		case fencing.Finish:
+			n.endShot(a.Result, "")
+		}
+	}
+}
+
+func (n *Node) endShot(res fencing.Result, failure string) {
+	s := n.shooting
+	n.shooting = nil
+	if !res.Proven && failure == "" {
+		failure = res.Reason
+	}
+	n.give(agent.ShotDone{
+		Mandate: s.mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
+		Failure: failure, InFlight: res.Sent && !res.Proven,
+	})
+}
+
+func toReadings(list []fencing.Reading) []arbiter.Reading {
+	var out []arbiter.Reading
+	for _, r := range list {
+		out = append(out, arbiter.Reading{Device: string(r.Device), Power: r.Power.String(), At: r.At})
+	}
+	return out
+}
+
+func (n *Node) fromReadings(list []arbiter.Reading) []fencing.Reading {
+	var out []fencing.Reading
+	for _, r := range list {
+		p := fencing.PowerUnknown
+		switch r.Power {
+		case "on":
+			p = fencing.PowerOn
+		case "off":
+			p = fencing.PowerOff
+		}
+		out = append(out, fencing.Reading{Device: fencing.DeviceName(r.Device), Power: p, At: r.At, Executor: string(n.id)})
+	}
+	return out
+}
