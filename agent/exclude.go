@@ -39,11 +39,11 @@ type outdating struct {
 
 // inStep reports whether both copies of every volume are connected and UpToDate.
 func (m *Machine) inStep(g *group) bool {
-	ev := arbiter.Evidence{}
-	for _, r := range g.cfg.Resources {
-		ev.Disks = append(ev.Disks, m.disks[r].Disks...)
+	if !m.knowsDisks(g) {
+		return false
 	}
-	return m.knowsDisks(g) && ev.InStep()
+	ev := arbiter.Evidence{Disks: m.disksOf(g)}
+	return ev.InStep()
 }
 
 // needsExclusion reports whether DRBD goes on alone, or would, without asking

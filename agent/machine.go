@@ -222,7 +222,12 @@ func pace(last, now boottime.Instant, every time.Duration) boottime.Instant {
 	return now
 }
 
-func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
+func (m *Machine) do(a Action) {
+	if m.actions == nil {
+		m.actions = make([]Action, 0, 6) // few steps take more
+	}
+	m.actions = append(m.actions, a)
+}
 
 // take returns the actions of this step. Memory that has changed is stored
 // before any of them.

@@ -158,6 +158,7 @@ func (m *Machine) tell(now boottime.Instant) {
 	b := PeerBeat{
 		Number: m.peer.number, Clock: now, Echo: m.peer.beat.Number,
 		References: m.references(), Needed: m.cfg.Needed, Floor: m.mem.Floor,
+		Groups: make([]PeerGroup, 0, len(m.groups)),
 	}
 	for _, g := range m.groups {
 		b.Groups = append(b.Groups, m.tellGroup(now, g))

@@ -109,6 +109,7 @@ func (m *Machine) beat(now boottime.Instant) {
 	b := leader.Beat{
 		Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen},
 		Number: m.beats, Links: m.links, References: m.references(), Needed: m.cfg.Needed,
+		Groups: make([]leader.GroupBeat, 0, len(m.groups)),
 	}
 	for _, g := range m.groups {
 		gb := leader.GroupBeat{
@@ -143,13 +144,22 @@ func (m *Machine) evidence(now boottime.Instant, g *group) arbiter.Evidence {
 	if m.hearsBeats(now) {
 		ev.PeerReaches = m.peer.beat.References
 	}
-	for _, r := range g.cfg.Resources {
-		ev.Disks = append(ev.Disks, m.disks[r].Disks...)
-	}
-	if !m.knowsDisks(g) {
-		ev.Disks = nil
+	if m.knowsDisks(g) {
+		ev.Disks = m.disksOf(g)
 	}
 	return ev
+}
+
+// disksOf returns what is known of all volumes of g. Nobody changes it.
+func (m *Machine) disksOf(g *group) []arbiter.Disk {
+	if len(g.cfg.Resources) == 1 {
+		return m.disks[g.cfg.Resources[0]].Disks
+	}
+	var out []arbiter.Disk
+	for _, r := range g.cfg.Resources {
+		out = append(out, m.disks[r].Disks...)
+	}
+	return out
 }
 
 func (m *Machine) knowsDisks(g *group) bool {

@@ -225,7 +225,12 @@ func (l *Leader) take() []Action {
 	return out
 }
 
-func (l *Leader) do(a Action) { l.actions = append(l.actions, a) }
+func (l *Leader) do(a Action) {
+	if l.actions == nil {
+		l.actions = make([]Action, 0, 2) // few steps take more
+	}
+	l.actions = append(l.actions, a)
+}
 
 func (l *Leader) reply(r *request, a Answer) {
 	a.Version = l.version

@@ -16,8 +16,9 @@ func (w *World) breaks(format string, a ...any) {
 // check holds after every step: nobody runs a group beside somebody else, and
 // epochs only grow.
 func (w *World) check() {
-	for _, id := range w.groups {
-		if w.nodes[A].Runs(id) && w.nodes[B].Runs(id) {
+	a, b := w.nodes[A], w.nodes[B]
+	for i, id := range w.groups {
+		if a.running && b.running && a.served[i].up && b.served[i].up {
 			w.breaks("S1: both nodes run %s", id)
 		}
 	}

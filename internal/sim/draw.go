@@ -53,7 +53,7 @@ func (d drawer) episode(every time.Duration) Episode {
 	if d.rng.IntN(3) == 0 {
 		lasts = d.between(25*time.Second, 55*time.Second)
 	}
-	after := d.between(time.Second, 2*every-2*time.Minute)
+	after := d.between(time.Second, every*8/3-2*time.Minute) // every, on average
 	if d.rng.IntN(4) == 0 {
 		after = d.between(0, 30*time.Second) // while the one before is fresh
 	}

@@ -38,6 +38,7 @@ type Node struct {
 	bmc       bmc
 	gateway   bool
 	services  map[arbiter.GroupID]*service
+	served    []*service // the same, in the order of the world's groups
 	handlers  []*handler
 	call      agent.CallID
 	startFail bool          // starts fail
@@ -102,8 +103,10 @@ func newNode(w *World, h Host) *Node {
 // idle is the state of a machine that runs nothing.
 func (n *Node) idle() {
 	n.services, n.handlers = map[arbiter.GroupID]*service{}, nil
-	for _, id := range n.w.groups {
-		n.services[id] = &service{}
+	n.served = make([]*service, len(n.w.groups))
+	for i, id := range n.w.groups {
+		n.served[i] = &service{}
+		n.services[id] = n.served[i]
 	}
 }
 

@@ -176,16 +176,25 @@ func planOfKind(t reflect.Type) plan {
 	case reflect.Struct:
 		return structPlan(t)
 	case reflect.Slice, reflect.Array:
-		return paintList
+		return listPlan(t)
 	case reflect.Map:
-		return paintMap
-	case reflect.Pointer, reflect.Interface:
+		return mapPlan(t)
+	case reflect.Pointer:
+		elem := sync.OnceValue(func() plan { return planOf(t.Elem()) }) // types may be recursive
 		return func(k *painter, v reflect.Value) {
 			if v.IsNil() {
 				k.add(plainLeaf, 0)
-				return
+			} else {
+				elem()(k, v.Elem())
 			}
-			k.paint(v.Elem())
+		}
+	case reflect.Interface:
+		return func(k *painter, v reflect.Value) {
+			if v.IsNil() {
+				k.add(plainLeaf, 0)
+			} else {
+				k.paint(v.Elem())
+			}
 		}
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
 		return func(k *painter, v reflect.Value) {
@@ -247,7 +256,7 @@ func structPlan(t reflect.Type) plan {
 		if _, skip := skipped[f.Type]; skip {
 			continue
 		}
-		fields = append(fields, field{i, nil, counters[t.Name()+"."+f.Name]})
+		fields = append(fields, field{i, planOf(f.Type), counters[t.Name()+"."+f.Name]})
 	}
 	return func(k *painter, v reflect.Value) {
 		for i := range fields {
@@ -258,36 +267,42 @@ func structPlan(t reflect.Type) plan {
 			case f.count:
 				k.add(countLeaf, v.Field(f.i).Int())
 			default:
-				k.paint(v.Field(f.i))
+				f.plan(k, v.Field(f.i))
 			}
 		}
 	}
 }
 
-func paintList(k *painter, v reflect.Value) {
-	k.add(plainLeaf, int64(v.Len()))
-	if v.Len() == 0 {
-		return
+func listPlan(t reflect.Type) plan {
+	if t.Elem().Kind() == reflect.Uint8 && t.Kind() == reflect.Slice {
+		return func(k *painter, v reflect.Value) {
+			k.add(plainLeaf, int64(maphash.Bytes(stringSeed, v.Bytes())))
+		}
 	}
-	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-		k.add(plainLeaf, int64(maphash.Bytes(stringSeed, v.Bytes())))
-		return
-	}
-	p := planOf(v.Type().Elem())
-	for i := range v.Len() {
-		p(k, v.Index(i))
+	elem := sync.OnceValue(func() plan { return planOf(t.Elem()) })
+	return func(k *painter, v reflect.Value) {
+		k.add(plainLeaf, int64(v.Len()))
+		for i := range v.Len() {
+			elem()(k, v.Index(i))
+		}
 	}
 }
 
-func paintMap(k *painter, v reflect.Value) {
-	k.add(plainLeaf, int64(v.Len()))
-	keys := v.MapKeys()
-	if len(keys) > 1 {
-		slices.SortFunc(keys, compareKeys)
-	}
-	for _, key := range keys {
-		k.paint(key)
-		k.paint(v.MapIndex(key))
+func mapPlan(t reflect.Type) plan {
+	key, elem := planOf(t.Key()), sync.OnceValue(func() plan { return planOf(t.Elem()) })
+	return func(k *painter, v reflect.Value) {
+		k.add(plainLeaf, int64(v.Len()))
+		if v.Len() == 0 {
+			return
+		}
+		keys := v.MapKeys()
+		if len(keys) > 1 {
+			slices.SortFunc(keys, compareKeys)
+		}
+		for _, at := range keys {
+			key(k, at)
+			elem()(k, v.MapIndex(at))
+		}
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"sbarbiter/agent/runner"
 	"sbarbiter/agent/store"
 	"sbarbiter/arbiter"
-	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/timing"
 )
