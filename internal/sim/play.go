@@ -31,6 +31,7 @@ func play(s *Schedule, o Options) *World {
 // episode makes everything go wrong that an episode holds, and looks whether the
 // pair recovers.
 func (w *World) episode(e Episode) {
+	w.met.episode++
 	w.rest(time.Duration(e.After))
 	end := w.now + time.Duration(e.Mended)
 	for _, f := range e.Faults {

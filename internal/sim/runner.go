@@ -145,6 +145,7 @@ func (n *Node) pump() {
 		ev := n.queue[0]
 		n.queue[0] = nil
 		n.queue = n.queue[1:]
+		n.w.toldAgent(n, ev)
 		n.perform(n.agent.Step(n.clock.now(), ev))
 	}
 	n.pumping = false

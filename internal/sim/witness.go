@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"reflect"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -99,6 +100,7 @@ func (x *Witness) clusters() []*arbiter.Cluster {
 }
 
 func (x *Witness) tick() {
+	x.w.toldLeader(x, tickTold)
 	x.perform(x.lead.Tick(x.clock.now(), int64(x.w.True()/time.Second)))
 }
 
@@ -120,6 +122,7 @@ func (x *Witness) request(m leader.Message, reply asker) {
 	if reply != nil {
 		x.tickets[x.ticket] = reply
 	}
+	x.w.toldLeader(x, messageIndex[reflect.TypeOf(m)])
 	x.perform(x.lead.Request(x.clock.now(), x.ticket, m))
 }
 
@@ -144,6 +147,7 @@ func (x *Witness) perform(actions []leader.Action) {
 		case leader.Verify:
 			x.w.after(x.w.vary(100*time.Microsecond, time.Millisecond), func() {
 				if x.life == life {
+					x.w.toldLeader(x, verifiedTold)
 					x.perform(x.lead.Verified(x.clock.now(), a.Token, true))
 				}
 			})
@@ -172,6 +176,7 @@ func (x *Witness) commit(life int) {
 	if known := x.State(); known != nil && !all {
 		c = known.Clone()
 	}
+	x.w.toldLeader(x, appliedTold)
 	x.perform(x.lead.Applied(x.clock.now(), p.token, out, x.state.Version, c))
 	if all {
 		x.perform(x.lead.Replaced(x.clock.now(), x.state.Version, x.clusters()))
@@ -179,6 +184,7 @@ func (x *Witness) commit(life int) {
 }
 
 func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
+	x.w.toldArbiter(x.state, c)
 	out := x.state.Apply(x.state.Version.Index+1, arbiter.Entry{Command: c, At: x.w.True().Milliseconds()})
 	for _, r := range out.Records {
 		x.w.line(W.String(), r.Group, r.What, string(r.Reason)+" "+r.Sentence)

@@ -67,6 +67,7 @@ type World struct {
 	lines          []Line
 	broken         []string
 	faults         map[string]int // that happened, by kind
+	met            *Coverage
 	Steps          int
 }
 
@@ -86,7 +87,7 @@ func (l Line) String() string {
 func New(o Options) *World {
 	w := &World{
 		Options: o, source: rand.NewPCG(o.Seed, 7), wire: [2]bool{true, true},
-		disks: map[arbiter.GroupID]*volume{}, faults: map[string]int{},
+		disks: map[arbiter.GroupID]*volume{}, faults: map[string]int{}, met: newCoverage(),
 	}
 	w.rng = rand.New(w.source)
 	for id := range o.Definition.Groups {

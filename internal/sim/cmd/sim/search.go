@@ -33,7 +33,7 @@ func (o *options) search() error {
 	if o.within == 0 {
 		o.within = 2 * time.Minute
 	}
-	t := &tally{faults: map[string]int{}, began: time.Now()}
+	t := &tally{faults: map[string]int{}, began: time.Now(), guide: sim.NewGuide()}
 	seeds := o.from
 	var next sync.Mutex
 	var workers sync.WaitGroup
@@ -47,12 +47,9 @@ func (o *options) search() error {
 				if !o.wanted(t) {
 					return
 				}
-				s := sim.DrawLong(seed, runLength, o.perHour)
-				if seed%4 == 0 {
-					s = sim.Draw(seed)
-				}
+				s := t.draw(seed, o.perHour)
 				w := sim.Play(s)
-				t.add(w)
+				t.add(s, w)
 				if len(w.Broken()) > 0 {
 					t.broke(o.dir, s, w)
 				}
@@ -79,6 +76,7 @@ type tally struct {
 	began  time.Time
 	result result
 	faults map[string]int
+	guide  *sim.Guide
 	errs   []error
 }
 
@@ -94,9 +92,21 @@ type result struct {
 	PerCore    float64 `json:"hours_per_core_s"`
 }
 
-func (t *tally) add(w *sim.World) {
+// draw returns the next schedule. Every fourth is short, and begins before the
+// pair has found itself.
+func (t *tally) draw(seed uint64, perHour int) *sim.Schedule {
+	if seed%4 == 0 {
+		return sim.Draw(seed)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.guide.Draw(seed, runLength, perHour)
+}
+
+func (t *tally) add(s *sim.Schedule, w *sim.World) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.guide.Learn(s, w)
 	t.result.Seeds++
 	t.result.Hours += w.True().Hours()
 	t.result.Stepped += w.Now().Hours()
@@ -134,6 +144,7 @@ func (t *tally) report() error {
 	for _, what := range slices.Sorted(maps.Keys(t.faults)) {
 		fmt.Printf("  %7d  %s\n", t.faults[what], what)
 	}
+	t.reportPairs()
 	r := &t.result
 	r.PerCore = r.Hours / cpuSeconds()
 	line, err := json.Marshal(r)
@@ -145,6 +156,29 @@ func (t *tally) report() error {
 		t.errs = append(t.errs, fmt.Errorf("%d of %d schedules broke something", r.Violations, r.Seeds))
 	}
 	return errors.Join(t.errs...)
+}
+
+// reportPairs prints which pairs of state and event were never reached, and what
+// contradicts the reasons why some cannot be.
+func (t *tally) reportPairs() {
+	known := t.guide.Known()
+	r := &t.result
+	r.Reached, r.Total = known.Count()
+	fmt.Printf("pairs of state and event: %d of %d reached\n", r.Reached, r.Total)
+	explained := sim.Explained()
+	for _, why := range slices.Sorted(maps.Keys(explained)) {
+		fmt.Printf("  %7d  cannot be reached: %s\n", explained[why], why)
+	}
+	missed := known.Unreached()
+	for _, p := range missed {
+		fmt.Printf("  not reached: %s\n", p)
+	}
+	for _, p := range known.Refuted() {
+		t.errs = append(t.errs, fmt.Errorf("reached, though internal/sim/explained.go says that it cannot be: %s", p))
+	}
+	if len(missed) > 0 && sim.LongEnough(time.Duration(r.Hours*float64(time.Hour))) {
+		t.errs = append(t.errs, fmt.Errorf("%d pairs were not reached in %.0f hours, and nothing explains it: say why in internal/sim/explained.go, or teach the generator to", len(missed), r.Hours))
+	}
 }
 
 // cpuSeconds returns what this process has used of the machine's processors so
