@@ -221,9 +221,16 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 		return c.stuck(g, cmd, target) // nobody shoots a machine that is heard and holds nothing
 	case j.Delay:
 		return refuse(TakeoverDelayed, "%s is taken over only after its takeover delay", cmd.Group)
+	case c.holdsBack(g.Lease):
+		return refuse(HeldBack, "%s took %s over a moment ago and is lost again; nobody takes it over before hold_time (%v) has passed since. Look at both nodes; once you have seen that %s is off, type: sbctl fence confirm %s",
+			target, cmd.Group, c.Definition.HoldTime, target, target)
 	}
 	if v := c.outlived(g, cmd); v != nil {
 		return *v
+	}
+	if c.Definition.Stonith && c.shotOut() {
+		return refuse(ShotsSpent, "%d shots have begun within the hour and shots_per_hour allows no more; look at both nodes; once you have seen that %s is off, type: sbctl fence confirm %s",
+			c.Shots, target, target)
 	}
 	// Where the clock has spoken and only the caller's own promise still runs,
 	// another shot at a holder that could not be shot would end later than that.
@@ -243,24 +250,27 @@ func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
 	if cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising) {
 		return nil
 	}
-	if def.Stonith && l.Unshot == "" {
+	if def.Stonith && l.Unshot == "" && !c.shotOut() {
 		return nil // power is surer than a clock: it is tried first
 	}
+	dog := l.Watchdog
 	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}
 	g.end(e)
 	v := c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
+	v.Sentence += sentence(" It had reported %s.", dog)
 	return &v
 }
 
 // ByClock reports whether the group's holder is believed dead once its lease has
-// run out.
+// run out, at E2: the operator allows it, and the holder had reported under this
+// very lease an armed watchdog whose timeout, as its driver reports it, fits into
+// the lease.
 func (c *Cluster) ByClock(id GroupID) bool {
 	g, def := c.Groups[id], c.Definition
 	if g == nil || g.Lease == nil || !def.Watchdog || def.Groups[id].MinimumGrade > E2 {
 		return false
 	}
-	w := g.Lease.Watchdog
-	return w.Armed && (w.Hardware || def.AcceptPauseRisk) || mutant.On(mutant.E2Unarmed)
+	return g.Lease.Watchdog.resets(max(g.Lease.TTL, def.Timing.TTL), def.AcceptPauseRisk) || mutant.On(mutant.E2Unarmed)
 }
 
 // stuck says what a group that cannot be taken over is waiting for.

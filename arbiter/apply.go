@@ -63,6 +63,10 @@ func (a *applying) dispatch() Verdict {
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.maintenance(c, cmd) })
 	case Confirm:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.confirm(c, cmd) })
+	case Armed:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.armed(c, cmd) })
+	case Calm:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return c.calm(cmd) })
 	case Remark:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.remark(c, cmd) })
 	}

@@ -180,6 +180,24 @@ type Confirm struct {
 	Reason  string    `json:"reason"`
 }
 
+// Armed is what a holder reports of its watchdog, where that has changed since it
+// was granted the group: a takeover may rest on it.
+type Armed struct {
+	Caller   Caller   `json:"caller"`
+	Group    GroupID  `json:"group"`
+	Epoch    Epoch    `json:"epoch"`
+	Watchdog Watchdog `json:"watchdog"`
+}
+
+// Calm is the leader's word that enough time has passed: since the takeover under
+// this lease the hold time, or since one shot an hour.
+type Calm struct {
+	Cluster ClusterID `json:"cluster"`
+	Group   GroupID   `json:"group,omitempty"`
+	Epoch   Epoch     `json:"epoch,omitempty"`
+	Shot    bool      `json:"shot,omitempty"`
+}
+
 // Remark writes down what the leader has noticed and nothing is decided on: that
 // the slack of a timing rule has shrunk, is gone, or has come back.
 type Remark struct {
@@ -207,4 +225,6 @@ func (Order) command()       {}
 func (Standby) command()     {}
 func (Maintenance) command() {}
 func (Confirm) command()     {}
+func (Armed) command()       {}
+func (Calm) command()        {}
 func (Remark) command()      {}

@@ -24,6 +24,10 @@ type Definition struct {
 	// AcceptPauseRisk lets E2 rest on a watchdog that stands still with its
 	// machine (softdog, a virtual machine's).
 	AcceptPauseRisk bool `json:"accept_pause_risk,omitempty"`
+	// HoldTime is for how long after a takeover a group is not taken over again;
+	// 0: not at all. ShotsPerHour is how many shots may begin in an hour; 0: any.
+	HoldTime     time.Duration `json:"hold_time,omitempty"`
+	ShotsPerHour uint32        `json:"shots_per_hour,omitempty"`
 }
 
 // GroupDefinition is what an operator declares of a group.
@@ -91,6 +95,9 @@ func (d *Definition) Check() error {
 		if g.Preferred != "" && d.Peer(g.Preferred) == "" {
 			fail("groups.%s.preferred: %q is not a node of this cluster", id, g.Preferred)
 		}
+	}
+	if d.HoldTime < 0 {
+		fail("hold_time: %v is negative", d.HoldTime)
 	}
 	errs = append(errs, d.Timing.check())
 	return errors.Join(errs...)

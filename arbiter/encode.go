@@ -47,6 +47,8 @@ func init() {
 		Standby{},
 		Maintenance{},
 		Confirm{},
+		Armed{},
+		Calm{},
 		Remark{},
 	} {
 		kinds[kindOf(c)] = reflect.TypeOf(c)

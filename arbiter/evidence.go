@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"fmt"
 	"time"
 
 	"sbarbiter/internal/boottime"
@@ -29,6 +30,23 @@ type Watchdog struct {
 	Armed    bool          `json:"armed,omitempty"`
 	Hardware bool          `json:"hardware,omitempty"` // keeps counting when the CPU stands still
 	Timeout  time.Duration `json:"timeout,omitempty"`  // read back from the driver
+}
+
+// String says what would reset the machine.
+func (w Watchdog) String() string {
+	switch {
+	case !w.Armed:
+		return "no armed watchdog"
+	case !w.Hardware:
+		return fmt.Sprintf("a software watchdog, armed with %v", w.Timeout)
+	}
+	return fmt.Sprintf("a hardware watchdog, armed with %v", w.Timeout)
+}
+
+// resets reports whether a machine with that watchdog is surely reset within a
+// lease of ttl, even when its CPU stands still.
+func (w Watchdog) resets(ttl time.Duration, pauseRisk bool) bool {
+	return w.Armed && w.Timeout > 0 && w.Timeout+w.Timeout/100 < ttl && (w.Hardware || pauseRisk)
 }
 
 // Evidence is what a node knows at the moment of a request. It is the input of

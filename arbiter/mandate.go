@@ -41,6 +41,7 @@ func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
 	v := c.mayBegin(n, cmd)
 	if v.Kind == Permitted && !mutant.On(mutant.TwoSteps) {
 		c.Mandate.Phase, c.Mandate.Readings = Begun, slices.Clone(cmd.Readings)
+		c.Shots++
 	}
 	a.record(c, group, cmd.Caller.Node, "begin", v)
 	return v

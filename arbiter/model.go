@@ -36,6 +36,9 @@ type Cluster struct {
 	Learning    bool               `json:"learning,omitempty"` // no grants until both nodes have reported
 	Maintenance bool               `json:"maintenance,omitempty"`
 	Until       int64              `json:"until,omitempty"` // of the maintenance, Unix seconds
+	// Shots have begun, and no leader has listened for an hour since: it is the
+	// leader's word that ages them.
+	Shots uint32 `json:"shots,omitempty"`
 	// Slack is what was last written down of timing rules that do not hold well.
 	Slack map[string]string `json:"slack,omitempty"`
 	Audit []Record          `json:"audit,omitempty"` // the latest decisions, oldest first
@@ -93,7 +96,10 @@ type Lease struct {
 	Epoch    Epoch    `json:"epoch"`
 	Basis    Basis    `json:"basis"`
 	Started  bool     `json:"started,omitempty"` // services have run under it
-	Watchdog Watchdog `json:"watchdog,omitzero"` // as the holder reported it when it asked
+	Watchdog Watchdog `json:"watchdog,omitzero"` // as the holder reported it last
+	// Calm: a leader has listened for the hold time since the group was taken over
+	// under this lease.
+	Calm bool `json:"calm,omitempty"`
 	// TTL is the longest that any renewal of this lease may have promised: a
 	// definition with a shorter one counts in full only from the next epoch on.
 	TTL time.Duration `json:"ttl,omitempty"`

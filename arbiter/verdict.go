@@ -48,6 +48,8 @@ const (
 	GateClosed      Reason = "start_gate"
 	SwitchUnderWay  Reason = "switchover_under_way"
 	TakeoverDelayed Reason = "takeover_delayed"
+	HeldBack        Reason = "hold_time"
+	ShotsSpent      Reason = "shots_per_hour"
 	NotHolder       Reason = "not_holder"
 	GrantedToPeer   Reason = "granted_to_peer"
 	RenewFirst      Reason = "renew_first"

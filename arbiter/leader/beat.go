@@ -199,8 +199,8 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 }
 
 // note returns the command that makes something a beat says durable: a node's
-// own word about its copy, that services have been started, or that the slack of
-// its timing has shrunk.
+// own word about its copy, that services have been started, that its watchdog is
+// not what a takeover would rest on, or that the slack of its timing has shrunk.
 func (d *desk) note(b Beat) arbiter.Command {
 	if d.c.Learning {
 		return nil
@@ -216,6 +216,9 @@ func (d *desk) note(b Beat) arbiter.Command {
 		}
 		if l := g.Lease; l != nil && !l.Started && gb.Running && l.Holder == b.Caller.Node && l.Boot == b.Caller.Boot && l.Epoch == gb.Epoch {
 			return arbiter.Started{Caller: b.Caller, Group: gb.Group, Epoch: gb.Epoch}
+		}
+		if l := g.Lease; l != nil && l.Watchdog != gb.Evidence.Watchdog && l.Holder == b.Caller.Node && l.Boot == b.Caller.Boot && l.Epoch == gb.Epoch {
+			return arbiter.Armed{Caller: b.Caller, Group: gb.Group, Epoch: gb.Epoch, Watchdog: gb.Evidence.Watchdog}
 		}
 	}
 	if b.Report != nil {

@@ -28,6 +28,8 @@ type desk struct {
 	mandate   deadline // Epoch is the mandate's number here
 	phase     arbiter.Phase
 	failedAt  boottime.Instant
+	takeovers map[arbiter.GroupID]deadline // until when a group is not taken over again
+	shots     []boottime.Instant           // at or after which they began, oldest first
 	since     boottime.Instant
 	busy      *proposal
 	queue     []*request
@@ -67,6 +69,7 @@ func (d *desk) restart(now boottime.Instant) {
 	d.refusals = map[asker]arbiter.Reason{}
 	d.asked = map[arbiter.NodeID]boottime.Instant{}
 	d.mandate, d.phase = deadline{}, ""
+	d.takeovers, d.shots = map[arbiter.GroupID]deadline{}, nil
 	if d.c != nil {
 		d.take(now, d.c)
 	}
@@ -101,6 +104,7 @@ func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
 	if m != nil {
 		d.phase = m.Phase
 	}
+	d.countUp(now)
 }
 
 // suspected reports whether node was silent for suspect_after, all of which

@@ -40,5 +40,6 @@ func (l *Leader) dueOf(d *desk) boottime.Instant {
 	for _, since := range d.orders {
 		at(since.Add(orderTimeout) + 1)
 	}
+	d.nextCalm(at)
 	return next
 }

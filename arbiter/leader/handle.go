@@ -247,7 +247,7 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 
 func quiet(c arbiter.Command) bool {
 	switch c.(type) {
-	case arbiter.Exclude, arbiter.Started, arbiter.OwnWord, arbiter.Remark:
+	case arbiter.Exclude, arbiter.Started, arbiter.OwnWord, arbiter.Armed, arbiter.Calm, arbiter.Remark:
 		return true
 	}
 	return false
@@ -294,6 +294,10 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 			})
 			return
 		}
+	}
+	if cmd := d.passed(now); cmd != nil {
+		l.propose(now, d, nil, cmd)
+		return
 	}
 	if d.c.Maintenance && d.c.Until != 0 && l.wall >= d.c.Until {
 		l.propose(now, d, nil, arbiter.Maintenance{Cluster: d.c.Definition.Cluster, By: "sbwitness: its time has passed"})

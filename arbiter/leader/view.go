@@ -15,6 +15,7 @@ type View struct {
 	Cluster *arbiter.Cluster
 	Nodes   map[arbiter.NodeID]NodeView
 	Leases  map[arbiter.GroupID]time.Duration // what remains of them; negative once expired
+	Held    map[arbiter.GroupID]time.Duration // for so long a group that was taken over is not taken over again
 }
 
 // NodeView is what a leader has heard of a node.
@@ -58,7 +59,7 @@ func (l *Leader) Version() arbiter.Version { return l.version }
 func (l *Leader) Listening(now boottime.Instant) time.Duration { return now.Sub(l.since) }
 
 func (d *desk) view(now boottime.Instant) View {
-	v := View{Cluster: d.c.Clone(), Nodes: map[arbiter.NodeID]NodeView{}, Leases: map[arbiter.GroupID]time.Duration{}}
+	v := View{Cluster: d.c.Clone(), Nodes: map[arbiter.NodeID]NodeView{}, Leases: map[arbiter.GroupID]time.Duration{}, Held: map[arbiter.GroupID]time.Duration{}}
 	for _, id := range d.c.Definition.Nodes {
 		if h := d.heard[id]; h != nil {
 			v.Nodes[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat, Report: h.report}
@@ -68,6 +69,9 @@ func (d *desk) view(now boottime.Instant) View {
 	}
 	for id, at := range d.deadlines {
 		v.Leases[id] = at.at.Sub(now)
+	}
+	for id, until := range d.takeovers {
+		v.Held[id] = until.at.Sub(now)
 	}
 	return v
 }

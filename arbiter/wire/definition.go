@@ -13,6 +13,7 @@ func ToDefinition(d arbiter.Definition) *sbv1.Definition {
 	p := &sbv1.Definition{
 		Cluster: string(d.Cluster), Nodes: []string{string(d.Nodes[0]), string(d.Nodes[1])},
 		Timing: toTiming(d.Timing), Stonith: d.Stonith, Watchdog: d.Watchdog, AcceptPauseRisk: d.AcceptPauseRisk,
+		HoldTimeNs: d.HoldTime.Nanoseconds(), ShotsPerHour: d.ShotsPerHour,
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.Groups)) {
 		g := d.Groups[id]
@@ -34,6 +35,7 @@ func FromDefinition(p *sbv1.Definition) (arbiter.Definition, error) {
 	d := arbiter.Definition{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Groups: map[arbiter.GroupID]arbiter.GroupDefinition{},
 		Timing: fromTiming(&r, p.GetTiming()), Stonith: p.GetStonith(), Watchdog: p.GetWatchdog(), AcceptPauseRisk: p.GetAcceptPauseRisk(),
+		HoldTime: r.span("hold_time_ns", p.GetHoldTimeNs()), ShotsPerHour: uint32(r.count("shots_per_hour", p.GetShotsPerHour())),
 	}
 	if nodes := p.GetNodes(); len(nodes) == len(d.Nodes) {
 		for i, n := range nodes {

@@ -107,6 +107,7 @@ var definitions = rapid.Custom(func(t *rapid.T) arbiter.Definition {
 			SuspectAfter: spans.Draw(t, "suspect"), FenceTimeout: spans.Draw(t, "fence"), StartGate: spans.Draw(t, "gate"),
 		},
 		Stonith: flags.Draw(t, "stonith"), Watchdog: flags.Draw(t, "watchdog"), AcceptPauseRisk: flags.Draw(t, "pause"),
+		HoldTime: spans.Draw(t, "hold"), ShotsPerHour: uint32(counts.Draw(t, "shots")),
 	}
 })
 

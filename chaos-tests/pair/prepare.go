@@ -27,6 +27,8 @@ var adaptation = strings.NewReplacer(
 	"nfs-server.service", lab.WriterUnit,
 	"device: /dev/watchdog\n", "device: /dev/watchdog1\n", // the first is User-Mode Linux's own
 	"/dev/vg0/r0", "/dev/ubda",
+	// Holders are killed here by the minute, and their groups taken over each time.
+	"fencing: stonith  ", "hold_time: 0s\nshots_per_hour: none\nfencing: stonith  ",
 )
 
 // identities are those of the three hosts and of the operator, by directory.

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,8 @@ type Cluster struct {
 	AcceptPauseRisk bool
 	StartGate       time.Duration // for so long both nodes are waited for at a cluster start
 	FenceTimeout    time.Duration // a shot whose executor is not heard any more may land for so long
+	HoldTime        time.Duration // after a takeover a group is not taken over again for so long
+	ShotsPerHour    Shots
 	Groups          []ClusterGroup
 }
 
@@ -30,6 +34,9 @@ const (
 	FencingSTONITH  FencingMethod = "stonith"
 	FencingWatchdog FencingMethod = "watchdog"
 )
+
+// Shots counts shots; 0 is any number.
+type Shots uint32
 
 // ClusterGroup is a group as the witness judges it.
 type ClusterGroup struct {
@@ -74,8 +81,13 @@ const (
 )
 
 const (
-	defaultStartGate   = 30 * time.Second
-	defaultShotTimeout = 15 * time.Second // a level with the default timeout of its devices, and the question before it
+	defaultStartGate = 30 * time.Second
+	// Whatever kills two holders within minutes kills a third as well; and a node
+	// that was shot is seldom back, and in step, any sooner.
+	defaultHoldTime           = 5 * time.Minute
+	defaultShotsPerHour Shots = 4
+	mostShots                 = 1000
+	defaultShotTimeout        = 15 * time.Second // a level with the default timeout of its devices, and the question before it
 )
 
 // PromoteIsolated says whether a node without its reference addresses may be
@@ -96,7 +108,7 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	m := top.mapping("cluster", "nodes", "fencing", "accept_pause_risk", "timing", "start_gate", "fence_timeout", "groups")
+	m := top.mapping("cluster", "nodes", "fencing", "accept_pause_risk", "timing", "start_gate", "fence_timeout", "hold_time", "shots_per_hour", "groups")
 	c := Cluster{
 		Name:            m.need("cluster", "nfs1").name(),
 		Nodes:           m.need("nodes", "[node-a, node-b]").nodes(),
@@ -105,6 +117,8 @@ func ParseCluster(file string, data []byte) (Cluster, error) {
 		AcceptPauseRisk: m.get("accept_pause_risk").bool(),
 		StartGate:       or(m.get("start_gate"), defaultStartGate, value.delay),
 		FenceTimeout:    or(m.get("fence_timeout"), defaultShotTimeout, value.duration),
+		HoldTime:        or(m.get("hold_time"), defaultHoldTime, value.delay),
+		ShotsPerHour:    or(m.get("shots_per_hour"), defaultShotsPerHour, value.shots),
 	}
 	src.checkTiming(c.Timing)
 	groups := m.need("groups", "{nfs: {drbd: true}}")
@@ -192,6 +206,19 @@ func (v value) checkGrade(c Cluster, g ClusterGroup) {
 	case c.Timing.Watchdog == 0:
 		v.src.addAt(at, "E2 rests on the old holder's watchdog, and timing.watchdog says that there is none", "write E3, or set timing.watchdog to the nodes' watchdog.timeout")
 	}
+}
+
+// shots reads a number, or "none" for no limit.
+func (v value) shots() Shots {
+	s := v.text()
+	n, err := strconv.Atoi(s)
+	switch {
+	case s == "none" || s == "":
+		return 0
+	case err != nil || n < 1 || n > mostShots:
+		v.fail(fmt.Sprintf("a number from 1 to %d, or none for no limit", mostShots), "%q is not a number of shots", s)
+	}
+	return Shots(n)
 }
 
 func (v value) grade() Grade {

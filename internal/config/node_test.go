@@ -239,6 +239,7 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	want := Cluster{
 		Name: "nfs1", Nodes: [2]string{"node-a", "node-b"}, Fencing: []FencingMethod{FencingSTONITH, FencingWatchdog},
 		Timing: profile, AcceptPauseRisk: true, StartGate: 30 * time.Second, FenceTimeout: 15 * time.Second,
+		HoldTime: 5 * time.Minute, ShotsPerHour: 4,
 		Groups: []ClusterGroup{
 			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, PromoteIsolatedNever},
 			{"web", false, "", GradeE1, ModeAuto, 0, PromoteIsolatedWhenPeerGone},

@@ -15,6 +15,7 @@ import (
 func definition(c config.Cluster) *sbv1.Definition {
 	d := &sbv1.Definition{
 		Cluster: c.Name, Nodes: c.Nodes[:], AcceptPauseRisk: c.AcceptPauseRisk,
+		HoldTimeNs: c.HoldTime.Nanoseconds(), ShotsPerHour: uint32(c.ShotsPerHour),
 		Timing: &sbv1.Timing{
 			TtlNs: c.Timing.TTL.Nanoseconds(), PromiseNs: c.Timing.Promise.Nanoseconds(), RenewNs: c.Timing.Renew.Nanoseconds(),
 			RpcTimeoutNs: c.Timing.RPCTimeout.Nanoseconds(), SuspectAfterNs: c.Timing.SuspectAfter.Nanoseconds(),
@@ -47,11 +48,19 @@ func definitionYAML(d *sbv1.Definition) string {
 		b.WriteString("accept_pause_risk: true\n")
 	}
 	b.WriteString(timingYAML(d.GetTiming()))
-	fmt.Fprintf(&b, "start_gate: %v\nfence_timeout: %v\ngroups:\n", time.Duration(d.GetTiming().GetStartGateNs()), time.Duration(d.GetTiming().GetFenceTimeoutNs()))
+	fmt.Fprintf(&b, "start_gate: %v\nfence_timeout: %v\n", time.Duration(d.GetTiming().GetStartGateNs()), time.Duration(d.GetTiming().GetFenceTimeoutNs()))
+	fmt.Fprintf(&b, "hold_time: %v\nshots_per_hour: %s\ngroups:\n", time.Duration(d.GetHoldTimeNs()), shotsYAML(d.GetShotsPerHour()))
 	for _, g := range d.GetGroups() {
 		fmt.Fprintf(&b, "  %s: {%s}\n", quoted(g.GetName()), strings.Join(groupYAML(g), ", "))
 	}
 	return b.String()
+}
+
+func shotsYAML(n uint32) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
 }
 
 func fencingYAML(d *sbv1.Definition) string {
@@ -139,6 +148,8 @@ type (
 		SuspectAfterMS  int64                 `json:"suspect_after_ms"`
 		FenceTimeoutMS  int64                 `json:"fence_timeout_ms"`
 		StartGateMS     int64                 `json:"start_gate_ms"`
+		HoldTimeMS      int64                 `json:"hold_time_ms"`
+		ShotsPerHour    uint32                `json:"shots_per_hour"` // 0: any number
 		Groups          []groupDefinitionJSON `json:"groups"`
 	}
 	groupDefinitionJSON struct {
@@ -157,6 +168,7 @@ func definitionView(d *sbv1.Definition) definitionJSON {
 		Cluster: d.GetCluster(), Nodes: d.GetNodes(), Stonith: d.GetStonith(), Watchdog: d.GetWatchdog(), AcceptPauseRisk: d.GetAcceptPauseRisk(),
 		TTLMS: ms(t.GetTtlNs()), PromiseMS: ms(t.GetPromiseNs()), RenewMS: ms(t.GetRenewNs()), RPCTimeoutMS: ms(t.GetRpcTimeoutNs()),
 		SuspectAfterMS: ms(t.GetSuspectAfterNs()), FenceTimeoutMS: ms(t.GetFenceTimeoutNs()), StartGateMS: ms(t.GetStartGateNs()),
+		HoldTimeMS: ms(d.GetHoldTimeNs()), ShotsPerHour: d.GetShotsPerHour(),
 		Groups: each(d.GetGroups(), func(g *sbv1.GroupDefinition) groupDefinitionJSON {
 			return groupDefinitionJSON{
 				g.GetName(), g.GetDrbd(), g.GetPreferred(), arbiter.Grade(g.GetMinimumGrade()).String(), g.GetManual(), ms(g.GetTakeoverDelayNs()),

@@ -901,6 +901,8 @@ type Definition struct {
 	Stonith         bool                   `protobuf:"varint,5,opt,name=stonith,proto3" json:"stonith,omitempty"`
 	Watchdog        bool                   `protobuf:"varint,6,opt,name=watchdog,proto3" json:"watchdog,omitempty"`
 	AcceptPauseRisk bool                   `protobuf:"varint,7,opt,name=accept_pause_risk,json=acceptPauseRisk,proto3" json:"accept_pause_risk,omitempty"`
+	HoldTimeNs      int64                  `protobuf:"varint,8,opt,name=hold_time_ns,json=holdTimeNs,proto3" json:"hold_time_ns,omitempty"`       // after a takeover a group is not taken over again for so long; 0: at once
+	ShotsPerHour    uint32                 `protobuf:"varint,9,opt,name=shots_per_hour,json=shotsPerHour,proto3" json:"shots_per_hour,omitempty"` // 0: any number
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -982,6 +984,20 @@ func (x *Definition) GetAcceptPauseRisk() bool {
 		return x.AcceptPauseRisk
 	}
 	return false
+}
+
+func (x *Definition) GetHoldTimeNs() int64 {
+	if x != nil {
+		return x.HoldTimeNs
+	}
+	return 0
+}
+
+func (x *Definition) GetShotsPerHour() uint32 {
+	if x != nil {
+		return x.ShotsPerHour
+	}
+	return 0
 }
 
 // Finding is something about a node or a cluster that somebody should mend.
@@ -1262,7 +1278,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\rminimum_grade\x18\x04 \x01(\rR\fminimumGrade\x12\x16\n" +
 	"\x06manual\x18\x05 \x01(\bR\x06manual\x12*\n" +
 	"\x11takeover_delay_ns\x18\x06 \x01(\x03R\x0ftakeoverDelayNs\x123\n" +
-	"\x16promote_when_peer_gone\x18\a \x01(\bR\x13promoteWhenPeerGone\"\xf5\x01\n" +
+	"\x16promote_when_peer_gone\x18\a \x01(\bR\x13promoteWhenPeerGone\"\xbd\x02\n" +
 	"\n" +
 	"Definition\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
@@ -1271,7 +1287,10 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x06timing\x18\x04 \x01(\v2\r.sb.v1.TimingR\x06timing\x12\x18\n" +
 	"\astonith\x18\x05 \x01(\bR\astonith\x12\x1a\n" +
 	"\bwatchdog\x18\x06 \x01(\bR\bwatchdog\x12*\n" +
-	"\x11accept_pause_risk\x18\a \x01(\bR\x0facceptPauseRisk\"w\n" +
+	"\x11accept_pause_risk\x18\a \x01(\bR\x0facceptPauseRisk\x12 \n" +
+	"\fhold_time_ns\x18\b \x01(\x03R\n" +
+	"holdTimeNs\x12$\n" +
+	"\x0eshots_per_hour\x18\t \x01(\rR\fshotsPerHour\"w\n" +
 	"\aFinding\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
