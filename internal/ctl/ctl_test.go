@@ -56,6 +56,7 @@ func drawDefinition(t *rapid.T) *sbv1.Definition {
 	d := &sbv1.Definition{
 		Cluster: name.Draw(t, "cluster"), Nodes: []string{"node-a", "10.5"},
 		Stonith: rapid.Bool().Draw(t, "stonith"), Watchdog: rapid.Bool().Draw(t, "watchdog"),
+		HoldTimeNs: span("hold", 0, time.Hour), ShotsPerHour: rapid.Uint32Range(0, 9).Draw(t, "shots"),
 	}
 	renew, rpc := span("renew", 10*time.Millisecond, time.Second), span("rpc", 10*time.Millisecond, time.Second)
 	d.Timing = &sbv1.Timing{
@@ -70,6 +71,10 @@ func drawDefinition(t *rapid.T) *sbv1.Definition {
 			MinimumGrade: rapid.Uint32Range(1, 5).Draw(t, "grade"), Manual: rapid.Bool().Draw(t, "manual"),
 			TakeoverDelayNs: span("delay", 0, time.Minute),
 		})
+		// The file refuses what rests on a watchdog that there is no room for.
+		if g := d.Groups[len(d.Groups)-1]; g.GetMinimumGrade() == 2 && (!d.GetWatchdog() || d.GetTiming().GetTtlNs() < 2*renew+rpc+5*int64(time.Second)) {
+			g.MinimumGrade = 3
+		}
 	}
 	return d
 }

@@ -47,7 +47,7 @@ func definitionYAML(d *sbv1.Definition) string {
 	if d.GetAcceptPauseRisk() {
 		b.WriteString("accept_pause_risk: true\n")
 	}
-	b.WriteString(timingYAML(d.GetTiming()))
+	b.WriteString(timingYAML(d))
 	fmt.Fprintf(&b, "start_gate: %v\nfence_timeout: %v\n", time.Duration(d.GetTiming().GetStartGateNs()), time.Duration(d.GetTiming().GetFenceTimeoutNs()))
 	fmt.Fprintf(&b, "hold_time: %v\nshots_per_hour: %s\ngroups:\n", time.Duration(d.GetHoldTimeNs()), shotsYAML(d.GetShotsPerHour()))
 	for _, g := range d.GetGroups() {
@@ -110,7 +110,8 @@ var yamlWords = map[string]bool{
 // timingYAML writes the timing. The file's own check also counts the nodes'
 // numbers, which the witness does not have: where no profile's numbers fit, the
 // time to stop is what is left of the ttl.
-func timingYAML(t *sbv1.Timing) string {
+func timingYAML(d *sbv1.Definition) string {
+	t := d.GetTiming()
 	have := timing.Plan{
 		TTL: time.Duration(t.GetTtlNs()), Promise: time.Duration(t.GetPromiseNs()), Renew: time.Duration(t.GetRenewNs()),
 		RPCTimeout: time.Duration(t.GetRpcTimeoutNs()), SuspectAfter: time.Duration(t.GetSuspectAfterNs()),
@@ -127,7 +128,10 @@ func timingYAML(t *sbv1.Timing) string {
 	if full.Check() != nil {
 		full.Stop, full.Watchdog, full.Reset, full.Late = 0, 0, time.Second, time.Millisecond
 		full.Stop = max(min(full.TTL, full.Promise)-full.Needs(), time.Millisecond)
-		rest = fmt.Sprintf(", stop: %v, watchdog: 0s, reset: %v, late: %v", full.Stop, full.Reset, full.Late)
+		if least := time.Second; d.GetWatchdog() && full.Stop > 2*least {
+			full.Watchdog, full.Stop = least, full.Stop-2*least
+		}
+		rest = fmt.Sprintf(", stop: %v, watchdog: %v, reset: %v, late: %v", full.Stop, full.Watchdog, full.Reset, full.Late)
 	}
 	return fmt.Sprintf("timing: {profile: %s, ttl: %v, promise: %v, renew: %v, rpc_timeout: %v, suspect_after: %v%s}\n",
 		name, have.TTL, have.Promise, have.Renew, have.RPCTimeout, have.SuspectAfter, rest)
