@@ -190,12 +190,20 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		l.propose(now, d, nil, cmd)
 		return
 	}
-	if !r.verified && !mutant.On(mutant.NotVerified) {
-		l.batch = append(l.batch, r)
-		l.verify()
-		return
+	if l.ledSince(r) {
+		l.reply(r, Answer{Beat: d.answer(now, r.at, b)})
 	}
-	l.reply(r, Answer{Beat: d.answer(now, r.at, b)})
+}
+
+// ledSince reports whether this witness is known to have led after r arrived. If
+// not, it is asked for, and r is handled again then.
+func (l *Leader) ledSince(r *request) bool {
+	if r.verified || mutant.On(mutant.NotVerified) {
+		return true
+	}
+	l.batch = append(l.batch, r)
+	l.verify()
+	return false
 }
 
 // note returns the command that makes something a beat says durable: a node's

@@ -160,7 +160,9 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 	key := asker{cmd.Caller.Node, cmd.Group}
 	open := d.c.Mandate != nil && v.Kind == arbiter.FenceFirst
 	if open || v.Kind == arbiter.Refused && d.refusals[key] == v.Reason {
-		l.reply(r, Answer{Verdict: &v})
+		if l.ledSince(r) { // what is not logged must not come from the past either
+			l.reply(r, Answer{Verdict: &v})
+		}
 		return
 	}
 	if v.Kind == arbiter.Refused {
@@ -183,7 +185,9 @@ func (l *Leader) begin(now boottime.Instant, d *desk, r *request, m Begin) {
 	cmd := m.Begin
 	mandate := d.c.Mandate
 	if mandate == nil {
-		l.refuse(r, arbiter.MandateOver, fmt.Sprintf("mandate %d is over", cmd.Mandate))
+		if l.ledSince(r) {
+			l.refuse(r, arbiter.MandateOver, fmt.Sprintf("mandate %d is over", cmd.Mandate))
+		}
 		return
 	}
 	d.asked[cmd.Caller.Node] = now

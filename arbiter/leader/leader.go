@@ -76,8 +76,8 @@ type Leader struct {
 	desks    map[arbiter.ClusterID]*desk
 	tokens   Token
 	underWay map[Token]*proposal
-	batch    []*request // beats that wait for the next verification
-	checking []*request // beats that the verification under way covers
+	batch    []*request // what waits for the next verification
+	checking []*request // what the verification under way covers
 	actions  []Action
 }
 
@@ -174,9 +174,9 @@ func (l *Leader) Replaced(now boottime.Instant, version arbiter.Version, cluster
 // Verified takes the answer to a verification.
 func (l *Leader) Verified(now boottime.Instant, _ Token, leader bool) []Action {
 	l.wake(now)
-	beats := l.checking
+	covered := l.checking
 	l.checking = nil
-	for _, r := range beats {
+	for _, r := range covered {
 		if !leader {
 			l.reply(r, Answer{})
 			continue

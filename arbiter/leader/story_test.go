@@ -257,6 +257,35 @@ func TestRepeatedRefusalsDoNotReachTheLog(t *testing.T) {
 	}
 }
 
+// The log is not asked, so the witness makes sure that it leads: a deposed one
+// would tell of a holder that has stopped since.
+func TestARefusalThatIsNotLoggedIsAnsweredBehindAVerification(t *testing.T) {
+	s := newStage(t)
+	e := s.grant(nodeA)
+	s.beat(nodeA, e)
+	s.say(s.acquire(nodeB))
+	s.slowVerify = true
+	for _, m := range []leader.Message{s.acquire(nodeB), leader.Begin{Begin: arbiter.Begin{Caller: s.caller(nodeB), Mandate: 7}}} {
+		before := len(s.log)
+		leads := s.send(m)
+		if _, answered := s.answers[leads]; answered || len(s.verifying) != 1 {
+			t.Fatalf("%T is answered without a question", m)
+		}
+		s.verify(true)
+		if a := s.answers[leads]; a.Verdict == nil || a.Verdict.Kind != arbiter.Refused {
+			t.Errorf("%T is answered with %+v", m, a)
+		}
+		deposed := s.send(m)
+		s.verify(false)
+		if a, answered := s.answers[deposed]; !answered || !a.Unknown() {
+			t.Errorf("%T: who leads no more answers %+v", m, a)
+		}
+		if len(s.log) != before {
+			t.Errorf("%T reached the log", m)
+		}
+	}
+}
+
 func TestSwitchoverThatTakesTooLongIsWithdrawn(t *testing.T) {
 	s := newStage(t)
 	e := s.grant(nodeA)
