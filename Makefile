@@ -68,6 +68,10 @@ bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
 bubble: ## a day of renewals in fake time: real witness, real agents
 	@go test -count=1 -timeout 60m -run 'ADayOfRenewals' -v ./internal/bubble -fake 24h | grep -vE '^ *time='
 
+.PHONY: linear
+linear: ## linearizability, 50 histories of each kind; pictures of failures in build/linearizability
+	@go test -count=1 -timeout 60m -run 'ClientsSeeOneWitness|BrokenWitness' -v ./internal/linear -rounds 50 -lasts 40s | grep -vE '^=== '
+
 .PHONY: verify-model
 verify-model: ## every state of the protocol's model, and its weakenings, with spin
 	@model/check.sh

@@ -45,10 +45,10 @@ var shellMayImport = map[string][]string{
 }
 
 // supports are for tests alone.
-var supports = []string{"arbiter/enginetest", "fencing/fencetest", "internal/archtest", "internal/bubble", "internal/sim"}
+var supports = []string{"arbiter/enginetest", "fencing/fencetest", "internal/archtest", "internal/bubble", "internal/linear", "internal/sim"}
 
 // notForShells are the daemons' own parts.
-var notForShells = []string{"internal/config", "internal/telemetry", "internal/sim", "internal/bubble"}
+var notForShells = []string{"internal/config", "internal/telemetry", "internal/sim", "internal/bubble", "internal/linear"}
 
 // notForCores are packages that do things, or whose results differ from run to
 // run. Values among them are allowed by name.

@@ -86,20 +86,31 @@ func (n *Network) Free(from, addr string) {
 // process that was killed, and takes no new ones.
 func (n *Network) Hangup(addr string) {
 	n.mu.Lock()
-	var ended []*line
-	for s := range n.lines {
-		if s.route.to == addr {
-			ended = append(ended, s)
-		}
-	}
 	l := n.listeners[addr]
 	delete(n.listeners, addr)
 	n.mu.Unlock()
-	for _, s := range ended {
-		_ = s.Close() // it has no error
-	}
+	n.end(func(r route) bool { return r.to == addr })
 	if l != nil {
 		_ = l.Close() // it has no error
+	}
+}
+
+// HangupFrom ends the connections between a client and an address.
+func (n *Network) HangupFrom(from, addr string) {
+	n.end(func(r route) bool { return r == route{from, addr} })
+}
+
+func (n *Network) end(which func(route) bool) {
+	n.mu.Lock()
+	var ended []*line
+	for s := range n.lines {
+		if which(s.route) {
+			ended = append(ended, s)
+		}
+	}
+	n.mu.Unlock()
+	for _, s := range ended {
+		_ = s.Close() // it has no error
 	}
 }
 

@@ -54,6 +54,7 @@ type Witness struct {
 	cancel context.CancelFunc
 	ended  chan error // nil while it is down
 	goOn   func()     // ends a pause; nil: there was none
+	engine *raftlog.Engine
 }
 
 // NewWitnesses makes the directories and certificates of n witnesses, w1 and so
@@ -94,6 +95,22 @@ func NewWitnesses(t testing.TB, n int) *Witnesses {
 
 // All returns the witnesses; their names are also their addresses.
 func (s *Witnesses) All() []*Witness { return s.all }
+
+// Leader is who leads, as far as one of them knows, or the first.
+func (s *Witnesses) Leader() *Witness {
+	for _, w := range s.all {
+		if w.ended == nil {
+			continue
+		}
+		name, _ := w.engine.Leader()
+		for _, other := range s.all {
+			if other.Name == name {
+				return other
+			}
+		}
+	}
+	return s.all[0]
+}
 
 // Addresses are where the witnesses are reached.
 func (s *Witnesses) Addresses() (out []string) {
@@ -164,6 +181,7 @@ func (w *Witness) open() (*witness.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.engine = engine
 	var around witness.Engine = engine
 	if s.Engine != nil {
 		around = s.Engine(engine)
