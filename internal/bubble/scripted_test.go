@@ -309,6 +309,7 @@ func (s *side) become(role drbd.Role) error {
 }
 
 func (s *side) Up(context.Context, string) error      { return nil }
+func (s *side) Attach(context.Context, string) error  { return nil }
 func (s *side) Promote(context.Context, string) error { return s.become(drbd.RolePrimary) }
 
 func (s *side) Demote(context.Context, string) error                      { return s.become(drbd.RoleSecondary) }
