@@ -17,6 +17,9 @@ func (m *Machine) Due() boottime.Instant {
 	if m.mem.Promise != m.cfg.Timing.Promise {
 		d.at(m.bindsTo + 1)
 	}
+	if len(m.mem.Mandates) > 0 {
+		d.at(m.landed())
+	}
 	if s := m.shot; s != nil && s.step == shooting {
 		d.at(s.before.Add(m.timing.SuspectAfter))
 	}

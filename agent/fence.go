@@ -150,9 +150,20 @@ func (m *Machine) abortShot(why string) {
 	}
 }
 
-// fencing ends a shot of which nothing is heard any more.
+// landed is when whatever an agent before this one has begun to shoot has
+// landed, or does not any more.
+func (m *Machine) landed() boottime.Instant {
+	return m.started.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout))
+}
+
+// fencing ends a shot of which nothing is heard any more, and forgets those of
+// an earlier life once they are over: a witness that is told of them gives its
+// target nothing for as long as a shot takes.
 func (m *Machine) fencing(now boottime.Instant) {
 	s := m.shot
+	if s == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
+		m.mem.Mandates, m.dirty = nil, true
+	}
 	if s == nil || s.step != shooting || now < s.before.Add(m.timing.SuspectAfter) {
 		return
 	}

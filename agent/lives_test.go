@@ -103,3 +103,23 @@ func TestNothingIsReportedWhileSomethingRunsWithoutARight(t *testing.T) {
 		t.Error("a node that has stopped everything does not report")
 	}
 }
+
+func TestShotOfAnEarlierLifeIsForgottenOnceItIsOver(t *testing.T) {
+	mem := NewMemory()
+	mem.Mandates = []arbiter.MandateID{7}
+	mem.Begun = 7
+	m := New(boot, stonith(), mem, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	over := boot.Add(arbiter.Guard(stonith().Timing.FenceTimeout))
+	for now := boot; ; now = m.Due() {
+		m.Step(now, Tick{})
+		if len(m.mem.Mandates) == 0 {
+			if now != over || m.mem.Begun != 7 {
+				t.Fatalf("forgotten %v after the start, not %v; the highest begun is %d", now.Sub(boot), over.Sub(boot), m.mem.Begun)
+			}
+			return
+		}
+		if now > over {
+			t.Fatalf("still remembered %v after the start", now.Sub(boot))
+		}
+	}
+}

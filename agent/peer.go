@@ -205,7 +205,7 @@ func (m *Machine) bids(now boottime.Instant) bool {
 		}
 	}
 	// What an agent before this one began may land until its own deadline.
-	return len(m.mem.Mandates) > 0 && now < m.started.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout))
+	return len(m.mem.Mandates) > 0 && now < m.landed()
 }
 
 // mayPromise returns the epoch under which the peer may go on by this node's
