@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/drbd"
 	"sbarbiter/drbd/model"
 )
 
@@ -66,6 +67,10 @@ func (a *application) done(c *replica, e model.IODone) {
 	s := model.Stamp(e.ID)
 	switch {
 	case e.Result != model.IODoneOK:
+	case c.onFailedDisk():
+		// DRBD 8.4 knows no fencing without a disk: a link that was dead already
+		// when the disk failed, and noticed later, has it acknowledge what only
+		// the failed disk has (docs/architecture.md, "What is not closed").
 	case s%2 == 1:
 		a.plain = s
 	case a.blind != nil && a.noted() == nil:
@@ -73,7 +78,13 @@ func (a *application) done(c *replica, e model.IODone) {
 	case a.plain == s-1:
 		a.sure(s)
 	}
-	_ = c
+}
+
+// onFailedDisk reports whether nothing but a disk that has failed can hold what
+// is acknowledged now.
+func (c *replica) onFailedDisk() bool {
+	s := c.state()
+	return !s.Disk.AtLeast(drbd.DiskInconsistent) && s.Conn != drbd.ConnConnected
 }
 
 // sure takes a commit, and the record before it, for safe.

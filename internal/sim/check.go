@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/drbd"
@@ -22,14 +23,39 @@ func (w *World) check() {
 			w.breaks("S1: both nodes run %s", id)
 		}
 	}
-	c := w.witness.State()
+}
+
+// grant is what an epoch stands for.
+type grant struct {
+	group  arbiter.GroupID
+	holder arbiter.NodeID
+}
+
+// checkGrants holds whenever a command has been carried out: a new lease has an
+// epoch above all before it, whatever the witness has forgotten meanwhile, and
+// no epoch is given twice.
+func (w *World) checkGrants(c *arbiter.Cluster) {
 	if c == nil {
 		return
 	}
-	if c.Epoch < w.epoch && !c.Learning {
-		w.breaks("S4: the epoch went back from %d to %d", w.epoch, c.Epoch)
+	w.watchMandate(c)
+	for i, id := range w.groups {
+		g := c.Groups[id]
+		if g == nil || g.Lease == nil || g.Lease.Epoch == w.leased[i] {
+			continue
+		}
+		e, is := g.Lease.Epoch, grant{id, g.Lease.Holder}
+		w.leased[i] = e
+		was, known := w.granted[e]
+		switch {
+		case known && was != is:
+			w.breaks("S4: epoch %d was granted to %s for %s, and now to %s for %s", e, was.holder, was.group, is.holder, is.group)
+		case !known && e <= w.epoch:
+			w.breaks("S4: the epoch went back from %d to %d", w.epoch, e)
+		}
+		w.granted[e] = is
+		w.epoch = max(w.epoch, e)
 	}
-	w.epoch = max(w.epoch, c.Epoch)
 }
 
 // checkPromotion holds whenever a copy has become Primary.
@@ -63,18 +89,40 @@ func (w *World) splitBrain(c *replica) {
 	w.breaks("split brain: both copies of %s have writes of their own", c.v.group)
 }
 
+// begun is the mandate that was begun last.
+type begun struct {
+	mandate arbiter.Mandate
+	disk    int // of the witness
+	at      time.Duration
+	over    bool
+}
+
+// watchMandate notes which mandate is under way. One that a witness has
+// forgotten with its disk is under way for as long as its shot may land.
+func (w *World) watchMandate(c *arbiter.Cluster) {
+	m, disk := c.Mandate, w.witness.disks
+	switch {
+	case m != nil && m.Phase == arbiter.Begun:
+		if w.begun.mandate.ID != m.ID || w.begun.disk != disk {
+			w.begun = begun{*m, disk, w.now, false}
+		}
+	case w.begun.disk == disk && (m == nil || m.Phase == arbiter.Open):
+		w.begun.over = true
+	}
+}
+
 // checkShot holds whenever a shot lands on a machine that was on.
 func (w *World) checkShot(target, by *Node) {
 	if by.shot {
 		w.breaks("S5: %s and %s have shot each other", target.id, by.id)
 	}
-	m := w.witness.State().Mandate
+	b := w.begun
+	lands := arbiter.Guard(w.Definition.Timing.FenceTimeout) + time.Second
 	switch {
-	case w.witness.State().Learning: // it will hear of the mandate from its executor
-	case m == nil || m.Phase == arbiter.Open:
+	case b.over, b.disk != w.witness.disks && w.now-b.at > lands, b.mandate.ID == 0:
 		w.breaks("S5: %s was shot without a mandate under way", target.id)
-	case m.Target != "" && m.Target != target.id:
-		w.breaks("S5: %s was shot under a mandate against %s", target.id, m.Target)
+	case b.mandate.Target != "" && b.mandate.Target != target.id:
+		w.breaks("S5: %s was shot under a mandate against %s", target.id, b.mandate.Target)
 	}
 }
 

@@ -37,7 +37,7 @@ var grids = [...]grid{
 	agentGrid:   {"agent", postures(), names(agentEvents)},
 	groupGrid:   {"arbiter's group", []string{"unborn", "held", "running", "moving", "free", "learning"}, names(commands)},
 	mandateGrid: {"arbiter's mandate", []string{"none", "open", "begun", "settled"}, names(commands)},
-	leaderGrid:  {"leader", []string{"listening", "busy", "leading"}, append(names(messages), "Tick", "Applied", "Verified")},
+	leaderGrid:  {"leader", []string{"listening", "busy", "leading"}, append(names(messages), "Tick", "Applied", "Verified", "Lost")},
 }
 
 // What cores are told. The orders are the grids'.
@@ -155,19 +155,19 @@ func groupState(c *arbiter.Cluster, g *arbiter.Group) int {
 }
 
 // toldLeader notes what a leader is told: a message, or what happens to all.
-func (w *World) toldLeader(x *Witness, told int) {
+func (w *World) toldLeader(v *voter, told int) {
 	state := 2
 	switch {
-	case len(x.pending) > 0:
+	case len(v.waiting) > 0:
 		state = 1
-	case x.lead.Listening(x.clock.now()) < w.Definition.Timing.SuspectAfter:
+	case v.lead.Listening(v.clock.now()) < w.Definition.Timing.SuspectAfter:
 		state = 0
 	}
 	w.met.meet(leaderGrid, state, told)
 }
 
 // What happens to a leader besides messages, in the order of its grid.
-var tickTold, appliedTold, verifiedTold = len(messages), len(messages) + 1, len(messages) + 2
+var tickTold, appliedTold, verifiedTold, lostTold = len(messages), len(messages) + 1, len(messages) + 2, len(messages) + 3
 
 // Coverage returns what has met what.
 func (w *World) Coverage() *Coverage { return w.met }

@@ -22,12 +22,12 @@ var faults = []fault{
 	{"agent stopped", func(_ *World, n *Node) { n.PauseAgent(true) }, func(_ *World, n *Node) { n.PauseAgent(false) }},
 	{"agent killed", func(_ *World, n *Node) { n.KillAgent() }, func(_ *World, n *Node) { n.StartAgent() }},
 	{"is cut off from everybody", func(w *World, n *Node) { w.isolate(n, true) }, func(w *World, n *Node) { w.isolate(n, false) }},
-	{"is cut off from the witness", func(w *World, n *Node) { w.Cut(n.host, W, true) }, func(w *World, n *Node) { w.Cut(n.host, W, false) }},
-	{"cannot talk to the witness", func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{n.host, W, 0}, false) }},
-	{"cannot hear the witness", func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, true) }, func(w *World, n *Node) { w.CutPath(Path{W, n.host, 0}, false) }},
-	{"loses messages to the witness", func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0.4) }, func(w *World, n *Node) { w.Lose(Path{n.host, W, 0}, 0) }},
-	{"answers of the witness are slow", func(w *World, n *Node) { w.Slow(Path{W, n.host, 0}, 3*time.Second) }, func(w *World, n *Node) { w.Slow(Path{W, n.host, 0}, 0) }},
-	{"messages to the witness are slow", func(w *World, n *Node) { w.Slow(Path{n.host, W, 0}, 3*time.Second) }, func(w *World, n *Node) { w.Slow(Path{n.host, W, 0}, 0) }},
+	{"is cut off from the witness", func(w *World, n *Node) { w.CutWitness(n.host, true) }, func(w *World, n *Node) { w.CutWitness(n.host, false) }},
+	{"cannot talk to the witness", func(w *World, n *Node) { w.ask(n, func(y *way) { y.cut = true }) }, func(w *World, n *Node) { w.ask(n, func(y *way) { y.cut = false }) }},
+	{"cannot hear the witness", func(w *World, n *Node) { w.hear(n, func(y *way) { y.cut = true }) }, func(w *World, n *Node) { w.hear(n, func(y *way) { y.cut = false }) }},
+	{"loses messages to the witness", func(w *World, n *Node) { w.ask(n, func(y *way) { y.loss = 0.4 }) }, func(w *World, n *Node) { w.ask(n, func(y *way) { y.loss = 0 }) }},
+	{"answers of the witness are slow", func(w *World, n *Node) { w.hear(n, func(y *way) { y.slow = 3 * time.Second }) }, func(w *World, n *Node) { w.hear(n, func(y *way) { y.slow = 0 }) }},
+	{"messages to the witness are slow", func(w *World, n *Node) { w.ask(n, func(y *way) { y.slow = 3 * time.Second }) }, func(w *World, n *Node) { w.ask(n, func(y *way) { y.slow = 0 }) }},
 	{"is not heard by its peer", func(w *World, n *Node) { w.mute(n, true) }, func(w *World, n *Node) { w.mute(n, false) }},
 	{"heartbeats cut", func(w *World, _ *Node) { w.Cut(A, B, true) }, func(w *World, _ *Node) { w.Cut(A, B, false) }},
 	{"replication cut", func(w *World, _ *Node) { w.CutReplication(true) }, func(w *World, _ *Node) { w.CutReplication(false) }},
@@ -42,11 +42,36 @@ var faults = []fault{
 	{"stops hang", func(_ *World, n *Node) { n.FailStops(true) }, func(_ *World, n *Node) { n.FailStops(false) }},
 	{"is to take the group", func(w *World, n *Node) { w.order(n) }, nil},
 	{"is put in standby", func(w *World, n *Node) { w.standby(n, true) }, func(w *World, n *Node) { w.standby(n, false) }},
+
+	{"is stopped, its clock too", (*World).stopClock, (*World).startClock},
+	{"boots slowly", func(_ *World, n *Node) { n.slowBoot = 25 * time.Second }, func(_ *World, n *Node) { n.slowBoot = 0 }},
+	{"hears of DRBD late", func(_ *World, n *Node) { n.newsLate = 2 * time.Second }, func(_ *World, n *Node) { n.newsLate = 0 }},
+	{"disk fails", func(w *World, n *Node) { n.loseDisk() }, func(_ *World, n *Node) { n.changeDisk() }},
+	{"one heartbeat link cut", func(w *World, n *Node) { w.cutLink(n, true) }, func(w *World, n *Node) { w.cutLink(n, false) }},
+	{"heartbeats lost now and then", func(w *World, n *Node) { w.lossy(n, 0.6) }, func(w *World, n *Node) { w.lossy(n, 0) }},
+	{"heartbeats late and out of order", func(w *World, n *Node) { w.late(n, 1500*time.Millisecond) }, func(w *World, n *Node) { w.late(n, 0) }},
+	{"messages come twice", func(w *World, n *Node) { w.twice(n, 0.5) }, func(w *World, n *Node) { w.twice(n, 0) }},
+	{"what it replicates does not arrive", func(w *World, n *Node) { w.CutReplicationFrom(n.host, true) }, func(w *World, n *Node) { w.CutReplicationFrom(n.host, false) }},
+	{"leading witness dies", func(w *World, _ *Node) { w.witness.CrashLeader() }, func(w *World, _ *Node) { w.witness.Restart() }},
+	{"leading witness is cut off from the others", func(w *World, _ *Node) { w.witness.Part(true) }, func(w *World, _ *Node) { w.witness.Part(false) }},
+	{"witness stands still", func(w *World, _ *Node) { w.witness.Pause(true) }, func(w *World, _ *Node) { w.witness.Pause(false) }},
+	{"witness's disk is full", func(w *World, _ *Node) { w.witness.Fill(true) }, func(w *World, _ *Node) { w.witness.Fill(false) }},
+	{"witness is restored from a backup", func(w *World, _ *Node) { w.witness.Backup() }, func(w *World, _ *Node) { w.witness.Restore() }},
+	{"power switch hangs", func(_ *World, n *Node) { n.bmc.hang = true }, func(_ *World, n *Node) { n.bmc.hang = false }},
+	{"power switch is slow", func(_ *World, n *Node) { n.bmc.slow = 2 * time.Second }, func(_ *World, n *Node) { n.bmc.slow = 0 }},
+	{"power switch is very slow", func(_ *World, n *Node) { n.bmc.slow = 10 * time.Second }, func(_ *World, n *Node) { n.bmc.slow = 0 }},
+	{"power switch obeys late", func(_ *World, n *Node) { n.bmc.flip = 8 * time.Second }, func(_ *World, n *Node) { n.bmc.flip = 0 }},
+	{"power switch has always said off", func(w *World, n *Node) { w.alwaysOff(n) }, func(_ *World, n *Node) { n.bmc.lies = false }},
+	{"is promoted by hand", func(_ *World, n *Node) { n.promoteByHand() }, nil},
+	{"is confirmed off, if it is", func(w *World, n *Node) { w.confirm(n) }, nil},
+	{"maintenance", func(w *World, _ *Node) { w.maintain(true) }, func(w *World, _ *Node) { w.maintain(false) }},
+	{"cluster is declared with a longer ttl", func(w *World, _ *Node) { w.redefine(10 * time.Second) }, func(w *World, _ *Node) { w.redefine(0) }},
+	{"cluster is declared with a shorter ttl", func(w *World, _ *Node) { w.redefine(-700 * time.Millisecond) }, func(w *World, _ *Node) { w.redefine(0) }},
 }
 
 func (w *World) isolate(n *Node, cut bool) {
 	w.Cut(A, B, cut)
-	w.Cut(n.host, W, cut)
+	w.CutWitness(n.host, cut)
 	w.CutReplication(cut)
 	n.Gateway(!cut)
 }
@@ -64,6 +89,9 @@ func (w *World) order(n *Node) {
 }
 
 func (w *World) standby(n *Node, on bool) {
+	if c := w.witness.State(); !on && (c == nil || !c.Nodes[n.id].Standby) {
+		return
+	}
 	w.witness.Order(arbiter.Standby{Cluster: w.Definition.Cluster, Node: n.id, On: on, By: "operator"})
 }
 
@@ -112,89 +140,18 @@ func (k *kind) begin(w *World, n *Node, end time.Duration) {
 
 func (w *World) mend() {
 	w.mendWays()
-	w.witness.Restart()
+	w.witness.mend()
+	w.undo(0)
 	for _, n := range w.nodes {
-		n.Freeze(false)
+		w.startClock(n)
 		n.PauseAgent(false)
 		n.StartAgent()
 		n.gateway, n.startFail, n.stopFail = true, false, false
+		n.slowBoot, n.newsLate = 0, 0
 		n.bmc.mend()
+		n.changeDisk()
 		if !n.running {
 			n.Plug()
 		}
-		w.standby(n, false)
 	}
-}
-
-// schemes are faults one after another, chosen to come at the worst time for
-// whoever holds the first group.
-var schemes = []struct {
-	what string
-	does func(w *World, n *Node, end time.Duration)
-}{
-	{"is cut off and cannot stop, and its agent stops after the last feed", (*World).uptoTheEnd},
-	{"loses the witness, lives by promise, and is cut off then", (*World).promised},
-	{"is cut off for as long as a shot takes", (*World).blink},
-	{"has a replication link that comes and goes", (*World).flap},
-	{"loses its peer's heartbeats, and everybody when no promise runs any more", (*World).unpromised},
-	{"loses the witness, which restarts, and is cut off then", (*World).restarted},
-}
-
-// in does something later, if the end has not come.
-func (w *World) in(d, end time.Duration, what string, do func()) {
-	if w.now+d < end {
-		w.At(w.now+d, what, do)
-	}
-}
-
-// uptoTheEnd makes a holder live as long as its right lets it.
-func (w *World) uptoTheEnd(n *Node, end time.Duration) {
-	t := w.Definition.Timing
-	w.isolate(n, true)
-	n.FailStops(true)
-	last := t.TTL - w.Watchdog*101/100 - w.Options.Reset - w.Late
-	w.in(last+w.between(-600*time.Millisecond, 2*time.Second), end, string(n.id)+" agent stopped", func() { n.PauseAgent(true) })
-}
-
-func (w *World) promised(n *Node, end time.Duration) {
-	w.Cut(n.host, W, true)
-	t := w.Definition.Timing
-	w.in(t.TTL+w.between(0, 2*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
-	if w.rng.IntN(3) == 0 {
-		w.in(t.TTL+w.between(0, 3*time.Second), end, string(n.peer.id)+" agent restarts", func() { n.peer.KillAgent(); n.peer.StartAgent() })
-	}
-}
-
-func (w *World) unpromised(n *Node, end time.Duration) {
-	w.Cut(A, B, true)
-	d := w.Definition.Timing.TTL + 2*time.Second
-	w.in(d, end, "", func() { w.uptoTheEnd(n, end) })
-	if w.rng.IntN(2) == 0 {
-		w.in(d+w.between(0, 3*time.Second), end, "witness restarts", func() { w.witness.Crash(); w.witness.Restart() })
-	}
-}
-
-func (w *World) blink(n *Node, end time.Duration) {
-	w.isolate(n, true)
-	d := w.between(time.Second, 4*time.Second)
-	w.in(d, end, "the witness is back", func() { w.Cut(n.host, W, false) })
-	w.in(d+w.between(0, 3*time.Second), end, "over", func() { w.isolate(n, false) })
-}
-
-func (w *World) flap(n *Node, end time.Duration) {
-	if w.rng.IntN(2) == 0 {
-		w.Slow(Path{n.host, W, 0}, 2*time.Second)
-	}
-	d := time.Duration(0)
-	for i := range 2 * (2 + w.rng.IntN(4)) {
-		w.in(d, end, "replication flaps", func() { w.CutReplication(i%2 == 0) })
-		d += w.between(time.Second, 4*time.Second)
-	}
-	w.in(d, end, string(n.id)+" crashes", n.Crash)
-}
-
-func (w *World) restarted(n *Node, end time.Duration) {
-	w.Cut(n.host, W, true)
-	w.in(w.between(time.Second, 8*time.Second), end, "witness restarts", func() { w.witness.Crash(); w.witness.Restart() })
-	w.in(w.between(time.Second, 12*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
 }

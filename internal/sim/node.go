@@ -41,10 +41,11 @@ type Node struct {
 	served    []*service // the same, in the order of the world's groups
 	handlers  []*handler
 	call      agent.CallID
-	startFail bool          // starts fail
-	stopFail  bool          // stops do not end
-	newsLate  time.Duration // that the agent hears of DRBD's changes
-	netDown   bool          // DRBD is not to look for its peer
+	startFail bool             // starts fail
+	stopFail  bool             // stops do not end
+	newsLate  time.Duration    // that the agent hears of DRBD's changes
+	slowBoot  time.Duration    // added to a boot
+	stoppedAt boottime.Instant // its clock, with the machine; 0: not
 
 	// the disk
 	memory      []byte
@@ -67,6 +68,7 @@ type Node struct {
 	queue    []agent.Event
 	rest     []happening // until the process goes on
 	session  session
+	newest   uint64 // number of the peer's beat heard last
 	track    fencing.Track
 	shooting *shooting
 	heard    int // life of the peer's agent heard last
@@ -186,11 +188,11 @@ func (n *Node) powerOn(after time.Duration) {
 	n.boots++
 	boot := n.boots
 	n.power = true
-	n.w.after(after, func() {
+	n.w.after(after+n.slowBoot, func() {
 		if n.boots != boot || !n.power {
 			return
 		}
-		n.running, n.frozen, n.shot, n.dying = true, false, false, false
+		n.running, n.frozen, n.shot, n.dying, n.stoppedAt = true, false, false, false, 0
 		n.clock.reset(boottime.Instant(5 * time.Second))
 		n.bootMem = nil
 		n.bite.stop()

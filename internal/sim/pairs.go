@@ -14,7 +14,7 @@ const (
 	web = arbiter.GroupID("web")
 )
 
-var pairs = map[string]func(seed uint64) Options{"stonith": Stonith, "watchdog": Watchdog, "tight": Tight}
+var pairs = map[string]func(seed uint64) Options{"stonith": Stonith, "watchdog": Watchdog, "tight": Tight, "three": Three}
 
 // Pairs returns the kinds of pairs that a schedule may be about.
 func Pairs() []string { return slices.Sorted(maps.Keys(pairs)) }
@@ -49,6 +49,13 @@ func Tight(seed uint64) Options {
 	o := Watchdog(seed)
 	o.Stop, o.Watchdog, o.Reset, o.Late = 3*time.Second, 2*time.Second, time.Second, 250*time.Millisecond
 	o.Definition.Timing.TTL, o.Definition.Timing.Promise = 8*time.Second, 8*time.Second
+	return o
+}
+
+// Three is a pair with power switches and a witness of three voters.
+func Three(seed uint64) Options {
+	o := Stonith(seed)
+	o.Voters = 3
 	return o
 }
 

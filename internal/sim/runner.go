@@ -17,8 +17,9 @@ var errNoAnswer = errors.New("no answer")
 // session is the agent's stream to the witness.
 type session struct {
 	up      bool
-	life    int           // of the witness
-	heardAt time.Duration // from the witness
+	voter   *voter
+	reign   int           // of the voter
+	heardAt time.Duration // from it
 }
 
 // StartAgent starts the agent's process.
@@ -179,9 +180,9 @@ func (n *Node) do(a agent.Action) {
 	case agent.SaveBoot:
 		n.bootMem = a.Memory
 	case agent.Hello:
-		n.toWitness(a.Hello, (*Node).welcomed)
+		n.toWitness(a.Hello, (*question).welcomed)
 	case agent.Beat:
-		n.toWitness(a.Beat, (*Node).answered)
+		n.toWitness(a.Beat, (*question).answered)
 	case agent.Call:
 		n.rpc(a)
 	case agent.Tell:
@@ -224,26 +225,41 @@ func (n *Node) do(a agent.Action) {
 	}
 }
 
-// dial keeps a session with the witness.
+// dial keeps a session with a voter that leads, or thinks that it does.
 func (n *Node) dial() {
 	n.dials.set(dialEvery)
-	x := n.w.witness
 	switch {
 	case !n.steps():
 	case n.session.up && n.w.now-n.session.heardAt > 2*time.Second:
-		n.hangUp(0)
-	case !n.session.up && x.lead != nil && n.w.open(Path{n.host, W, 0}) && n.w.open(Path{W, n.host, 0}):
-		n.session = session{up: true, life: x.life, heardAt: n.w.now}
-		n.give(agent.SessionUp{})
+		n.hangUp()
+	case !n.session.up:
+		if v := n.findLeader(); v != nil {
+			n.session = session{up: true, voter: v, reign: v.reign, heardAt: n.w.now}
+			n.give(agent.SessionUp{})
+		}
 	}
 }
 
-// hangUp ends the session; the node learns of a witness's death only over a way
-// that is open.
-func (n *Node) hangUp(witness int) {
-	if !n.session.up || witness != 0 && !n.w.open(Path{W, n.host, 0}) {
-		return
+func (n *Node) findLeader() *voter {
+	var found *voter
+	for _, v := range n.w.witness.voters {
+		reached := v.lead != nil && n.w.open(Path{n.host, v.host, 0}) && n.w.open(Path{v.host, n.host, 0})
+		if reached && (found == nil || n.w.rng.IntN(2) == 0) {
+			found = v
+		}
 	}
+	return found
+}
+
+// lost is told that a voter leads no more; the node learns of it only over a way
+// that is open.
+func (n *Node) lost(v *voter) {
+	if n.session.up && n.session.voter == v && n.w.open(Path{v.host, n.host, 0}) {
+		n.hangUp()
+	}
+}
+
+func (n *Node) hangUp() {
 	n.session = session{}
 	n.give(agent.SessionDown{Why: "the stream broke"})
 }
@@ -253,28 +269,29 @@ func (n *Node) hangUp(witness int) {
 type question struct {
 	n       *Node
 	life    int // of the agent
-	witness int // life
+	voter   *voter
+	reign   int
 	message leader.Message
-	take    func(*Node, leader.Answer)
+	take    func(*question, leader.Answer)
 }
 
 // toWitness sends a message on the session; take gets what comes back.
-func (n *Node) toWitness(m leader.Message, take func(*Node, leader.Answer)) {
-	if n.session.up {
-		n.w.send(Path{n.host, W, 0}, &question{n: n, life: n.life, witness: n.session.life, message: m, take: take})
+func (n *Node) toWitness(m leader.Message, take func(*question, leader.Answer)) {
+	if s := n.session; s.up {
+		n.w.send(Path{n.host, s.voter.host, 0}, &question{n: n, life: n.life, voter: s.voter, reign: s.reign, message: m, take: take})
 	}
 }
 
 func (q *question) happen() {
-	if x := q.n.w.witness; x.life == q.witness && q.n.w.open(Path{q.n.host, W, 0}) {
-		x.request(q.message, q)
+	if q.voter.reign == q.reign && q.n.w.open(Path{q.n.host, q.voter.host, 0}) {
+		q.voter.request(q.message, q)
 	}
 }
 
 func (q *question) replied(a leader.Answer) {
-	q.n.fromWitness(func() {
-		if q.n.life == q.life && q.n.session.life == q.witness {
-			q.take(q.n, a)
+	q.n.fromWitness(q.voter, func() {
+		if s := q.n.session; q.n.life == q.life && s.voter == q.voter && s.reign == q.reign {
+			q.take(q, a)
 		}
 	})
 }
@@ -282,19 +299,20 @@ func (q *question) replied(a leader.Answer) {
 // postcard is what the witness sends to a node.
 type postcard struct {
 	n    *Node
+	from Host
 	boot int
 	here bool // has arrived, and waits for the machine to go on
 	read func()
 }
 
-func (n *Node) fromWitness(read func()) {
-	n.w.send(Path{W, n.host, 0}, &postcard{n: n, boot: n.boots, read: read})
+func (n *Node) fromWitness(v *voter, read func()) {
+	n.w.send(Path{v.host, n.host, 0}, &postcard{n: n, from: v.host, boot: n.boots, read: read})
 }
 
 func (p *postcard) happen() {
 	n := p.n
 	switch {
-	case !p.here && !n.w.open(Path{W, n.host, 0}), n.boots != p.boot, !n.running:
+	case !p.here && !n.w.open(Path{p.from, n.host, 0}), n.boots != p.boot, !n.running:
 	case n.frozen:
 		p.here = true
 		n.deferred = append(n.deferred, p)
@@ -310,24 +328,24 @@ func (n *Node) nudged(why string) {
 	}
 }
 
-func (n *Node) welcomed(a leader.Answer) {
+func (q *question) welcomed(a leader.Answer) {
 	if a.Verdict != nil {
-		n.give(agent.Welcomed{Verdict: *a.Verdict, Version: a.Version})
+		q.n.give(agent.Welcomed{Verdict: *a.Verdict, Version: a.Version})
 	}
 }
 
-func (n *Node) answered(a leader.Answer) {
+func (q *question) answered(a leader.Answer) {
 	switch {
 	case a.Beat != nil:
-		n.give(agent.Answered{Answer: *a.Beat, Version: a.Version, Clock: n.w.witness.clock.now()})
+		q.n.give(agent.Answered{Answer: *a.Beat, Version: a.Version, Clock: q.voter.clock.now()})
 	case a.Verdict != nil:
-		n.welcomed(a) // a refusal: the witness does not know this life
+		q.welcomed(a) // a refusal: the witness does not know this life
 	}
 }
 
 func (n *Node) rpc(a agent.Call) {
 	open := true
-	n.toWitness(a.Message, func(_ *Node, ans leader.Answer) {
+	n.toWitness(a.Message, func(_ *question, ans leader.Answer) {
 		if !open || ans.Verdict == nil {
 			return
 		}
@@ -380,7 +398,8 @@ func (l *leg) happen() {
 	case n.agent == nil:
 	default:
 		t.taken = true
-		if t.life >= n.heard {
+		if t.life > n.heard || t.life == n.heard && t.beat.Number > n.newest { // as agent/heartbeat: nothing older than the newest
+			n.newest = t.beat.Number
 			n.heard = t.life
 			if t.echo == n.life {
 				n.heardPeer()

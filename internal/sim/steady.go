@@ -81,8 +81,11 @@ func (w *World) portray(p *portrait) {
 		k.now = n.clock.now()
 		k.paint(reflect.ValueOf(n).Elem())
 	}
-	k.now = w.witness.clock.now()
-	k.paint(reflect.ValueOf(w.witness).Elem())
+	k.add(plainLeaf, int64(w.witness.applied))
+	for _, v := range w.witness.voters {
+		k.now = v.clock.now()
+		k.paint(reflect.ValueOf(v).Elem())
+	}
 	for _, t := range w.timers {
 		if t.at == never {
 			k.add(plainLeaf, 0)
@@ -138,6 +141,11 @@ var skipped = map[reflect.Type]string{
 	reflect.TypeFor[*World]():                      "the whole",
 	reflect.TypeFor[*Node]():                       "painted by itself",
 	reflect.TypeFor[*timer]():                      "painted with the other timers",
+	reflect.TypeFor[*Witness]():                    "its voters are painted",
+	reflect.TypeFor[*voter]():                      "painted by itself",
+	reflect.TypeFor[[]record]():                    "told by the number of commands carried out",
+	reflect.TypeFor[[]uint64]():                    "rounds of beats among voters",
+	reflect.TypeFor[[]time.Duration]():             "when voters were heard, a moment ago",
 	reflect.TypeFor[*clock]():                      "what it shows is in every instant",
 	reflect.TypeFor[agent.Config]():                "never changes in an agent's life",
 	reflect.TypeFor[map[reflect.Type]int]():        "counts for people",
@@ -147,7 +155,8 @@ var skipped = map[reflect.Type]string{
 // counters are the fields that number what is sent and asked.
 var counters = map[string]bool{
 	"Machine.beats": true, "peer.number": true, "PeerBeat.Number": true, "PeerBeat.Echo": true,
-	"Beat.Number": true, "Leader.tokens": true, "Leader.wall": true, "Witness.ticket": true,
+	"Beat.Number": true, "Leader.tokens": true, "Leader.wall": true, "voter.ticket": true,
+	"voter.round": true, "Node.newest": true,
 }
 
 var stringSeed = maphash.MakeSeed()
@@ -238,7 +247,7 @@ func paintInstant(k *painter, v reflect.Value) {
 // paintSession: it counts by the world's time, not by the node's.
 func paintSession(k *painter, v reflect.Value) {
 	k.paint(v.FieldByName("up"))
-	k.paint(v.FieldByName("life"))
+	k.paint(v.FieldByName("reign"))
 	if v.FieldByName("up").Bool() {
 		k.add(timeLeaf, v.FieldByName("heardAt").Int())
 	}

@@ -35,6 +35,7 @@ type replica struct {
 	happened int  // to it
 	pushing  bool // a resync's next step is on its way
 	telling  bool // the agent is about to be told
+	byHand   bool // a person promotes it
 }
 
 // awaited is somebody who waits for the answer to a command.
@@ -136,7 +137,7 @@ func (c *replica) step(ev model.Event) {
 
 // changed is what others notice of a change.
 func (c *replica) changed(was, is model.State) {
-	if is.Role == drbd.RolePrimary && was.Role != drbd.RolePrimary {
+	if is.Role == drbd.RolePrimary && was.Role != drbd.RolePrimary && !c.byHand {
 		c.v.w.checkPromotion(c)
 	}
 	if is.Repl == drbd.ReplSyncTarget && was.Repl != drbd.ReplSyncTarget {

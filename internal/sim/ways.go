@@ -10,15 +10,16 @@ type Path struct {
 }
 
 const (
-	hosts = 3
+	hosts = 5
 	links = 2
 )
 
 // way is what a path does to what it carries.
 type way struct {
-	cut  bool
-	loss float64
-	slow time.Duration
+	cut   bool
+	loss  float64
+	slow  time.Duration
+	twice float64 // share that comes twice
 }
 
 func (w *World) way(p Path) *way { return &w.ways[p.From][p.To][p.Link] }
@@ -30,6 +31,9 @@ func (w *World) send(p Path, what happening) {
 		return
 	}
 	w.sched(w.latency(y), what)
+	if y.twice > 0 && w.rng.Float64() < y.twice {
+		w.sched(w.latency(y), what)
+	}
 }
 
 func (w *World) latency(y *way) time.Duration {
@@ -48,6 +52,27 @@ func (w *World) latency(y *way) time.Duration {
 func (w *World) Cut(x, y Host, cut bool) {
 	for link := range links {
 		w.way(Path{x, y, link}).cut, w.way(Path{y, x, link}).cut = cut, cut
+	}
+}
+
+// CutWitness cuts or mends both directions of all ways between a node and the
+// witness.
+func (w *World) CutWitness(h Host, cut bool) {
+	for _, v := range w.witness.voters {
+		w.Cut(h, v.host, cut)
+	}
+}
+
+// ask and hear change what a node's way to the witness, and the way back, do.
+func (w *World) ask(n *Node, change func(*way)) {
+	for _, v := range w.witness.voters {
+		change(w.way(Path{n.host, v.host, 0}))
+	}
+}
+
+func (w *World) hear(n *Node, change func(*way)) {
+	for _, v := range w.witness.voters {
+		change(w.way(Path{v.host, n.host, 0}))
 	}
 }
 

@@ -155,7 +155,7 @@ func (v *volume) dial() {
 
 func (v *volume) wanted() bool {
 	for _, c := range v.ends {
-		if !v.linked || !c.drbd.On() || c.drbd.Conn() != drbd.ConnConnecting || c.drbd.Session() != 0 || c.n.netDown {
+		if !v.linked || !c.drbd.On() || c.drbd.Conn() != drbd.ConnConnecting || c.drbd.Session() != 0 {
 			return false
 		}
 	}

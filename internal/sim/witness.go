@@ -1,37 +1,40 @@
 package sim
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
-	"sbarbiter/internal/boottime"
 )
 
-// Witness is one voter: the replicated state on a disk, and its leadership.
+// Witness is the service that the nodes ask: one voter or three. Its state is
+// what the committed commands make; each voter has a log of its own.
 type Witness struct {
 	w       *World
+	voters  []*voter
 	state   *arbiter.State
-	lead    *leader.Leader // nil: does not lead
-	life    int
-	clock   *clock
-	due     *timer
-	tickets map[leader.Ticket]asker
-	ticket  leader.Ticket
-	pending []pending
-	freeAt  time.Duration // the disk
+	disks   int     // it has had
+	applied int     // commands committed, and carried out once
+	backup  *copied // of a lone voter's disk
+	last    *voter  // that has led last
+	Changes int     // of leadership
 }
 
-type pending struct {
-	token   leader.Token
-	command arbiter.Command
+// copied is a copy of a lone voter's disk.
+type copied struct {
+	state *arbiter.State
+	log   []record
 }
 
 func newWitness(w *World) *Witness {
-	x := &Witness{w: w, state: arbiter.NewState(), clock: w.newClock(), tickets: map[leader.Ticket]asker{}}
-	x.clock.reset(boottime.Instant(w.between(time.Minute, time.Hour)))
-	x.due = w.timer(x.tick)
+	x := &Witness{w: w, state: arbiter.NewState()}
+	for i := range max(1, w.Voters) {
+		x.voters = append(x.voters, newVoter(x, W+Host(i)))
+	}
+	x.last = x.voters[0]
 	return x
 }
 
@@ -42,52 +45,146 @@ type askerFunc func(leader.Answer)
 
 func (f askerFunc) replied(a leader.Answer) { f(a) }
 
-// State returns what the witness remembers of the cluster.
+// State returns what the committed commands have made of the cluster.
 func (x *Witness) State() *arbiter.Cluster { return x.state.Clusters[x.w.Definition.Cluster] }
 
-// start begins a leadership after the delay.
+// start starts every voter.
 func (x *Witness) start(after time.Duration) {
-	x.life++
-	life := x.life
-	x.w.after(after, func() {
-		if x.life != life {
-			return
-		}
-		x.apply(leader.Opening(x.w.rng.Uint64()))
-		x.lead = leader.New(x.clock.now(), x.state.Version, x.clusters())
-		x.w.line(W.String(), "", "leads", "")
-		x.arm()
-	})
+	for _, v := range x.voters {
+		v.start(after)
+	}
 }
 
-// Crash kills the witness's process; what its disk has is kept, and of the
-// commands under way some.
+// leading returns the voter that answers, the newest where an old one does not
+// know yet; nil: none does.
+func (x *Witness) leading() *voter {
+	var best *voter
+	for _, v := range x.voters {
+		if v.lead != nil && (best == nil || v.term > best.term) {
+			best = v
+		}
+	}
+	return best
+}
+
+// Crash kills every voter's process. What is on their disks is kept.
 func (x *Witness) Crash() {
-	x.life++
-	for _, p := range x.pending {
-		if x.w.rng.IntN(2) == 0 {
-			x.apply(p.command)
+	for _, v := range x.voters {
+		v.crash()
+	}
+}
+
+// Restart brings every voter back that is not up.
+func (x *Witness) Restart() {
+	for _, v := range x.voters {
+		if !v.up {
+			v.start(x.w.between(300*time.Millisecond, 2*time.Second))
 		}
 	}
-	x.lead, x.pending, x.tickets = nil, nil, map[leader.Ticket]asker{}
-	x.due.stop()
-	for _, n := range x.w.nodes {
-		n.hangUp(x.life)
+}
+
+// CrashLeader kills the voter that leads, or has led last, and RestartLeader
+// brings it back.
+func (x *Witness) CrashLeader() { x.leader().crash() }
+
+func (x *Witness) leader() *voter {
+	if v := x.leading(); v != nil {
+		return v
+	}
+	return x.last
+}
+
+// Part cuts the voter that leads off from the other ones, or mends that. The
+// nodes reach it all the same.
+func (x *Witness) Part(cut bool) {
+	old := x.leader()
+	for _, v := range x.voters {
+		for _, o := range x.voters {
+			if v != o && (!cut || v == old || o == old) {
+				x.w.CutPath(Path{v.host, o.host, 0}, cut)
+			}
+		}
 	}
 }
 
-// Restart brings the witness back with all it remembers.
-func (x *Witness) Restart() {
-	if x.lead == nil {
-		x.start(x.w.between(300*time.Millisecond, 2*time.Second))
+// Pause stops the leading voter's process, or lets every voter go on.
+func (x *Witness) Pause(paused bool) {
+	if paused {
+		x.leader().pause(true)
+		return
+	}
+	for _, v := range x.voters {
+		v.pause(false)
 	}
 }
 
-// Forget restarts the witness with an empty disk.
+// Fill makes the leading voter's disk full, or gives every voter room.
+func (x *Witness) Fill(full bool) {
+	if full {
+		x.leader().full = true
+		return
+	}
+	for _, v := range x.voters {
+		v.full = false
+	}
+}
+
+// Forget restarts the witness with an empty disk: a lone voter's memory is lost;
+// one of three gets it back from the others before it votes again.
 func (x *Witness) Forget() {
-	x.Crash()
-	x.state = arbiter.NewState()
+	if len(x.voters) > 1 {
+		v := x.voters[x.w.rng.IntN(len(x.voters))]
+		if !slices.ContainsFunc(x.voters, func(o *voter) bool { return o.blank || !o.up }) {
+			v.crash()
+			v.log, v.term, v.vote, v.blank = nil, 0, 0, true
+			v.start(x.w.between(300*time.Millisecond, 2*time.Second))
+		}
+		return
+	}
+	x.begin(&copied{state: arbiter.NewState()})
 	x.apply(arbiter.Define{Definition: x.w.Definition, By: "operator"})
+}
+
+// begin restarts a lone voter with another disk.
+func (x *Witness) begin(c *copied) {
+	v := x.voters[0]
+	v.crash()
+	x.disks++
+	x.state, v.log, x.applied, v.commit = c.state, c.log, len(c.log), len(c.log)
+	v.start(x.w.between(300*time.Millisecond, 2*time.Second))
+}
+
+// Backup copies a lone voter's disk, and Restore puts the copy in its place.
+func (x *Witness) Backup() {
+	if len(x.voters) == 1 {
+		x.backup = &copied{cloneState(x.state), slices.Clone(x.voters[0].log[:x.applied])}
+	}
+}
+
+// Restore puts the copy that Backup has made in the disk's place.
+func (x *Witness) Restore() {
+	if x.backup == nil {
+		return
+	}
+	x.begin(x.backup)
+	x.backup = nil
+	x.w.restored = x.state.Version.Incarnation
+}
+
+func cloneState(s *arbiter.State) *arbiter.State {
+	c := &arbiter.State{Version: s.Version, Leads: slices.Clone(s.Leads), Clusters: maps.Clone(s.Clusters)}
+	for id, cluster := range c.Clusters {
+		c.Clusters[id] = cluster.Clone()
+	}
+	return c
+}
+
+// mend ends everything that is wrong with the witness.
+func (x *Witness) mend() {
+	x.backup = nil
+	x.Part(false)
+	x.Pause(false)
+	x.Fill(false)
 	x.Restart()
 }
 
@@ -99,88 +196,28 @@ func (x *Witness) clusters() []*arbiter.Cluster {
 	return out
 }
 
-func (x *Witness) tick() {
-	x.w.toldLeader(x, tickTold)
-	x.perform(x.lead.Tick(x.clock.now(), int64(x.w.True()/time.Second)))
-}
-
-// arm waits for what the leader does next by time alone.
-func (x *Witness) arm() {
-	if x.lead == nil {
-		x.due.stop()
-		return
-	}
-	x.due.set(x.clock.until(x.lead.Due()))
-}
-
-// request hands a message to the leader; reply may be nil.
-func (x *Witness) request(m leader.Message, reply asker) {
-	if x.lead == nil {
-		return
-	}
-	x.ticket++
-	if reply != nil {
-		x.tickets[x.ticket] = reply
-	}
-	x.w.toldLeader(x, messageIndex[reflect.TypeOf(m)])
-	x.perform(x.lead.Request(x.clock.now(), x.ticket, m))
-}
-
 // Order hands an operator's command to the witness and puts the answer on the
 // timeline.
 func (x *Witness) Order(m leader.Message) {
-	x.request(m, askerFunc(func(a leader.Answer) {
+	v := x.leading()
+	if v == nil {
+		return
+	}
+	v.request(m, askerFunc(func(a leader.Answer) {
 		if a.Verdict != nil {
 			x.w.line("operator", "", string(a.Verdict.Kind), a.Verdict.Sentence)
 		}
 	}))
 }
 
-func (x *Witness) perform(actions []leader.Action) {
-	life := x.life
-	for _, a := range actions {
-		switch a := a.(type) {
-		case leader.Propose:
-			x.pending = append(x.pending, pending{a.Token, a.Command})
-			x.freeAt = max(x.freeAt, x.w.now) + x.w.between(500*time.Microsecond, 4*time.Millisecond)
-			x.w.after(x.freeAt-x.w.now, func() { x.commit(life) })
-		case leader.Verify:
-			x.w.after(x.w.vary(100*time.Microsecond, time.Millisecond), func() {
-				if x.life == life {
-					x.w.toldLeader(x, verifiedTold)
-					x.perform(x.lead.Verified(x.clock.now(), a.Token, true))
-				}
-			})
-		case leader.Reply:
-			if reply := x.tickets[a.Ticket]; reply != nil {
-				reply.replied(a.Answer)
-			}
-			delete(x.tickets, a.Ticket)
-		case leader.Notify:
-			x.notify(a)
-		}
+// carryOut applies the command at an index of the committed log, once: whoever
+// commits it first.
+func (x *Witness) carryOut(index int, c arbiter.Command) arbiter.Outcome {
+	if index <= x.applied {
+		return arbiter.Outcome{}
 	}
-	x.arm()
-}
-
-// commit applies the oldest command under way.
-func (x *Witness) commit(life int) {
-	if x.life != life || len(x.pending) == 0 {
-		return
-	}
-	p := x.pending[0]
-	x.pending = x.pending[1:]
-	out := x.apply(p.command)
-	_, all := p.command.(arbiter.Renounce)
-	var c *arbiter.Cluster
-	if known := x.State(); known != nil && !all {
-		c = known.Clone()
-	}
-	x.w.toldLeader(x, appliedTold)
-	x.perform(x.lead.Applied(x.clock.now(), p.token, out, x.state.Version, c))
-	if all {
-		x.perform(x.lead.Replaced(x.clock.now(), x.state.Version, x.clusters()))
-	}
+	x.applied = index
+	return x.apply(c)
 }
 
 func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
@@ -189,13 +226,107 @@ func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
 	for _, r := range out.Records {
 		x.w.line(W.String(), r.Group, r.What, string(r.Reason)+" "+r.Sentence)
 	}
+	x.w.checkGrants(x.State())
 	return out
 }
 
-func (x *Witness) notify(a leader.Notify) {
-	for _, n := range x.w.nodes {
-		if n.id == a.Node {
-			n.fromWitness(func() { n.nudged(a.Why) })
+// perform carries a leadership's actions out.
+func (v *voter) perform(actions []leader.Action) {
+	term := v.term
+	for _, a := range actions {
+		if v.lead == nil || v.term != term {
+			return
+		}
+		switch a := a.(type) {
+		case leader.Propose:
+			v.propose(a.Token, a.Command)
+		case leader.Verify:
+			v.verify(a.Token)
+		case leader.Reply:
+			if reply := v.tickets[a.Ticket]; reply != nil {
+				delete(v.tickets, a.Ticket)
+				reply.replied(a.Answer)
+			}
+		case leader.Notify:
+			v.notify(a)
 		}
 	}
+	v.arm()
+}
+
+// arm waits for what the leader does next by time alone.
+func (v *voter) arm() {
+	if v.lead == nil || v.paused {
+		v.due.stop()
+		return
+	}
+	v.due.set(v.clock.until(v.lead.Due()))
+}
+
+func (v *voter) tick() {
+	if v.lead != nil && !v.paused {
+		v.x.w.toldLeader(v, tickTold)
+		v.perform(v.lead.Tick(v.clock.now(), int64(v.x.w.True()/time.Second)))
+	}
+}
+
+// request hands a message to the leader; reply may be nil.
+func (v *voter) request(m leader.Message, reply asker) {
+	v.run(func() {
+		if v.lead == nil {
+			return
+		}
+		v.ticket++
+		if reply != nil {
+			v.tickets[v.ticket] = reply
+		}
+		v.x.w.toldLeader(v, messageIndex[reflect.TypeOf(m)])
+		v.perform(v.lead.Request(v.clock.now(), v.ticket, m))
+	})
+}
+
+func (v *voter) notify(a leader.Notify) {
+	for _, n := range v.x.w.nodes {
+		if n.id == a.Node && n.session.voter == v {
+			n.fromWitness(v, func() { n.nudged(a.Why) })
+		}
+	}
+}
+
+// opened begins a leadership: its first command has been carried out.
+func (v *voter) opened() {
+	x := v.x
+	v.lead = leader.New(v.clock.now(), x.state.Version, x.clusters())
+	v.lead.Remembers(x.state.Leads)
+	x.last = v
+	x.Changes++
+	v.reign = x.Changes
+	x.w.line(v.host.String(), "", "leads", "")
+	v.arm()
+}
+
+// concluded tells the leader what became of a command.
+func (v *voter) concluded(t leader.Token, c arbiter.Command, out arbiter.Outcome) {
+	x := v.x
+	_, all := c.(arbiter.Renounce)
+	var known *arbiter.Cluster
+	if k := x.State(); k != nil && !all {
+		known = k.Clone()
+	}
+	x.w.toldLeader(v, appliedTold)
+	v.perform(v.lead.Applied(v.clock.now(), t, out, x.state.Version, known))
+	if all && v.lead != nil {
+		v.lead.Remembers(x.state.Leads)
+		v.perform(v.lead.Replaced(v.clock.now(), x.state.Version, x.clusters()))
+	}
+}
+
+// lost tells the leader that a command was not stored.
+func (v *voter) lost(t leader.Token) {
+	var known *arbiter.Cluster
+	if k := v.x.State(); k != nil {
+		known = k.Clone()
+	}
+	v.x.w.toldLeader(v, lostTold)
+	v.perform(v.lead.Lost(v.clock.now(), t, v.x.state.Version, known))
 }

@@ -18,17 +18,21 @@ import (
 	"sbarbiter/arbiter"
 )
 
-// Host is one of the three machines.
+// Host is one of the machines.
 type Host int
 
 // The hosts.
 const (
 	A Host = iota
 	B
-	W // the witness
+	W  // the witness
+	W2 // its second
+	W3 // and third voter
 )
 
-func (h Host) String() string { return [...]string{"node-a", "node-b", "witness"}[h] }
+func (h Host) String() string {
+	return [...]string{"node-a", "node-b", "witness", "witness2", "witness3"}[h]
+}
 
 // Options are what a run starts from.
 type Options struct {
@@ -40,6 +44,7 @@ type Options struct {
 	Watchdog   time.Duration // timeout; 0: none
 	Boot       time.Duration // from reset or power on to a running agent
 	Stepping   bool          // through calm times too
+	Voters     int           // of the witness: 1 or 3
 }
 
 // World is one run.
@@ -63,9 +68,14 @@ type World struct {
 	witness        *Witness
 	groups         []arbiter.GroupID
 	disks          map[arbiter.GroupID]*volume
-	epoch          arbiter.Epoch
+	epoch          arbiter.Epoch // the highest granted
+	granted        map[arbiter.Epoch]grant
+	begun          begun
+	leased         []arbiter.Epoch // by group: the lease seen last
+	restored       uint32          // incarnation of a witness's copy that was put in its place; 0: none
 	lines          []Line
 	broken         []string
+	excepted       string         // what the guarantees except, and ended the run
 	faults         map[string]int // that happened, by kind
 	met            *Coverage
 	Steps          int
@@ -94,6 +104,7 @@ func New(o Options) *World {
 		w.groups = append(w.groups, id)
 	}
 	sortGroups(w.groups)
+	w.granted, w.leased = map[arbiter.Epoch]grant{}, make([]arbiter.Epoch, len(w.groups))
 	w.witness = newWitness(w)
 	for h := A; h <= B; h++ {
 		w.nodes[h] = newNode(w, h)
@@ -113,10 +124,20 @@ func New(o Options) *World {
 func (w *World) Start() {
 	w.witness.start(0)
 	w.At(100*time.Millisecond, "", func() {
-		w.witness.request(arbiter.Define{Definition: w.Definition, By: "operator"}, nil)
+		w.declare()
 	})
 	w.nodes[A].powerOn(200 * time.Millisecond)
 	w.nodes[B].powerOn(230 * time.Millisecond)
+}
+
+// declare declares the cluster, as soon as there is somebody to take it.
+func (w *World) declare() {
+	v := w.witness.leading()
+	if v == nil {
+		w.after(100*time.Millisecond, w.declare)
+		return
+	}
+	v.request(arbiter.Define{Definition: w.Definition, By: "operator"}, nil)
 }
 
 // Node returns a node.
@@ -178,7 +199,7 @@ func (w *World) RunUntil(limit time.Duration, ok func() bool) (time.Duration, bo
 }
 
 // ended reports whether the run goes no further.
-func (w *World) ended() bool { return len(w.broken) > 0 }
+func (w *World) ended() bool { return len(w.broken) > 0 || w.excepted != "" }
 
 func (w *World) step(at time.Duration, due *timer) {
 	w.now = at
