@@ -205,6 +205,12 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Cluster, true
 	case arbiter.Confirm:
 		return c.Cluster, true
+	case arbiter.Armed:
+		return c.Caller.Cluster, true
+	case arbiter.Calm:
+		return c.Cluster, true
+	case arbiter.Remark:
+		return c.Cluster, true
 	}
 	panic(fmt.Sprintf("witness: unknown command %T", c))
 }
