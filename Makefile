@@ -72,6 +72,22 @@ bubble: ## a day of renewals in fake time: real witness, real agents
 linear: ## linearizability, 50 histories of each kind; pictures of failures in build/linearizability
 	@go test -count=1 -timeout 60m -run 'ClientsSeeOneWitness|BrokenWitness' -v ./internal/linear -rounds 50 -lasts 40s | grep -vE '^=== '
 
+SIM_FOR := 2m
+SIM_WORKERS := 2
+HOURS := 20000
+
+.PHONY: sim
+sim: ## two minutes of simulated pairs and trouble; SIM_FOR=40s SIM_WORKERS=1
+	@mkdir -p build
+	@go build -o build/sim-search ./internal/sim/cmd/sim
+	@build/sim-search -for $(SIM_FOR) -workers $(SIM_WORKERS)
+
+.PHONY: sim-long
+sim-long: ## the same for HOURS=20000 simulated hours, of seeds from FROM=1 on
+	@mkdir -p build
+	@go build -o build/sim-search ./internal/sim/cmd/sim
+	@build/sim-search -hours $(HOURS) -workers $(SIM_WORKERS) -from $(or $(FROM),1)
+
 .PHONY: verify-model
 verify-model: ## every state of the protocol's model, and its weakenings, with spin
 	@model/check.sh

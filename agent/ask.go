@@ -25,7 +25,7 @@ type bid struct {
 // wants reports whether this node would take g, whoever has it now.
 func (m *Machine) wants(now boottime.Instant, g *group) bool {
 	return m.leaving == "" && m.spoken && g.phase == Stopped && g.release == nil && (g.outdate == nil || g.outdate.done) &&
-		!m.standby && now >= g.backoff && m.knowsDisks(g)
+		!m.standby && now >= g.backoff && m.knowsDisks(g) && !m.meeting(now, g)
 }
 
 // shouldAsk reports whether there is a reason to ask now: nobody holds g, this

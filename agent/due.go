@@ -50,6 +50,7 @@ func (m *Machine) dueOf(d *dueAfter, g *group) {
 		d.at(g.backoff)
 		d.at(g.demoteAt.Add(reinstateAfter))
 	}
+	d.at(g.meetBy)
 	if g.bid != nil {
 		d.at(g.bid.next)
 	}

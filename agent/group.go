@@ -58,6 +58,7 @@ type group struct {
 	stranded bool             // said that nobody may take over
 	joined   bool             // DRBD looks for its peer, or did so in this boot
 	joinAt   boottime.Instant
+	meetBy   boottime.Instant // the peer, if it is there
 }
 
 // right is the permission to run a group: a lease, or the peer's promise for

@@ -11,6 +11,9 @@ import (
 // joinAgain is the pace of letting DRBD look for its peer until it does.
 const joinAgain = 2 * time.Second
 
+// meetWithin is how long DRBD is given to meet a peer that is there.
+const meetWithin = 5 * time.Second
+
 // join lets DRBD look for its peer, once after each start of the machine. A
 // primary that lost this node is frozen until this node's copy is excluded for
 // good. Were it to meet the copy before, DRBD would let its writes go on by
@@ -32,10 +35,18 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		g.joined = true // from here on a person or a recovery decides about it
 		m.saveBoot()
 	case now >= g.joinAt && m.mayJoin(now, g):
-		g.joinAt = now.Add(joinAgain)
+		g.joinAt, g.meetBy = now.Add(joinAgain), now.Add(meetWithin)
 		m.note(g, "looking for the peer", "no write waits there for this node's copy to be excluded")
 		m.do(Join{g.id})
 	}
+}
+
+// meeting reports whether DRBD has just been told to look for a peer that is
+// there: what the two find decides whose copy is the newer one. Promoted before,
+// this one could turn out to be the older in the middle of its promotion.
+func (m *Machine) meeting(now boottime.Instant, g *group) bool {
+	return now < g.meetBy && m.hearsBeats(now) &&
+		slices.ContainsFunc(m.disksOf(g), func(d arbiter.Disk) bool { return !d.Connected })
 }
 
 // mayJoin reports whether the peer surely holds back no write that waits for
@@ -49,7 +60,7 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 	case told && g.answer.Own != arbiter.Exclusion{}:
 		return true // whatever goes on there, this copy is promoted no more
 	case m.hearsBeats(now) && p != nil:
-		return p.Ready
+		return p.Ready && p.Phase != Starting // a copy that is promoted is not to find itself the older one
 	}
 	return told && g.answer.Holder != m.cfg.Peer
 }

@@ -114,9 +114,30 @@ func (w *World) toldAgent(n *Node, ev agent.Event) {
 	if !ok {
 		return
 	}
+	about := w.about(ev)
 	for _, id := range w.groups {
-		w.met.meet(agentGrid, int(n.agent.Posture(id)), told)
+		if about == "" || about == id {
+			w.met.meet(agentGrid, int(n.agent.Posture(id)), told)
+		}
 	}
+}
+
+// about returns the group that an event is about, or nothing where it is about
+// all.
+func (w *World) about(ev agent.Event) arbiter.GroupID {
+	switch ev := ev.(type) {
+	case agent.Found:
+		return ev.Group
+	case agent.StartDone:
+		return ev.Group
+	case agent.StopDone:
+		return ev.Group
+	case agent.OutdateDone:
+		return ev.Group
+	case agent.Storage, agent.FencePeer, agent.DiskFailed:
+		return db // the only one that has a disk
+	}
+	return ""
 }
 
 // toldArbiter notes what the replicated state is told.

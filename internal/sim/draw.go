@@ -12,6 +12,9 @@ func Draw(seed uint64) *Schedule {
 	d := drawer{rand.New(rand.NewPCG(seed, 11))}
 	s := d.pair(seed)
 	e := Episode{After: Span(4 * time.Second), Mended: Span(56 * time.Second)}
+	if seed%3 == 0 { // before the pair has found itself
+		e.After = Span(d.between(0, 2*time.Second))
+	}
 	count, from, to := 1+int(seed%4), time.Duration(0), 50*time.Second
 	if seed%2 == 0 { // all at once
 		count, from = 1+int(seed%7), time.Duration(seed%24)*time.Second

@@ -6,11 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"time"
 )
 
 func main() {
+	debug.SetGCPercent(400) // worlds are small and many
 	o := options{}
-	flag.DurationVar(&o.within, "for", o.within, "how long to go on, in time of this machine")
+	flag.DurationVar(&o.within, "for", 2*time.Minute, "how long to go on, in time of this machine")
 	flag.Float64Var(&o.hours, "hours", 0, "end after so many simulated hours instead")
 	flag.Uint64Var(&o.from, "from", 1, "the first seed")
 	flag.IntVar(&o.perHour, "episodes", 4, "episodes of trouble in a simulated hour")

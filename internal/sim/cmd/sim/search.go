@@ -28,36 +28,39 @@ type options struct {
 // runLength is how long one world lives.
 const runLength = time.Hour
 
-// search plays schedules of seed after seed, and reports.
+// search plays schedules of seed after seed, and reports. Every worker has seeds
+// and a guide of its own, so that what it plays does not hang on how fast the
+// others are.
 func (o *options) search() error {
-	if o.within == 0 {
-		o.within = 2 * time.Minute
-	}
-	t := &tally{faults: map[string]int{}, began: time.Now(), guide: sim.NewGuide()}
-	seeds := o.from
-	var next sync.Mutex
+	t := &tally{faults: map[string]int{}, began: time.Now(), known: sim.NewGuide().Known()}
 	var workers sync.WaitGroup
-	for range o.workers {
+	for i := range uint64(o.workers) {
 		workers.Go(func() {
-			for {
-				next.Lock()
-				seed := seeds
-				seeds++
-				next.Unlock()
-				if !o.wanted(t) {
-					return
-				}
-				s := t.draw(seed, o.perHour)
-				w := sim.Play(s)
-				t.add(s, w)
-				if len(w.Broken()) > 0 {
-					t.broke(o.dir, s, w)
-				}
+			guide := sim.NewGuide()
+			for seed := o.from + i; o.wanted(t); seed += uint64(o.workers) {
+				o.play(t, guide, seed)
 			}
 		})
 	}
 	workers.Wait()
 	return t.report()
+}
+
+// play plays the schedule of one seed. Every fourth is short, and may begin
+// before the pair has found itself.
+func (o *options) play(t *tally, guide *sim.Guide, seed uint64) {
+	var s *sim.Schedule
+	if seed/uint64(o.workers)%4 == 0 {
+		s = sim.Draw(seed)
+	} else {
+		s = guide.Draw(seed, runLength, o.perHour)
+	}
+	w := sim.Play(s)
+	guide.Learn(s, w)
+	t.add(w)
+	if len(w.Broken()) > 0 {
+		t.broke(o.dir, s, w)
+	}
 }
 
 // wanted reports whether the search goes on.
@@ -76,7 +79,7 @@ type tally struct {
 	began  time.Time
 	result result
 	faults map[string]int
-	guide  *sim.Guide
+	known  *sim.Coverage
 	errs   []error
 }
 
@@ -92,21 +95,10 @@ type result struct {
 	PerCore    float64 `json:"hours_per_core_s"`
 }
 
-// draw returns the next schedule. Every fourth is short, and begins before the
-// pair has found itself.
-func (t *tally) draw(seed uint64, perHour int) *sim.Schedule {
-	if seed%4 == 0 {
-		return sim.Draw(seed)
-	}
+func (t *tally) add(w *sim.World) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.guide.Draw(seed, runLength, perHour)
-}
-
-func (t *tally) add(s *sim.Schedule, w *sim.World) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.guide.Learn(s, w)
+	t.known.Add(w.Coverage())
 	t.result.Seeds++
 	t.result.Hours += w.True().Hours()
 	t.result.Stepped += w.Now().Hours()
@@ -161,19 +153,18 @@ func (t *tally) report() error {
 // reportPairs prints which pairs of state and event were never reached, and what
 // contradicts the reasons why some cannot be.
 func (t *tally) reportPairs() {
-	known := t.guide.Known()
 	r := &t.result
-	r.Reached, r.Total = known.Count()
+	r.Reached, r.Total = t.known.Count()
 	fmt.Printf("pairs of state and event: %d of %d reached\n", r.Reached, r.Total)
 	explained := sim.Explained()
 	for _, why := range slices.Sorted(maps.Keys(explained)) {
 		fmt.Printf("  %7d  cannot be reached: %s\n", explained[why], why)
 	}
-	missed := known.Unreached()
+	missed := t.known.Unreached()
 	for _, p := range missed {
 		fmt.Printf("  not reached: %s\n", p)
 	}
-	for _, p := range known.Refuted() {
+	for _, p := range t.known.Refuted() {
 		t.errs = append(t.errs, fmt.Errorf("reached, though internal/sim/explained.go says that it cannot be: %s", p))
 	}
 	if len(missed) > 0 && sim.LongEnough(time.Duration(r.Hours*float64(time.Hour))) {

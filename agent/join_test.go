@@ -1,0 +1,36 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+)
+
+// Two machines that have come up together may hold copies of which one is older.
+// Until DRBD has compared them, neither is to be promoted.
+func TestNothingIsAskedForWhileDRBDIsAboutToMeetThePeer(t *testing.T) {
+	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	g := m.groups[0]
+	now := boot.Add(time.Second)
+	m.spoken, m.peer.known, m.peer.at = true, true, now
+	alone := Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}}
+	m.disks["r0"], g.meetBy = alone, now.Add(meetWithin)
+	if m.wants(now, g) {
+		t.Error("asks before DRBD has met the peer")
+	}
+	met := alone
+	met.Disks = []arbiter.Disk{{Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}}
+	m.disks["r0"] = met
+	if !m.wants(now, g) {
+		t.Error("does not ask once they have met")
+	}
+	m.disks["r0"] = alone
+	if late := g.meetBy; !func() bool { m.peer.at = late; return m.wants(late, g) }() {
+		t.Error("waits for ever where the replication link is cut")
+	}
+	m.peer.at = now.Add(-time.Minute)
+	if !m.wants(now, g) {
+		t.Error("waits for a peer that nobody hears")
+	}
+}
