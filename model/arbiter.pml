@@ -4,26 +4,56 @@
  * Every option of every loop is one indivisible step; whatever may happen late, twice or never is a step of its own.
  * README.md says what is modelled, with which bounds, and what is left out. check.sh runs the instances.
  *
- *   here               in the code
- *   ----               -----------
- *   top                arbiter.Cluster.Epoch
- *   holder epoch same  arbiter.Lease: Holder, Epoch; same: Lease.Boot is the holder's present boot id
- *   rests              arbiter.Lease.Basis
- *   how                arbiter.Group.Ended
- *   barred             arbiter.Group.Excluded (0: not excluded)
- *   order              arbiter.Group.Order.To
- *   phase target by    arbiter.Mandate: Phase, Target, Executor; aim: Group
- *   learning told      arbiter.Cluster.Learning, arbiter.Node.Reported
- *   due limit          leader.desk: deadlines, mandate
- *   hot mine           agent.group: hot(), right.epoch
- *   lease word         agent.right: lease, promise, in ticks left
- *   bound              agent.Machine.boundUntil, in ticks left
- *   seen whose back    agent.GroupMemory: Epoch, Holder, GivenBack
- *   asks gave got      agent.Memory.Asking, GroupMemory.OwnWord, Obtained; owes: Pending
- *   clear met          agent.Machine: cleared, spoken
- *   ex fuse            agent.shot: step, before
- *   req grant          arbiter.Acquire, its verdict; basis: arbiter.Basis; patience: what is left of the ttl counted from its sending
- *   rel                arbiter.Release
+ *   here                   in the code (internal/archtest looks whether it is there)
+ *   ----                   -----------
+ *   top                    arbiter.Cluster.Epoch
+ *   holder epoch           arbiter.Lease.Holder arbiter.Lease.Epoch
+ *   same                   arbiter.Lease.Boot  -- it is that of the holder's present boot
+ *   rests                  arbiter.Lease.Basis
+ *   unshot                 arbiter.Lease.Unshot
+ *   how                    arbiter.Group.Ended
+ *   barred                 arbiter.Group.Excluded  -- 0: it has no entry
+ *   order                  arbiter.Group.Order arbiter.Switch.To
+ *   phase target by aim    arbiter.Mandate.Phase arbiter.Mandate.Target arbiter.Mandate.Executor arbiter.Mandate.Group
+ *   learning told          arbiter.Cluster.Learning arbiter.Node.Reported
+ *   ranAs ranNow           arbiter.GroupReport.Epoch arbiter.GroupReport.Runs
+ *   prop judged            leader.proposal.command leader.desk.busy  -- what is on its way
+ *   wit                    leader.Leader
+ *   due limit hfuse        leader.desk.deadlines leader.desk.mandate
+ *   on newboot             agent.Machine arbiter.Node.Boot
+ *   mind                   agent.Machine.gapAt  -- what wakes notices the gap
+ *   clear met              agent.Machine.cleared agent.Machine.spoken
+ *   ex fuse                agent.shot.step agent.shot.before
+ *   hot mine               agent.group.hot agent.right.epoch
+ *   lease word             agent.right.lease agent.right.promise  -- in ticks left
+ *   bound                  agent.Machine.boundUntil  -- in ticks left
+ *   frozen lone            agent.Storage.Frozen agent.exclusion.held
+ *   seen whose back        agent.GroupMemory.Epoch agent.GroupMemory.Holder agent.GroupMemory.GivenBack
+ *   asks                   agent.Memory.Asking
+ *   gave got owes          agent.GroupMemory.OwnWord agent.GroupMemory.Obtained agent.GroupMemory.Pending
+ *   req patience           arbiter.Acquire agent.call.sentAt  -- what is left of the ttl counted from there
+ *   grant basis            arbiter.Verdict arbiter.Basis
+ *   rel                    arbiter.Release
+ *   exq exa                arbiter.Exclude arbiter.ExclusionNumber
+ *   rdq rdw rda            arbiter.Readmit.Number arbiter.Readmit.OwnWord
+ *   number words           arbiter.Cluster.Exclusions agent.Memory.Words
+ *   rnw                    leader.Beat
+ *
+ *   step                   in the code
+ *   ----                   -----------
+ *   give                   arbiter.Cluster.grant
+ *   ends endsAll           arbiter.Ending
+ *   exclude                arbiter.Exclude
+ *   receipt                arbiter.Release
+ *   introduced             arbiter.NodeUp
+ *   report learnt          arbiter.Report
+ *   proven                 arbiter.ReportFence
+ *   over                   arbiter.EndMandate
+ *   void                   arbiter.Cluster.voidOpen
+ *   begin                  agent.Machine.start
+ *   lapse                  agent.Stop agent.Reset
+ *   hit                    agent.Shoot
+ *   alone                  agent.exclusion.held
  *
  * Instances (what the pair has, what may happen to it)
  *   FENCE a fence device     HOST the witness host shoots too   CLOCK watchdogs (E2)       PROMISE heartbeats, promises, words

@@ -102,5 +102,5 @@ while read -r name breaks flags; do
 	wanted "$name" "$@" && notice "$name" "$breaks" $flags
 done <weak.txt
 echo "schedules are in $run/NAME/story.txt"
-echo "RESULT verify-model {\"states\":$states,\"errors\":$errors}"
+echo "RESULT {\"states\":$states,\"errors\":$errors}"
 [ "$errors" -eq 0 ]
