@@ -90,4 +90,5 @@ sim-long: ## the same for HOURS=20000 simulated hours, of seeds from FROM=1 on
 
 .PHONY: verify-model
 verify-model: ## every state of the protocol's model, and its weakenings, with spin
+	@go test -tags mutants -count=1 -run WhatSpinFinds ./internal/sim
 	@model/check.sh
