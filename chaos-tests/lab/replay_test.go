@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -69,7 +70,11 @@ func (l *Lab) carryOut(t *testing.T, ctx context.Context, vectors []vector) [2]s
 const prologue = `set -e
 modprobe loop max_loop=0
 mkdir -p /tmp/vectors
-printf '#!/bin/sh\necho "$2 $1" >>/tmp/vectors/calls\n' >/tmp/vectors/helper
+cat >/tmp/vectors/helper <<'END'
+#!/bin/sh
+echo "$2 $1" >>/tmp/vectors/calls
+[ "$1" != fence-peer ] || exit "${2##*-}" # the resource's name ends with the verdict
+END
 chmod +x /tmp/vectors/helper
 : >/tmp/vectors/calls
 printf /tmp/vectors/helper >/sys/module/drbd/parameters/usermode_helper
@@ -105,7 +110,7 @@ func attachAll(vectors []vector, side int) string {
 	b.WriteString("set -e\n")
 	for _, v := range vectors {
 		s, m := v.sides[side], v.minor
-		fencing := "dont-care"
+		fencing := cmp.Or(s.start["fencing"], "dont-care")
 		if s.is("disk", "Consistent") {
 			fencing = "resource-only" // otherwise a good copy is at once UpToDate
 		}
@@ -123,17 +128,21 @@ func attachAll(vectors []vector, side int) string {
 }
 
 func connectAll(vectors []vector, side int) string {
+	var b strings.Builder
+	b.WriteString("set -e\n")
+	for _, v := range vectors {
+		fmt.Fprintf(&b, "%s connect %s %s %s\n", setup84, v.name, v.addresses(side), v.connectOptions(side))
+	}
+	return b.String()
+}
+
+// addresses are the connection's own and the peer's.
+func (v vector) addresses(side int) string {
 	local, peer := NodeA.ReplicationAddr(), NodeB.ReplicationAddr()
 	if side == 1 {
 		local, peer = peer, local
 	}
-	var b strings.Builder
-	b.WriteString("set -e\n")
-	for _, v := range vectors {
-		fmt.Fprintf(&b, "%[1]s connect %[2]s ipv4:%[3]s:%[5]d ipv4:%[4]s:%[5]d %[6]s\n",
-			setup84, v.name, local, peer, 7800+v.minor, v.connectOptions(side))
-	}
-	return b.String()
+	return fmt.Sprintf("ipv4:%[1]s:%[3]d ipv4:%[2]s:%[3]d", local, peer, 7800+v.minor)
 }
 
 // waitForVectors returns what both nodes say once all have come to rest, or
@@ -161,6 +170,7 @@ func (l *Lab) waitForVectors(t *testing.T, ctx context.Context, vectors []vector
 func look(vectors []vector) string {
 	var b strings.Builder
 	b.WriteString("sed -n 's/^ *\\([0-9]*\\): cs:/\\1 state cs:/p' /proc/drbd\n")
+	b.WriteString("cat /tmp/vectors/answers 2>/dev/null\n")
 	b.WriteString("sed -n 's/^minor-\\([0-9]*\\) /\\1 call /p' /tmp/vectors/calls\n")
 	b.WriteString("sed -n 's/.*block drbd\\([0-9]*\\): uuid_compare/\\1 compare /p' /tmp/vectors/verdicts\n")
 	b.WriteString("awk '/^ *[0-9]+: cs/ {m=$1} /oos:/ {sub(\":\", \"\", m); sub(/.*oos:/, \"\"); print m, \"oos\", $1}' /proc/drbd\n")

@@ -9,11 +9,13 @@ import (
 // observed is what one node said about one vector.
 type observed struct {
 	cs, ro, ds string
+	frozen     bool
 	differs    int // blocks
 	gi, flags  string
 	calls      []string // of handlers that belong to a handshake
 	rule       string   // of the last comparison, and what it came to
 	compared   string
+	answer     string // to a promotion: the kernel's number
 }
 
 func (o observed) String() string {
@@ -35,6 +37,7 @@ func observe(minor int, text string, fresh map[string]string) observed {
 		case "state":
 			s := procWords(words[2:])
 			o.cs, o.ro, o.ds = s["cs"], s["ro"], s["ds"]
+			o.frozen = strings.HasPrefix(words[len(words)-1], "s")
 		case "oos":
 			kib, _ := strconv.Atoi(words[2])
 			o.differs = kib / 4
@@ -44,11 +47,26 @@ func observe(minor int, text string, fresh map[string]string) observed {
 			if strings.Contains(handshakeHandlers, " "+words[2]+" ") {
 				o.calls = append(o.calls, words[2])
 			}
+		case "answer": // exit status, and what the tool said
+			o.answer = answerOf(words[2:])
 		case "compare": // "()=100 by rule 90"
 			o.compared, o.rule = strings.TrimPrefix(words[2], "()="), words[len(words)-1]
 		}
 	}
 	return o
+}
+
+// answerOf finds the kernel's number in what a tool said: "... failed: (-2) ...".
+func answerOf(words []string) string {
+	if words[0] == "0" {
+		return "1"
+	}
+	for _, w := range words {
+		if strings.HasPrefix(w, "(-") {
+			return strings.Trim(w, "()")
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func procWords(words []string) map[string]string {

@@ -11,6 +11,10 @@ import (
 // labBlocks is how many blocks a copy has where vectors are carried out.
 const labBlocks = 3062
 
+var handshakeHandlers = []drbd.Handler{
+	drbd.HandlerInitialSplitBrain, drbd.HandlerSplitBrain, drbd.HandlerPriLost, drbd.HandlerPriLostAfterSB,
+}
+
 // Where a vector says how the two nodes end, two whole nodes are brought to
 // where it begins and connected, and end like that. The lab does the same with
 // the driver, from the same lines.
@@ -41,7 +45,7 @@ func wantEnd(t *testing.T, side, want, got string) {
 // rigOf carries a vector out: both nodes as it says, alone; then they meet.
 func rigOf(t *testing.T, v vector) *rig {
 	r := &rig{t: t, tie: b, answers: map[CommandID]Answer{}, results: map[RequestID]IODone{}}
-	r.nodes = [2]*Node{nodeOf(v.config, v.a, 1), nodeOf(v.config.Mirror(), v.b, 2)}
+	r.nodes = [2]*Node{nodeOf(v.config, v.a, 1, handshakeHandlers...), nodeOf(v.config.Mirror(), v.b, 2, handshakeHandlers...)}
 	r.begin(a, v.a, v.tentative)
 	r.begin(b, v.b, false)
 	r.heal()
@@ -49,13 +53,11 @@ func rigOf(t *testing.T, v vector) *rig {
 }
 
 // nodeOf is a node that is off, with a side's metadata on its disk.
-func nodeOf(c Config, s Side, seed uint64) *Node {
+func nodeOf(c Config, s Side, seed uint64, handlers ...drbd.Handler) *Node {
 	if s.Disk == drbd.DiskConsistent {
 		c.Fencing = FencingOnly // otherwise a good copy is at once UpToDate
 	}
-	n := New(Settings{Config: c, Blocks: []int{labBlocks}, Seed: seed, Handlers: []drbd.Handler{
-		drbd.HandlerInitialSplitBrain, drbd.HandlerSplitBrain, drbd.HandlerPriLost, drbd.HandlerPriLostAfterSB,
-	}})
+	n := New(Settings{Config: c, Blocks: []int{labBlocks}, Seed: seed, Handlers: handlers})
 	d := &n.volumes[0].disk
 	d.generation = s.Generation.withRole(drbd.RoleSecondary)
 	d.flags = flagsOf(s)
