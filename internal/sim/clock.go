@@ -40,6 +40,17 @@ func (w *World) newClock() *clock {
 // mostDrift keeps the difference of two clocks' rates below one percent.
 const mostDrift = 4500
 
+// Drift makes a host's clock run fast by so many millionths, or slow, instead of
+// what was drawn: also by more than clocks are allowed to.
+func (w *World) Drift(h Host, ppm int64) {
+	c := w.witness.voters[0].clock
+	if h < W {
+		c = w.nodes[h].clock
+	}
+	c.reset(c.now())
+	c.ppm, c.drift = ppm, ppm
+}
+
 func (c *clock) setCalm(calm bool) {
 	c.reset(c.now())
 	c.ppm = c.drift

@@ -44,8 +44,13 @@ func (d drawer) pair(seed uint64) *Schedule {
 	s := &Schedule{
 		Format: scheduleFormat, Seed: seed, Pair: Pairs()[seed%uint64(len(pairs))], Groups: []arbiter.GroupID{db},
 	}
-	if seed%5 == 0 {
+	switch seed % 7 {
+	case 0:
 		s.Groups = append(s.Groups, web)
+	case 1:
+		s.Groups = append(s.Groups, mail)
+	case 2:
+		s.Groups = []arbiter.GroupID{web} // nothing but a lease
 	}
 	return s
 }

@@ -44,7 +44,7 @@ var faults = []fault{
 	{"is put in standby", func(w *World, n *Node) { w.standby(n, true) }, func(w *World, n *Node) { w.standby(n, false) }},
 
 	{"is stopped, its clock too", (*World).stopClock, (*World).startClock},
-	{"boots slowly", func(_ *World, n *Node) { n.slowBoot = 25 * time.Second }, func(_ *World, n *Node) { n.slowBoot = 0 }},
+	{"boots slowly", func(_ *World, n *Node) { n.slowBoot = slowBoot }, func(_ *World, n *Node) { n.slowBoot = 0 }},
 	{"hears of DRBD late", func(_ *World, n *Node) { n.newsLate = 2 * time.Second }, func(_ *World, n *Node) { n.newsLate = 0 }},
 	{"disk fails", func(w *World, n *Node) { n.loseDisk() }, func(_ *World, n *Node) { n.changeDisk() }},
 	{"one heartbeat link cut", func(w *World, n *Node) { w.cutLink(n, true) }, func(w *World, n *Node) { w.cutLink(n, false) }},

@@ -242,7 +242,11 @@ func (n *Node) Reset(why string) {
 	n.dying = true
 	n.KillAgent()
 	boots := n.boots
-	n.w.after(n.w.between(0, n.w.Options.Reset), func() { // what runs may go on until then
+	least := time.Duration(0)
+	if n.w.Worst {
+		least = n.w.Options.Reset
+	}
+	n.w.after(n.w.between(least, n.w.Options.Reset), func() { // what runs may go on until then
 		if n.boots == boots && n.running {
 			n.die()
 			n.powerOn(n.w.Boot)

@@ -82,7 +82,7 @@ func (p *pair) stays(h sim.Host, g arbiter.GroupID, d time.Duration) {
 // isolate cuts a node off from everything, or reconnects it.
 func (p *pair) isolate(h sim.Host, cut bool) {
 	p.Cut(sim.A, sim.B, cut)
-	p.Cut(h, sim.W, cut)
+	p.CutWitness(h, cut)
 	p.CutReplication(cut)
 	p.Node(h).Gateway(!cut)
 }

@@ -8,10 +8,12 @@ import (
 	"sbarbiter/arbiter"
 )
 
-// The groups that a pair may have: one with DRBD, one without.
+// The groups that a pair may have: two with DRBD, at home on different nodes,
+// and one without.
 const (
-	db  = arbiter.GroupID("db")
-	web = arbiter.GroupID("web")
+	db   = arbiter.GroupID("db")
+	mail = arbiter.GroupID("mail")
+	web  = arbiter.GroupID("web")
 )
 
 var pairs = map[string]func(seed uint64) Options{"stonith": Stonith, "watchdog": Watchdog, "tight": Tight, "three": Three}
@@ -63,8 +65,9 @@ func Three(seed uint64) Options {
 func (s *Schedule) options() Options {
 	o := pairs[s.Pair](s.Seed)
 	all := map[arbiter.GroupID]arbiter.GroupDefinition{
-		db:  o.Definition.Groups[db],
-		web: {Preferred: "node-b"},
+		db:   o.Definition.Groups[db],
+		mail: {DRBD: true, Preferred: "node-b"},
+		web:  {Preferred: "node-b"},
 	}
 	o.Definition.Groups = map[arbiter.GroupID]arbiter.GroupDefinition{}
 	for _, id := range s.Groups {

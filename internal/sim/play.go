@@ -7,9 +7,6 @@ import (
 	"sbarbiter/arbiter"
 )
 
-// recovery is how long a pair may take to recover once everything is mended.
-const recovery = 80 * time.Second
-
 // lasting is how long it must stay recovered.
 const lasting = 3 * time.Second
 
@@ -39,7 +36,7 @@ func (w *World) episode(e Episode) {
 	}
 	w.At(end, "everything is mended", w.mend)
 	w.Run(end)
-	w.recover(end + recovery)
+	w.recover(end + w.recovery())
 }
 
 // recover waits until the pair has recovered, for longer than a moment: what
@@ -48,7 +45,7 @@ func (w *World) recover(limit time.Duration) {
 	for !w.ended() {
 		if _, ok := w.RunUntil(limit, w.settled); !ok {
 			if !w.ended() {
-				w.breaks("L1: not recovered %v after everything was mended: %s", recovery, w.unsettled())
+				w.breaks("L1: not recovered %v after everything was mended: %s", w.recovery(), w.unsettled())
 			}
 			return
 		}

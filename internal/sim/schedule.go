@@ -19,7 +19,7 @@ type Schedule struct {
 	Found    string            `json:"found,omitempty"` // what it showed, for people
 	Seed     uint64            `json:"seed"`            // of everything that is left to chance
 	Pair     string            `json:"pair"`            // one of Pairs
-	Groups   []arbiter.GroupID `json:"groups"`          // db, web
+	Groups   []arbiter.GroupID `json:"groups"`          // db, mail, web
 	Episodes []Episode         `json:"episodes"`
 }
 
@@ -94,12 +94,12 @@ func (s *Schedule) check() error {
 		return fmt.Errorf("there is no pair %q; pairs are %v", s.Pair, Pairs())
 	}
 	for _, id := range s.Groups {
-		if id != db && id != web {
-			return fmt.Errorf("there is no group %q; groups are %s and %s", id, db, web)
+		if id != db && id != mail && id != web {
+			return fmt.Errorf("there is no group %q; groups are %s, %s and %s", id, db, mail, web)
 		}
 	}
 	if len(s.Groups) == 0 {
-		return fmt.Errorf("no group is named; groups are %s and %s", db, web)
+		return fmt.Errorf("no group is named; groups are %s, %s and %s", db, mail, web)
 	}
 	for i, e := range s.Episodes {
 		if e.After < 0 || e.Mended < 0 {

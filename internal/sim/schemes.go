@@ -74,3 +74,7 @@ func (w *World) restarted(n *Node, end time.Duration) {
 	w.in(w.between(time.Second, 8*time.Second), end, "witness restarts", func() { w.witness.Crash(); w.witness.Restart() })
 	w.in(w.between(time.Second, 12*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
 }
+
+// LiveToTheEnd makes the holder of the first group live as long as its right
+// lets it, and a little longer.
+func (w *World) LiveToTheEnd() { w.uptoTheEnd(w.target(""), never) }

@@ -45,6 +45,7 @@ type Options struct {
 	Boot       time.Duration // from reset or power on to a running agent
 	Stepping   bool          // through calm times too
 	Voters     int           // of the witness: 1 or 3
+	Worst      bool          // every reset takes as long as it may
 }
 
 // World is one run.
