@@ -142,6 +142,10 @@ func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 	}
 	mine := m.Executor == cmd.Caller.Node && m.Group == cmd.Group
 	switch {
+	case mine && m.ByWitness && c.outlasts(g, cmd):
+		return nil // the clock was quicker than the second executor; see takeover
+	case mine && m.Phase == Open && m.ByWitness:
+		return refused(MandateUnderWay, "mandate %d: %s could not shoot %s; the witness's own host tries next", m.ID, m.Executor, m.Target)
 	case mine && m.Phase == Open:
 		return &Verdict{
 			Kind: FenceFirst, Mandate: m.ID, Holder: m.Target, Epoch: epochOf(g.Lease),
@@ -243,18 +247,11 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 
 // outlived grants a group whose lease and watchdog have run out (E2).
 func (c *Cluster) outlived(g *Group, cmd Acquire) *Verdict {
-	l, def := g.Lease, c.Definition
-	if l == nil || !cmd.Judgement.Expired && !mutant.On(mutant.E2BeforeExpiry) || c.Mandate != nil || !c.ByClock(cmd.Group) {
+	if !c.outlasts(g, cmd) {
 		return nil
 	}
-	if cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising) {
-		return nil
-	}
-	if def.Stonith && l.Unshot == "" && !c.shotOut() {
-		return nil // power is surer than a clock: it is tried first
-	}
-	dog := l.Watchdog
-	e := Ending{Holder: l.Holder, Epoch: l.Epoch, Cause: ByClock, Grade: E2}
+	dog := g.Lease.Watchdog
+	e := Ending{Holder: g.Lease.Holder, Epoch: g.Lease.Epoch, Cause: ByClock, Grade: E2}
 	g.end(e)
 	v := c.grant(cmd.Group, cmd.Caller, cmd.Evidence.Watchdog)
 	v.Sentence += sentence(" It had reported %s.", dog)
@@ -271,6 +268,23 @@ func (c *Cluster) ByClock(id GroupID) bool {
 		return false
 	}
 	return g.Lease.Watchdog.resets(max(g.Lease.TTL, def.Timing.TTL), def.AcceptPauseRisk) || mutant.On(mutant.E2Unarmed)
+}
+
+// outlasts reports whether the clock and the holder's watchdog prove enough. A
+// mandate is in the way, unless its first executor has failed: the second one
+// makes nobody wait for longer than the clock would.
+func (c *Cluster) outlasts(g *Group, cmd Acquire) bool {
+	l, m := g.Lease, c.Mandate
+	switch {
+	case l == nil || !cmd.Judgement.Expired && !mutant.On(mutant.E2BeforeExpiry) || cmd.Judgement.Epoch != l.Epoch || !c.ByClock(cmd.Group):
+		return false
+	case m != nil && !(m.ByWitness && m.Target == l.Holder && m.Executor == cmd.Caller.Node):
+		return false
+	case cmd.Evidence.Promising && !mutant.On(mutant.E2WhilePromising):
+		return false
+	}
+	// Power is surer than a clock: where it can be tried, it is tried first.
+	return !c.Definition.Stonith || l.Unshot != "" || c.shotOut()
 }
 
 // stuck says what a group that cannot be taken over is waiting for.

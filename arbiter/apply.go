@@ -53,6 +53,10 @@ func (a *applying) dispatch() Verdict {
 		return a.request(cmd.Caller, func(c *Cluster, n *Node) Verdict { return a.begin(c, n, cmd) })
 	case ReportFence:
 		return a.request(cmd.Caller, func(c *Cluster, n *Node) Verdict { return a.reportFence(c, n, cmd) })
+	case WitnessBegin:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.witnessBegin(c, cmd) })
+	case WitnessReport:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.witnessReport(c, cmd) })
 	case EndMandate:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.endMandate(c, cmd) })
 	case Order:
@@ -122,8 +126,8 @@ func (c *Cluster) stillTrue(caller Caller, kept Answer) Verdict {
 		return refuse(MandateBegun, "a shot at %s has begun since this was answered", caller.Node)
 	case v.Kind == Granted && !c.leased(caller, v.Epoch):
 		return refuse(NotHolder, "epoch %d was granted to %s and has ended since", v.Epoch, caller.Node)
-	case v.Kind == Permitted && (m == nil || m.ID != v.Mandate || m.Phase != Begun),
-		v.Kind == FenceFirst && (m == nil || m.ID != v.Mandate || m.Phase != Open):
+	case v.Kind == Permitted && (m == nil || m.ID != v.Mandate || m.Phase != Begun || m.ByWitness),
+		v.Kind == FenceFirst && (m == nil || m.ID != v.Mandate || m.Phase != Open || m.ByWitness):
 		return refuse(MandateOver, "mandate %d is not what it was", v.Mandate)
 	}
 	return v

@@ -123,15 +123,39 @@ type Begin struct {
 // ReportFence says how a shot ended. Alive is the leader's word that the target
 // was heard after the last reading.
 type ReportFence struct {
-	Caller    Caller    `json:"caller"`
-	Mandate   MandateID `json:"mandate"`
-	Grade     Grade     `json:"grade"`
-	Readings  []Reading `json:"readings,omitempty"`
-	Failure   string    `json:"failure,omitempty"` // why it is not proven
-	InFlight  bool      `json:"in_flight,omitempty"`
-	Alive     bool      `json:"alive,omitempty"`
+	Caller   Caller    `json:"caller"`
+	Mandate  MandateID `json:"mandate"`
+	Grade    Grade     `json:"grade"`
+	Readings []Reading `json:"readings,omitempty"`
+	Failure  string    `json:"failure,omitempty"` // why it is not proven
+	InFlight bool      `json:"in_flight,omitempty"`
+	Alive    bool      `json:"alive,omitempty"`
+	// Next is the leader's word that its own host can try next.
+	Next      bool      `json:"next,omitempty"`
 	Evidence  Evidence  `json:"evidence"`
 	Judgement Judgement `json:"judgement"`
+}
+
+// WitnessBegin is the one question before the witness's own host shoots, after a
+// node has failed to. The node that is to be granted the group has just asked for
+// it again.
+type WitnessBegin struct {
+	Cluster   ClusterID `json:"cluster"`
+	Mandate   MandateID `json:"mandate"`
+	Readings  []Reading `json:"readings,omitempty"`
+	Judgement Judgement `json:"judgement"`
+}
+
+// WitnessReport says how a shot of the witness's own host ended. Alive is the
+// leader's word that the target was heard after the last reading.
+type WitnessReport struct {
+	Cluster  ClusterID `json:"cluster"`
+	Mandate  MandateID `json:"mandate"`
+	Grade    Grade     `json:"grade"`
+	Readings []Reading `json:"readings,omitempty"`
+	Failure  string    `json:"failure,omitempty"` // why it is not proven
+	InFlight bool      `json:"in_flight,omitempty"`
+	Alive    bool      `json:"alive,omitempty"`
 }
 
 // EndMandate closes a mandate: the leader heard its target before it had begun,
@@ -141,6 +165,8 @@ type EndMandate struct {
 	Mandate MandateID `json:"mandate"`
 	Phase   Phase     `json:"phase"` // that the leader concluded this about
 	Reason  string    `json:"reason"`
+	// Next is the leader's word that its own host can try next.
+	Next bool `json:"next,omitempty"`
 }
 
 // Order asks for a planned change of holder; with To empty it withdraws one.
@@ -208,23 +234,25 @@ type Remark struct {
 	Sentence string    `json:"sentence"`
 }
 
-func (Lead) command()        {}
-func (Renounce) command()    {}
-func (Define) command()      {}
-func (NodeUp) command()      {}
-func (Acquire) command()     {}
-func (Started) command()     {}
-func (Release) command()     {}
-func (Exclude) command()     {}
-func (OwnWord) command()     {}
-func (Readmit) command()     {}
-func (Begin) command()       {}
-func (ReportFence) command() {}
-func (EndMandate) command()  {}
-func (Order) command()       {}
-func (Standby) command()     {}
-func (Maintenance) command() {}
-func (Confirm) command()     {}
-func (Armed) command()       {}
-func (Calm) command()        {}
-func (Remark) command()      {}
+func (Lead) command()          {}
+func (Renounce) command()      {}
+func (Define) command()        {}
+func (NodeUp) command()        {}
+func (Acquire) command()       {}
+func (Started) command()       {}
+func (Release) command()       {}
+func (Exclude) command()       {}
+func (OwnWord) command()       {}
+func (Readmit) command()       {}
+func (Begin) command()         {}
+func (ReportFence) command()   {}
+func (EndMandate) command()    {}
+func (WitnessBegin) command()  {}
+func (WitnessReport) command() {}
+func (Order) command()         {}
+func (Standby) command()       {}
+func (Maintenance) command()   {}
+func (Confirm) command()       {}
+func (Armed) command()         {}
+func (Calm) command()          {}
+func (Remark) command()        {}

@@ -69,13 +69,22 @@ func (s *stage) draw(t *rapid.T) arbiter.Command {
 	case 12:
 		return s.drawReadmit(t, node, id)
 	case 13, 14:
+		if m := s.state.Clusters[pair].Mandate; m != nil && m.ByWitness && likely(t, 8, "the witness's turn") {
+			return arbiter.WitnessBegin{Cluster: pair, Mandate: s.drawMandate(t), Readings: drawReadings(t), Judgement: s.drawJudgement(t, s.asked())}
+		}
 		return arbiter.Begin{
 			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Readings: drawReadings(t), Judgement: s.drawJudgement(t, s.asked()),
 		}
 	case 15, 16:
+		if m := s.state.Clusters[pair].Mandate; m != nil && m.ByWitness && likely(t, 8, "the witness's turn") {
+			return arbiter.WitnessReport{
+				Cluster: pair, Mandate: s.drawMandate(t), Grade: oneOf(t, "grade", arbiter.E3, arbiter.E4, arbiter.E0),
+				Readings: drawReadings(t), InFlight: likely(t, 3, "in flight"), Alive: likely(t, 2, "alive"),
+			}
+		}
 		return arbiter.ReportFence{
 			Caller: s.drawCaller(t, node), Mandate: s.drawMandate(t), Grade: oneOf(t, "grade", arbiter.E3, arbiter.E3, arbiter.E4, arbiter.E0, arbiter.E5),
-			Readings: drawReadings(t), InFlight: likely(t, 3, "in flight"), Alive: likely(t, 2, "alive"),
+			Readings: drawReadings(t), InFlight: likely(t, 3, "in flight"), Alive: likely(t, 2, "alive"), Next: likely(t, 5, "next"),
 			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, s.asked()),
 		}
 	case 17:
@@ -105,7 +114,7 @@ func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) ar
 	switch evenly(t, 8, "rare verb") {
 	case 0:
 		phase := oneOf(t, "phase", arbiter.Open, arbiter.Begun, arbiter.Settled)
-		return arbiter.EndMandate{Cluster: pair, Mandate: s.drawMandate(t), Phase: phase}
+		return arbiter.EndMandate{Cluster: pair, Mandate: s.drawMandate(t), Phase: phase, Next: on}
 	case 1:
 		o := arbiter.Order{Cluster: pair, Group: id, By: "ops"}
 		if on {

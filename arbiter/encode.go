@@ -42,6 +42,8 @@ func init() {
 		Readmit{},
 		Begin{},
 		ReportFence{},
+		WitnessBegin{},
+		WitnessReport{},
 		EndMandate{},
 		Order{},
 		Standby{},

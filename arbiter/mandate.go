@@ -49,12 +49,18 @@ func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
 
 func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 	m := c.Mandate
-	if m == nil || m.ID != cmd.Mandate || m.Executor != cmd.Caller.Node || m.Phase != Open {
+	if m == nil || m.ID != cmd.Mandate || m.Executor != cmd.Caller.Node || m.Phase != Open || m.ByWitness {
 		return refuse(MandateOver, "mandate %d is not open for %s", cmd.Mandate, cmd.Caller.Node)
 	}
 	if v := c.ready(cmd.Caller); v != nil {
 		return *v
 	}
+	return c.permit(n, m, cmd.Judgement)
+}
+
+// permit answers Begin for the open mandate m, whoever asks: n may be granted the
+// group, and the target is silent still.
+func (c *Cluster) permit(n *Node, m *Mandate, j Judgement) Verdict {
 	g := c.Groups[m.Group]
 	no := c.allowed(n, m.Group, m.Executor)
 	if _, excluded := g.Excluded[m.Executor]; excluded {
@@ -64,7 +70,6 @@ func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 		c.Mandate = nil
 		return refuse(MandateOver, "%s may not be granted %s now, so nobody is shot for it: %s", m.Executor, m.Group, no.Sentence)
 	}
-	j := cmd.Judgement
 	silent := j.Suspected || j.Expired || mutant.On(mutant.BeginUnjudged)
 	if g.Lease == nil {
 		silent = !j.PeerHeard
@@ -75,19 +80,59 @@ func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 	}
 	return Verdict{
 		Kind: Permitted, Mandate: m.ID, Holder: m.Target,
-		Sentence: sentence("mandate %d: %s shoots %s now", m.ID, m.Executor, m.Target),
+		Sentence: sentence("mandate %d: %s shoots %s now", m.ID, m.Shooter(), m.Target),
 	}
+}
+
+// Shooter names who carries the mandate out.
+func (m *Mandate) Shooter() string {
+	if m.ByWitness {
+		return "the witness's own host"
+	}
+	return string(m.Executor)
+}
+
+// witnessBegin is the same question of the witness's own host.
+func (a *applying) witnessBegin(c *Cluster, cmd WitnessBegin) Verdict {
+	m := c.Mandate
+	if m == nil || m.ID != cmd.Mandate || !m.ByWitness || m.Phase != Open {
+		return refuse(MandateOver, "mandate %d is not open for the witness's own host", cmd.Mandate)
+	}
+	if c.Learning {
+		return refuse(WitnessLearning, "this witness is learning what the nodes know; nobody is shot before both have reported")
+	}
+	v := c.permit(c.Nodes[m.Executor], m, cmd.Judgement)
+	if v.Kind == Permitted {
+		// What the node read before its own Begin stands: "on" then and "off" read
+		// by anybody after it is a change.
+		m.Phase, m.Readings = Begun, append(slices.Clone(m.Readings), cmd.Readings...)
+	}
+	a.record(c, m.Group, m.Executor, "begin", v)
+	return v
 }
 
 // reportFence takes the result of a shot. A proof ends the target's leases and
 // grants the group that was asked for, if the rules still allow it.
 func (a *applying) reportFence(c *Cluster, n *Node, cmd ReportFence) Verdict {
 	m := c.Mandate
-	if m == nil || m.ID != cmd.Mandate || m.Executor != cmd.Caller.Node || m.Phase == Open {
+	if m == nil || m.ID != cmd.Mandate || m.Executor != cmd.Caller.Node || m.Phase == Open || m.ByWitness {
 		return refuse(MandateOver, "mandate %d is not under way for %s; nothing was recorded", cmd.Mandate, cmd.Caller.Node)
 	}
 	v := a.fenced(c, n, cmd)
 	a.record(c, m.Group, cmd.Caller.Node, "fence", v)
+	return v
+}
+
+// witnessReport takes the result of a shot by the witness's own host.
+func (a *applying) witnessReport(c *Cluster, cmd WitnessReport) Verdict {
+	m := c.Mandate
+	if m == nil || m.ID != cmd.Mandate || !m.ByWitness || m.Phase == Open {
+		return refuse(MandateOver, "mandate %d is not under way for the witness's own host; nothing was recorded", cmd.Mandate)
+	}
+	v := a.fenced(c, nil, ReportFence{
+		Mandate: cmd.Mandate, Grade: cmd.Grade, Readings: cmd.Readings, Failure: cmd.Failure, InFlight: cmd.InFlight, Alive: cmd.Alive,
+	})
+	a.record(c, m.Group, m.Executor, "fence", v)
 	return v
 }
 
@@ -109,11 +154,24 @@ func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 		return refuse(TargetAlive, "%s was heard after its power had been read as off: the reading is wrong", m.Target)
 	case !proven:
 		c.blame(why)
+		if cmd.Next && !cmd.InFlight {
+			c.handOver()
+			return refuse(NotProven, "%s is not proven off: %s; the witness's own host tries next", m.Target, why)
+		}
 		c.close(cmd)
 		return refuse(NotProven, "%s is not proven off: %s", m.Target, why)
+	case m.ByWitness:
+		c.endAll(m.ending(cmd.Grade))
+		m.Phase = Settled
+		c.close(cmd)
+		return done("%s is proven off (%s) by the witness's own host; %s is free", m.Target, cmd.Grade, m.Group)
 	}
 	return c.reward(n, m, cmd)
 }
+
+// handOver opens the mandate for the witness's own host. Until that has begun,
+// its target's renewals count again.
+func (c *Cluster) handOver() { c.Mandate.Phase, c.Mandate.ByWitness = Open, true }
 
 func (m *Mandate) ending(g Grade) Ending {
 	return Ending{Holder: m.Target, Cause: ByFence, Grade: g, Mandate: m.ID}
@@ -207,8 +265,13 @@ func (a *applying) endMandate(c *Cluster, cmd EndMandate) Verdict {
 	if m.Phase == Begun {
 		c.blame(cmd.Reason)
 	}
-	c.Mandate = nil
 	v := done("mandate %d against %s is over: %s", m.ID, m.Target, cmd.Reason)
+	if m.Phase == Begun && !m.ByWitness && cmd.Next {
+		c.handOver()
+		v = done("mandate %d against %s: %s; the witness's own host tries next", m.ID, m.Target, cmd.Reason)
+	} else {
+		c.Mandate = nil
+	}
 	a.record(c, m.Group, m.Target, "mandate over", v)
 	return v
 }

@@ -185,6 +185,10 @@ type Mandate struct {
 	Group    GroupID   `json:"group"` // that was asked for
 	Phase    Phase     `json:"phase"`
 	Readings []Reading `json:"readings,omitempty"` // taken before Begin
+	// ByWitness: Executor has failed, and the host of the witness that leads shoots
+	// in its place, for the group that Executor asked for. It stays one mandate: a
+	// node that has begun it has noted its number, and compares a promise with that.
+	ByWitness bool `json:"by_witness,omitempty"`
 }
 
 // Record is one line of the audit log.

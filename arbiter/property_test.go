@@ -35,7 +35,7 @@ func TestWhatMustAlwaysHold(t *testing.T) {
 	// A property that is never put to the test holds always.
 	for _, must := range []string{
 		"arbiter.Acquire granted", "arbiter.Acquire fence_first", "arbiter.Begin permitted", "arbiter.ReportFence granted",
-		"arbiter.Exclude done", "arbiter.Readmit done", "arbiter.Confirm done", "arbiter.Renounce done", "arbiter.Order done",
+		"arbiter.WitnessBegin permitted", "arbiter.WitnessReport done", "arbiter.Exclude done", "arbiter.Readmit done", "arbiter.Confirm done", "arbiter.Renounce done", "arbiter.Order done",
 	} {
 		if seen[must] == 0 {
 			t.Errorf("no schedule came to %q; what was seen: %v", must, seen)

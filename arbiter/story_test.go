@@ -203,7 +203,11 @@ func (s *stage) show(id arbiter.GroupID) string {
 		out = append(out, fmt.Sprintf("order=%s@%d", g.Order.To, g.Order.Epoch))
 	}
 	if m := c.Mandate; m != nil {
-		out = append(out, fmt.Sprintf("mandate=%d,target=%s,%s", m.ID, m.Target, m.Phase))
+		by := ""
+		if m.ByWitness {
+			by = ",by-witness"
+		}
+		out = append(out, fmt.Sprintf("mandate=%d,target=%s,%s%s", m.ID, m.Target, m.Phase, by))
 	}
 	if c.Learning {
 		out = append(out, "learning")

@@ -23,6 +23,18 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 	case "end-mandate":
 		return arbiter.EndMandate{
 			Cluster: pair, Mandate: arbiter.MandateID(atoi(w.arg(0))), Phase: arbiter.Phase(w.arg(1)), Reason: "concluded",
+			Next: w.has("next"),
+		}, nil
+	case "witness-begin":
+		return arbiter.WitnessBegin{
+			Cluster: pair, Mandate: arbiter.MandateID(atoi(w.arg(0))),
+			Readings: readings(w.list("readings")), Judgement: s.judgement(w, s.asked()),
+		}, nil
+	case "witness-fenced":
+		return arbiter.WitnessReport{
+			Cluster: pair, Mandate: arbiter.MandateID(atoi(w.arg(0))), Grade: grade(w.get("grade", "E0")),
+			Readings: readings(w.list("readings")), Failure: strings.ReplaceAll(w.get("failure", ""), "_", " "),
+			InFlight: w.has("in-flight"), Alive: w.has("alive"),
 		}, nil
 	case "order":
 		o := arbiter.Order{Cluster: pair, Group: arbiter.GroupID(w.arg(0)), To: arbiter.NodeID(w.get("to", "")), By: "ops"}
@@ -83,7 +95,7 @@ func (s *stage) nodeCommand(w *words) (arbiter.Command, error) {
 		return arbiter.ReportFence{
 			Caller: s.caller(w), Mandate: arbiter.MandateID(atoi(w.arg(0))), Grade: grade(w.get("grade", "E0")),
 			Readings: readings(w.list("readings")), Failure: strings.ReplaceAll(w.get("failure", ""), "_", " "),
-			InFlight: w.has("in-flight"), Alive: w.has("alive"), Evidence: evidence(w), Judgement: s.judgement(w, s.asked()),
+			InFlight: w.has("in-flight"), Alive: w.has("alive"), Next: w.has("next"), Evidence: evidence(w), Judgement: s.judgement(w, s.asked()),
 		}, nil
 	}
 	return nil, fmt.Errorf("unknown verb %q", w.first)

@@ -157,6 +157,10 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 		return m.Cluster, nil
 	case arbiter.Define:
 		return m.Definition.Cluster, nil
+	case Looked:
+		return m.Cluster, nil
+	case ShotDone:
+		return m.Cluster, nil
 	}
 	return "", nil
 }

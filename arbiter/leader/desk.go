@@ -27,6 +27,7 @@ type desk struct {
 	asked     map[arbiter.NodeID]boottime.Instant
 	mandate   deadline // Epoch is the mandate's number here
 	phase     arbiter.Phase
+	look      look
 	failedAt  boottime.Instant
 	takeovers map[arbiter.GroupID]deadline // until when a group is not taken over again
 	shots     []boottime.Instant           // at or after which they began, oldest first

@@ -116,6 +116,11 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		l.propose(now, d, r, m)
 	case arbiter.Maintenance:
 		l.propose(now, d, r, m)
+	case Looked:
+		d.looked(now, m)
+		l.reply(r, Answer{})
+	case ShotDone:
+		l.shotDone(now, d, r, m)
 	default:
 		panic(fmt.Sprintf("leader: unknown message %T", r.message))
 	}
@@ -157,6 +162,13 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 	d.asked[cmd.Caller.Node] = now
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
 	v := d.preview(l.version, cmd)
+	if own := l.turn(now, d, cmd); own != nil {
+		if l.ledSince(r) {
+			l.reply(r, Answer{Verdict: &v})
+			l.propose(now, d, nil, own)
+		}
+		return
+	}
 	key := asker{cmd.Caller.Node, cmd.Group}
 	open := d.c.Mandate != nil && v.Kind == arbiter.FenceFirst
 	if open || v.Kind == arbiter.Refused && d.refusals[key] == v.Reason {
@@ -209,6 +221,7 @@ func (l *Leader) reportFence(now boottime.Instant, d *desk, r *request, m Report
 			read := r.at.Add(-m.Clock.Sub(cmd.Readings[len(cmd.Readings)-1].At))
 			cmd.Alive = h.at > read
 		}
+		cmd.Next = l.reaches(d, mandate.Target)
 	}
 	l.propose(now, d, r, cmd)
 }
@@ -235,6 +248,12 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 		}
 	case arbiter.EndMandate:
 		if v.OK() && cmd.Phase == arbiter.Begun {
+			d.failedAt = now
+		}
+	case arbiter.WitnessBegin:
+		l.permitted(d, p, v)
+	case arbiter.WitnessReport:
+		if v.Reason == arbiter.NotProven || v.Reason == arbiter.TargetAlive {
 			d.failedAt = now
 		}
 	case arbiter.Standby:
@@ -282,9 +301,13 @@ func (l *Leader) empty(now boottime.Instant, d *desk, cmd arbiter.Standby) {
 // due does what the clock alone makes due.
 func (l *Leader) due(now boottime.Instant, d *desk) {
 	if m := d.c.Mandate; m != nil {
-		if why := d.mandateOver(now, m); why != "" {
+		why := d.mandateOver(now, m)
+		if why == "" && m.ByWitness && m.Phase == arbiter.Open && !l.reaches(d, m.Target) {
+			why = "the witness that leads now has no fence device for " + string(m.Target)
+		}
+		if why != "" {
 			l.propose(now, d, nil, arbiter.EndMandate{
-				Cluster: d.c.Definition.Cluster, Mandate: m.ID, Phase: m.Phase, Reason: why,
+				Cluster: d.c.Definition.Cluster, Mandate: m.ID, Phase: m.Phase, Reason: why, Next: l.reaches(d, m.Target),
 			})
 			return
 		}
@@ -313,7 +336,7 @@ func (d *desk) mandateOver(now boottime.Instant, m *arbiter.Mandate) string {
 	t := d.c.Definition.Timing
 	switch {
 	case m.Phase != arbiter.Open && now > d.mandate.at:
-		return fmt.Sprintf("its executor %s has not reported in time", m.Executor)
+		return fmt.Sprintf("its executor, %s, has not reported in time", m.Shooter())
 	case m.Phase == arbiter.Open && silence(now, d.asked[m.Executor], d.since) > t.SuspectAfter:
 		return fmt.Sprintf("%s does not ask any more", m.Executor)
 	}

@@ -73,6 +73,7 @@ type Leader struct {
 	wall     int64            // Unix seconds at the last tick
 	version  arbiter.Version
 	leads    []arbiter.Leadership
+	hands    map[arbiter.ClusterID][]arbiter.NodeID // that this host can shoot
 	desks    map[arbiter.ClusterID]*desk
 	tokens   Token
 	underWay map[Token]*proposal

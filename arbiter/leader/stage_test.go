@@ -34,6 +34,9 @@ type stage struct {
 	answers map[leader.Ticket]leader.Answer
 	log     []arbiter.Command // everything proposed
 	notices []leader.Notify
+	looks   []leader.Look
+	shots   []leader.Shoot
+	reaches []arbiter.NodeID // with this witness's own fence devices
 
 	slowLog    bool // proposals wait for settle
 	slowVerify bool // verifications wait for verify
@@ -76,6 +79,7 @@ func (s *stage) elect() {
 	}
 	s.l = leader.New(s.now, s.state.Version, all)
 	s.l.Remembers(s.state.Leads)
+	s.l.Reaches(map[arbiter.ClusterID][]arbiter.NodeID{cluster: s.reaches})
 	s.proposed, s.verifying = nil, nil
 }
 
@@ -104,6 +108,10 @@ func (s *stage) perform(actions []leader.Action) {
 			s.answers[a.Ticket] = a.Answer
 		case leader.Notify:
 			s.notices = append(s.notices, a)
+		case leader.Look:
+			s.looks = append(s.looks, a)
+		case leader.Shoot:
+			s.shots = append(s.shots, a)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func alarms(v leader.View, listening time.Duration) []string {
 		timingAlarm(r, alarm)
 	}
 	if m := c.Mandate; m != nil && m.Phase != arbiter.Open {
-		alarm("mandate %d: %s shoots %s; what becomes of it is waited for", m.ID, m.Executor, orEither(m.Target))
+		alarm("mandate %d: %s shoots %s; what becomes of it is waited for", m.ID, m.Shooter(), orEither(m.Target))
 	}
 	return out
 }
@@ -156,9 +156,9 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 	case c.Learning:
 		return fmt.Sprintf("the report of %s is waited for", strings.Join(unreported(c), " and "))
 	case m != nil && m.Phase == arbiter.Open:
-		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Executor, m.Target, m.ID)
+		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Shooter(), m.Target, m.ID)
 	case m != nil:
-		return fmt.Sprintf("%s has begun to shoot %s (mandate %d); its report is waited for", m.Executor, orEither(m.Target), m.ID)
+		return fmt.Sprintf("%s has begun to shoot %s (mandate %d); its report is waited for", m.Shooter(), orEither(m.Target), m.ID)
 	case g.Order != nil && g.Lease != nil:
 		return fmt.Sprintf("%s is to give it back, so that %s can take it", g.Lease.Holder, g.Order.To)
 	case g.Order != nil:

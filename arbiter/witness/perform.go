@@ -195,6 +195,10 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Caller.Cluster, true
 	case arbiter.ReportFence:
 		return c.Caller.Cluster, true
+	case arbiter.WitnessBegin:
+		return c.Cluster, true
+	case arbiter.WitnessReport:
+		return c.Cluster, true
 	case arbiter.EndMandate:
 		return c.Cluster, true
 	case arbiter.Order:

@@ -27,7 +27,7 @@ func clusterStatus(v leader.View, listening time.Duration) *sbv1.ClusterStatus {
 	}
 	if m := c.Mandate; m != nil {
 		out.Mandate = &sbv1.MandateStatus{
-			Id: uint64(m.ID), Target: string(m.Target), Executor: string(m.Executor), Group: string(m.Group), Phase: string(m.Phase),
+			Id: uint64(m.ID), Target: string(m.Target), Executor: m.Shooter(), Group: string(m.Group), Phase: string(m.Phase),
 		}
 	}
 	return out
