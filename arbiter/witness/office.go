@@ -33,6 +33,7 @@ var errNotLeading = errors.New("this witness does not lead")
 type office struct {
 	engine  Engine
 	machine *Machine
+	power   Power // nil: this host shoots nobody
 	log     *slog.Logger
 	now     func() boottime.Instant
 	events  chan event
@@ -70,7 +71,7 @@ type event interface{ take(o *office) }
 
 func newOffice(conf Config) *office {
 	return &office{
-		engine: conf.Engine, machine: conf.Machine, log: conf.Log, now: conf.Now,
+		engine: conf.Engine, machine: conf.Machine, power: conf.Power, log: conf.Log, now: conf.Now,
 		events: make(chan event), ended: make(chan struct{}), slots: make(chan struct{}, proposals),
 		sessions: map[who]*session{},
 	}
@@ -180,6 +181,9 @@ func (e opened) take(o *office) {
 	w := o.machine.whole()
 	l := leader.New(o.now(), w.version, w.clusters)
 	l.Remembers(w.leads)
+	if o.power != nil {
+		l.Reaches(o.power.Reaches())
+	}
 	o.term.leader = l
 	o.open.Store(true)
 	o.log.Info("leads", "term", o.term.number, "incarnation", w.version.Incarnation, "start", w.version.Starts, "clusters", len(w.clusters))

@@ -32,6 +32,10 @@ func (o *office) perform(actions []leader.Action) {
 			if s := o.sessions[who{a.Cluster, a.Node}]; s != nil {
 				s.nudge(a.Why)
 			}
+		case leader.Look:
+			o.work(func() { o.look(t, a) })
+		case leader.Shoot:
+			o.work(func() { o.shoot(t, a) })
 		default:
 			panic(fmt.Sprintf("witness: unknown action %T", a))
 		}
@@ -152,6 +156,7 @@ func (e request) take(o *office) {
 		e.answer(leader.Answer{})
 		return
 	}
+	o.heard(e.message)
 	t := o.term
 	t.tickets++
 	t.waiting[t.tickets] = e.answer

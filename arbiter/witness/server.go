@@ -43,6 +43,8 @@ type Config struct {
 	Listener net.Listener
 	Creds    *pki.Source
 	Log      *slog.Logger
+	// Power shoots nodes that their peers could not shoot. May be nil.
+	Power Power
 
 	// Ready is called once, when calls are being answered. May be nil.
 	Ready func()

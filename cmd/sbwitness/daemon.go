@@ -13,6 +13,7 @@ import (
 
 	"sbarbiter/arbiter/raftlog"
 	"sbarbiter/arbiter/witness"
+	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/internal/config"
 	"sbarbiter/internal/pki"
 	"sbarbiter/internal/sdnotify"
@@ -47,6 +48,10 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hands, err := fences.NewHands(conf, d.log.With("part", "power"))
+	if err != nil {
+		return err
+	}
 	machine := witness.NewMachine()
 	engine, err := d.open(conf, machine)
 	if err != nil {
@@ -62,12 +67,27 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() { d.notify("STOPPING=1") })()
 	d.log.Info("witness starts", "listen", listener.Addr().String(), "state", conf.StateDir, "version", version())
-	err = witness.New(witness.Config{
+	server := witness.Config{
 		Name: conf.Name, Engine: engine, Machine: machine, Audit: audit, Listener: listener, Creds: creds, Log: d.log,
 		Ready: func() { d.notify(sdnotify.Ready, "STATUS=answering on "+listener.Addr().String()) },
-	}).Run(ctx)
+	}
+	err = d.serve(ctx, server, hands)
 	d.log.Info("witness ends")
 	return err
+}
+
+// serve runs the witness, and the monitor of this host's fence devices beside it.
+func (d *daemon) serve(ctx context.Context, conf witness.Config, hands *fences.Hands) error {
+	if hands == nil {
+		return witness.New(conf).Run(ctx)
+	}
+	conf.Power = hands
+	ctx, stop := context.WithCancel(ctx)
+	watching := make(chan error, 1)
+	go func() { watching <- hands.Run(ctx) }()
+	err := witness.New(conf).Run(ctx)
+	stop()
+	return errors.Join(err, <-watching)
 }
 
 // open opens the state directory. An empty one is made: a witness without memory

@@ -45,6 +45,25 @@ func CheckHost(n Node, describe DescribeAgent) error {
 	return h.src.err()
 }
 
+// CheckWitnessHost reports what the witness file says that this machine does not
+// bear out. The error is of type [Errors].
+func CheckWitnessHost(w Witness, describe DescribeAgent) error {
+	if len(w.Fencing) == 0 {
+		return nil
+	}
+	h, err := observe(WitnessFile, w.src)
+	if err != nil {
+		return err
+	}
+	h.describe = describe
+	for cluster, nodes := range w.Fencing {
+		for node, f := range nodes {
+			h.fencing("fencing."+cluster+"."+node, f)
+		}
+	}
+	return h.src.err()
+}
+
 // host is what this machine has, and what was found missing.
 type host struct {
 	src        *source

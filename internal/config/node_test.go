@@ -15,7 +15,7 @@ import (
 )
 
 var byValue = cmp.Options{
-	cmpopts.IgnoreUnexported(Node{}),
+	cmpopts.IgnoreUnexported(Node{}, Witness{}),
 	cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{}),
 }
 
@@ -226,9 +226,11 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantWitness := Witness{"w1", netip.MustParseAddrPort("0.0.0.0:7443"), "/var/lib/sbarbiter", "/etc/sbarbiter/pki"}
-	if w != wantWitness {
-		t.Errorf("witness %+v", w)
+	wantWitness := Witness{
+		Name: "w1", Listen: netip.MustParseAddrPort("0.0.0.0:7443"), StateDir: "/var/lib/sbarbiter", PKIDir: "/etc/sbarbiter/pki",
+	}
+	if d := cmp.Diff(wantWitness, w, byValue); d != "" {
+		t.Errorf("-want +got:\n%s", d)
 	}
 	c, err := ParseCluster("cluster.yaml", []byte("cluster: nfs1\nnodes: [node-a, node-b]\nfencing: [watchdog, stonith]\naccept_pause_risk: true\ngroups:\n"+
 		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
@@ -250,6 +252,22 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	}
 	if got := GradeE3.String(); got != "E3" {
 		t.Errorf("grade three reads %s", got)
+	}
+}
+
+func TestAWitnessMayHaveFenceDevicesOfItsOwn(t *testing.T) {
+	w, err := ParseWitness("witness.yaml", []byte(`name: w1
+fencing:
+  nfs1:
+    node-a: [{driver: ipmi, address: 10.0.0.241, user: u, password_file: /a}]
+    node-b: [[{driver: ipmi, address: 10.0.0.242, user: u, password_credential: b}], [{driver: command, program: /pdu, args: [7]}]]
+`), "unused")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := w.Fencing["nfs1"]["node-b"]
+	if len(w.Fencing["nfs1"]["node-a"]) != 1 || len(b) != 2 || b[0][0].Name() != "ipmi 10.0.0.242:623" || b[0][0].Cuts != CutsMachine {
+		t.Errorf("%+v", w.Fencing)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"sbarbiter/arbiter/raftlog"
 	"sbarbiter/arbiter/witness"
+	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/cmd/sbagent/daemon"
 	"sbarbiter/internal/config"
 	"sbarbiter/internal/pki"
@@ -30,6 +31,8 @@ type rig struct {
 	dir     string
 	witness netip.AddrPort
 	ports   [2]uint16 // of the two nodes' ends of the one link
+	// hands are the witness's own fence devices; the cluster has stonith with them.
+	hands *fences.Hands
 
 	mu    sync.Mutex
 	shown map[string]string // the status that each node's agent showed last
@@ -90,9 +93,13 @@ func (r *rig) arbitrate() {
 	listener := need[net.Listener](r.t)(net.Listen("tcp", "127.0.0.1:0"))
 	r.witness = netip.MustParseAddrPort(listener.Addr().String())
 	creds := need[*pki.Source](r.t)(pki.Open(r.path("arb", "pki")))
-	r.run("witness", witness.New(witness.Config{
+	conf := witness.Config{
 		Name: "arb", Engine: engine, Machine: machine, Audit: audit, Listener: listener, Creds: creds, Log: quiet, Ready: func() {},
-	}).Run)
+	}
+	if r.hands != nil {
+		conf.Power = r.hands
+	}
+	r.run("witness", witness.New(conf).Run)
 
 	operator := need[*pki.Source](r.t)(pki.Open(r.path("admin", "pki")))
 	conn, err := rpc.Dial(r.witness.String(), operator, pki.RoleWitness, quiet)
@@ -103,10 +110,10 @@ func (r *rig) arbitrate() {
 		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
 		defer cancel()
 		v, err := sbv1.NewOperatorClient(conn).AddCluster(ctx, &sbv1.AddClusterRequest{Definition: &sbv1.Definition{
-			Cluster: "web1", Nodes: nodes[:], Groups: []*sbv1.GroupDefinition{{Name: "web"}},
+			Cluster: "web1", Nodes: nodes[:], Groups: []*sbv1.GroupDefinition{{Name: "web"}}, Stonith: r.hands != nil,
 			Timing: &sbv1.Timing{
 				TtlNs: ns(20 * time.Second), PromiseNs: ns(20 * time.Second), RenewNs: ns(250 * time.Millisecond), RpcTimeoutNs: ns(250 * time.Millisecond),
-				SuspectAfterNs: ns(time.Second), FenceTimeoutNs: ns(10 * time.Second), StartGateNs: ns(2 * time.Second),
+				SuspectAfterNs: ns(time.Second), FenceTimeoutNs: ns(4 * time.Second), StartGateNs: ns(2 * time.Second),
 			},
 		}})
 		if err == nil && v.GetKind() == "refused" {
