@@ -199,12 +199,8 @@ func (v value) checkGrade(c Cluster, g ClusterGroup) {
 	if g.MinimumGrade != GradeE2 {
 		return
 	}
-	at := v.path + ".minimum_grade"
-	switch {
-	case !slices.Contains(c.Fencing, FencingWatchdog):
-		v.src.addAt(at, "E2 rests on the old holder's watchdog, and fencing does not name it", "write E3, or add watchdog to fencing")
-	case c.Timing.Watchdog == 0:
-		v.src.addAt(at, "E2 rests on the old holder's watchdog, and timing.watchdog says that there is none", "write E3, or set timing.watchdog to the nodes' watchdog.timeout")
+	if !slices.Contains(c.Fencing, FencingWatchdog) {
+		v.src.addAt(v.path+".minimum_grade", "E2 rests on the old holder's watchdog, and fencing does not name it", "write E3, or add watchdog to fencing")
 	}
 }
 

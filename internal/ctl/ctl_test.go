@@ -65,10 +65,14 @@ func drawDefinition(t *rapid.T) *sbv1.Definition {
 		StartGateNs: span("gate", 0, time.Minute),
 	}
 	d.Timing.PromiseNs = d.Timing.GetTtlNs()
+	grades := []uint32{1, 3, 4, 5}
+	if d.GetWatchdog() { // without it a file may not ask for E2
+		grades = append(grades, 2)
+	}
 	for _, id := range rapid.SliceOfNDistinct(name, 1, 3, rapid.ID[string]).Draw(t, "groups") {
 		d.Groups = append(d.Groups, &sbv1.GroupDefinition{
 			Name: id, Drbd: rapid.Bool().Draw(t, "drbd"), Preferred: rapid.SampledFrom([]string{"", "node-a", "10.5"}).Draw(t, "preferred"),
-			MinimumGrade: rapid.Uint32Range(1, 5).Draw(t, "grade"), Manual: rapid.Bool().Draw(t, "manual"),
+			MinimumGrade: rapid.SampledFrom(grades).Draw(t, "grade"), Manual: rapid.Bool().Draw(t, "manual"),
 			TakeoverDelayNs: span("delay", 0, time.Minute),
 		})
 		// The file refuses what rests on a watchdog that there is no room for.
