@@ -16,6 +16,7 @@ type bmc struct {
 	refuse bool          // it refuses the credentials
 	hang   bool          // it takes a call and never answers; a command may be carried out all the same
 	lies   bool          // it says off whatever is so
+	stuck  bool          // it says on whatever is so
 	slow   time.Duration // on top of what an answer takes
 	flip   time.Duration // on top of what the power takes to change
 }
@@ -54,7 +55,7 @@ func (b *bmc) call(by *Node, within time.Duration, do func(), answered func(err 
 }
 
 func (b *bmc) power() fencing.Power {
-	if b.n.power && !b.lies {
+	if b.stuck || b.n.power && !b.lies {
 		return fencing.PowerOn
 	}
 	return fencing.PowerOff
