@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"maps"
 	"slices"
 
 	"sbarbiter/internal/mutant"
@@ -139,6 +140,9 @@ func (a *applying) witnessReport(c *Cluster, cmd WitnessReport) Verdict {
 func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 	m := c.Mandate
 	proven, why := m.proven(cmd)
+	if proven && !cmd.Alive {
+		c.noteProofs(m, cmd, a.entry.At)
+	}
 	switch {
 	case m.Target == "":
 		return refuse(MandateUnderWay, "two shots may be on their way; both are waited out")
@@ -182,6 +186,23 @@ func (m *Mandate) ending(g Grade) Ending {
 // with Begin or earlier in the shot, and is off at last; E4 another one that is
 // off. Which devices are independent is the executor's knowledge.
 func (m *Mandate) proven(cmd ReportFence) (ok bool, why string) {
+	off, turned := m.turned(cmd)
+	switch {
+	case cmd.Failure != "":
+		return false, cmd.Failure
+	case cmd.Grade < E3 || cmd.Grade > E4:
+		return false, sentence("the shot reached grade %s, and a proof by power is E3 or E4", cmd.Grade)
+	case len(turned) == 0 && !mutant.On(mutant.OffWithoutStatus):
+		return false, sentence("grade %s is claimed, but no device was read as on before and off after the shot", cmd.Grade)
+	case cmd.Grade == E4 && off < 2:
+		return false, "grade E4 is claimed, but only one device was read as off"
+	}
+	return true, ""
+}
+
+// turned counts the devices that read off at last, and names those of them that
+// were on before.
+func (m *Mandate) turned(cmd ReportFence) (off int, turned []string) {
 	on, last := map[string]bool{}, map[string]string{}
 	for _, r := range m.Readings {
 		on[r.Device] = on[r.Device] || r.Power == "on"
@@ -192,27 +213,36 @@ func (m *Mandate) proven(cmd ReportFence) (ok bool, why string) {
 			last[r.Device] = r.Power
 		}
 	}
-	off, turned := 0, 0
-	for device, power := range last {
-		if power != "off" {
+	for _, device := range slices.Sorted(maps.Keys(last)) {
+		if last[device] != "off" {
 			continue
 		}
 		off++
 		if on[device] {
-			turned++
+			turned = append(turned, device)
 		}
 	}
-	switch {
-	case cmd.Failure != "":
-		return false, cmd.Failure
-	case cmd.Grade < E3 || cmd.Grade > E4:
-		return false, sentence("the shot reached grade %s, and a proof by power is E3 or E4", cmd.Grade)
-	case turned == 0 && !mutant.On(mutant.OffWithoutStatus):
-		return false, sentence("grade %s is claimed, but no device was read as on before and off after the shot", cmd.Grade)
-	case cmd.Grade == E4 && off < 2:
-		return false, "grade E4 is claimed, but only one device was read as off"
+	return off, turned
+}
+
+// mostProofs is far more than a machine has fence devices.
+const mostProofs = 32
+
+// noteProofs remembers for people when each device was last seen to work.
+func (c *Cluster) noteProofs(m *Mandate, cmd ReportFence, at int64) {
+	n := c.Nodes[m.Target]
+	if n == nil {
+		return
 	}
-	return true, ""
+	_, turned := m.turned(cmd)
+	for _, device := range turned {
+		if n.Proven == nil {
+			n.Proven = map[string]int64{}
+		}
+		if _, known := n.Proven[device]; known || len(n.Proven) < mostProofs {
+			n.Proven[device] = at
+		}
+	}
 }
 
 // close ends a mandate whose shot is over. One that may still land is waited

@@ -58,6 +58,9 @@ type Node struct {
 	Floor    Epoch    `json:"floor,omitempty"`
 	Reported bool     `json:"reported,omitempty"` // to this incarnation of the witness
 	Answers  []Answer `json:"answers,omitempty"`  // to its latest requests, oldest first
+	// Proven says when each of the node's fence devices was last seen going from on
+	// to off, in Unix milliseconds on the leader's clock: shown, never compared.
+	Proven map[string]int64 `json:"proven,omitempty"`
 	// Newest is the highest request answered: an earlier one that arrives late
 	// (a give-back, say) must not undo what a later one has done.
 	Newest RequestID `json:"newest,omitempty"`
@@ -226,6 +229,7 @@ func (c *Cluster) Clone() *Cluster {
 		m := *n
 		m.Superseded = append([]BootID(nil), n.Superseded...)
 		m.Answers = append([]Answer(nil), n.Answers...)
+		m.Proven = maps.Clone(n.Proven)
 		d.Nodes[id] = &m
 	}
 	d.Groups = make(map[GroupID]*Group, len(c.Groups))

@@ -3,13 +3,31 @@
 // it matters and the exact way to mend it. It looks at nothing itself.
 package doctor
 
+import "fmt"
+
 // Finding is something that somebody should mend.
 type Finding struct {
-	Severity Severity
-	Subject  string // the node, device, resource or file
-	What     string
-	Why      string // it matters
-	Fix      string // the exact command, or line to write
+	Node     string   `json:"node,omitempty"` // on which it was found; "": between the nodes, or said by the reader's place
+	Severity Severity `json:"severity"`
+	Subject  string   `json:"subject"` // the node, device, resource or file
+	What     string   `json:"what"`
+	Why      string   `json:"why"` // it matters
+	Fix      string   `json:"fix"` // the exact command, or line to write
+}
+
+// String is the finding for people, in three lines.
+func (f Finding) String() string {
+	return fmt.Sprintf("%-8s  %s: %s\n          why: %s\n          fix: %s", f.Severity, f.Subject, f.What, f.Why, f.Fix)
+}
+
+// Count says how many findings are of that severity.
+func Count(found []Finding, s Severity) (n int) {
+	for _, f := range found {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
 }
 
 // Severity is how much depends on it.

@@ -161,7 +161,7 @@ var reports = rapid.Custom(func(t *rapid.T) *leader.Report {
 	findings := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) doctor.Finding {
 		return doctor.Finding{
 			Severity: rapid.SampledFrom(doctor.Severities).Draw(t, "severity"), Subject: texts.Draw(t, "subject"),
-			What: texts.Draw(t, "what"), Why: texts.Draw(t, "why"), Fix: texts.Draw(t, "fix"),
+			What: texts.Draw(t, "what"), Why: texts.Draw(t, "why"), Fix: texts.Draw(t, "fix"), Node: mayNames.Draw(t, "node"),
 		}
 	}), 0, 2)
 	return &leader.Report{

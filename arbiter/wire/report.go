@@ -44,7 +44,7 @@ func toMeasured(m timing.Measured) *sbv1.Measured {
 
 // ToFinding writes a finding.
 func ToFinding(f doctor.Finding) *sbv1.Finding {
-	return &sbv1.Finding{Severity: string(f.Severity), Subject: f.Subject, What: f.What, Why: f.Why, Fix: f.Fix}
+	return &sbv1.Finding{Severity: string(f.Severity), Subject: f.Subject, What: f.What, Why: f.Why, Fix: f.Fix, Node: f.Node}
 }
 
 // FromReport reads what a node says of itself.
@@ -96,7 +96,7 @@ func FromFinding(p *sbv1.Finding) (doctor.Finding, error) {
 	var r reader
 	f := doctor.Finding{
 		Severity: oneOf(&r, "severity", p.GetSeverity(), doctor.Severities...),
-		Subject:  r.text("subject", p.GetSubject()), What: r.text("what", p.GetWhat()), Why: r.text("why", p.GetWhy()), Fix: r.text("fix", p.GetFix()),
+		Subject:  r.text("subject", p.GetSubject()), What: r.text("what", p.GetWhat()), Why: r.text("why", p.GetWhy()), Fix: r.text("fix", p.GetFix()), Node: r.mayName("node", p.GetNode()),
 	}
 	return f, r.err()
 }

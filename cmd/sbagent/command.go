@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/doctor"
 	"sbarbiter/internal/config"
 )
 
@@ -30,24 +35,58 @@ func command() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", config.NodeFile, "the node file")
-	root.AddCommand(&cobra.Command{
+	root.AddCommand(checkCommand(&path))
+	return root
+}
+
+func checkCommand(path *string) *cobra.Command {
+	var readOnly, asJSON bool
+	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Say what would keep the agent from starting on this node",
-		Long:  "check reads the node file and looks at addresses, certificates, secrets, services and DRBD's configuration. It changes nothing but\nthat it brings configured resources up. It exits with 0 if the agent could start, else with 1.",
-		Args:  cobra.NoArgs,
+		Short: "Say what is wrong with this node, why it matters, and how to mend it",
+		Long: "check reads the node file and looks at addresses, certificates, secrets, services, the watchdog, the fence devices, DRBD's\n" +
+			"configuration, and what else runs here. It changes nothing but that it attaches configured disks, unless with --read-only. It exits\n" +
+			"with 0 if the agent could start and keep its word, else with 1.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := load(path)
+			d, err := load(*path)
 			if err != nil {
 				return err
 			}
-			if err := d.Check(cmd.Context()); err != nil {
-				return err
+			touch := daemon.AttachDisks
+			if readOnly {
+				touch = daemon.ReadOnly
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: this node can run its agent\n", path)
-			return nil
+			found := d.Doctor(cmd.Context(), touch)
+			if asJSON {
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(append([]doctor.Finding{}, found...))
+			} else {
+				err = tell(cmd.OutOrStdout(), *path, found)
+			}
+			if n := doctor.Count(found, doctor.Critical); n > 0 && err == nil {
+				return fmt.Errorf("%s: %d critical; the agent does not start, or could not keep its word", *path, n)
+			}
+			return err
 		},
-	})
-	return root
+	}
+	cmd.Flags().BoolVar(&readOnly, "read-only", false, "attach no disks")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as one line of JSON")
+	return cmd
+}
+
+// tell prints findings for people.
+func tell(w io.Writer, path string, found []doctor.Finding) error {
+	var b strings.Builder
+	for _, f := range found {
+		b.WriteString(f.String() + "\n")
+	}
+	if doctor.Count(found, doctor.Critical) == 0 {
+		fmt.Fprintf(&b, "%s: this node can run its agent\n", path)
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("print findings: %w", err)
+	}
+	return nil
 }
 
 // version is what the build knows of itself.

@@ -17,7 +17,7 @@ var cores = map[string][]string{
 	"fencing":           {},
 	"recovery":          {"drbd", "drbd/model"}, // it judges by the model of DRBD's own handshake
 	"drbd":              {"timing"},
-	"doctor":            {},
+	"doctor":            {"timing"},
 	"timing":            {},
 	"drbd/model":        {"drbd"},
 	"internal/boottime": {},
@@ -29,7 +29,7 @@ var cores = map[string][]string{
 var forEveryCore = []string{"internal/boottime", "internal/mutant"}
 
 // features own shells: everything below them that is not a core.
-var features = []string{"arbiter", "agent", "fencing", "recovery", "drbd"}
+var features = []string{"arbiter", "agent", "fencing", "recovery", "drbd", "doctor"}
 
 // shellMayImport lists the shells that a shell may use besides those below it.
 // Whoever extends it says here why.

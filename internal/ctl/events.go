@@ -30,13 +30,16 @@ type recordJSON struct {
 	Inputs   json.RawMessage `json:"inputs"` // the command that was decided, or null
 }
 
+// moment is a time for programs.
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
 func recordView(r *sbv1.Record) recordJSON {
 	inputs := json.RawMessage(r.GetInputs())
 	if !json.Valid(inputs) {
 		inputs = nil
 	}
 	return recordJSON{
-		r.GetIndex(), time.UnixMilli(r.GetAtMs()).UTC().Format("2006-01-02T15:04:05.000Z07:00"), r.GetCluster(), r.GetGroup(), r.GetNode(),
+		r.GetIndex(), moment(r.GetAtMs()), r.GetCluster(), r.GetGroup(), r.GetNode(),
 		r.GetWhat(), r.GetReason(), r.GetSentence(), r.GetEpoch(), inputs,
 	}
 }

@@ -36,6 +36,7 @@ type scene struct {
 	records []*sbv1.Record
 	now     string
 	timing  *sbv1.TimingAnswer
+	doctor  *sbv1.DoctorAnswer
 	live    []*sbv1.Record // come while somebody follows
 }
 
@@ -112,6 +113,10 @@ func (f *fake) Why(_ context.Context, q *sbv1.WhyRequest) (*sbv1.WhyAnswer, erro
 		return nil, err
 	}
 	return &sbv1.WhyAnswer{Records: s.records, Now: s.now}, nil
+}
+
+func (f *fake) Doctor(context.Context, *sbv1.DoctorRequest) (*sbv1.DoctorAnswer, error) {
+	return f.current().doctor, nil
 }
 
 func (f *fake) Timing(context.Context, *sbv1.TimingRequest) (*sbv1.TimingAnswer, error) {

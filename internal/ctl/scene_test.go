@@ -29,6 +29,7 @@ var scenes = map[string]func() scene{
 	"given-up":    givenUp,
 	"blind":       blind,
 	"slow-stop":   slowStop,
+	"ill":         ill,
 }
 
 const morning = 1795314840000 // 2026-11-22 03:14:00 UTC, in Unix milliseconds
@@ -81,6 +82,7 @@ func healthy() scene {
 		},
 		now:    "nothing: node-a holds it under epoch 8 for another 19.9s",
 		timing: wire.ToTiming(proven()),
+		doctor: &sbv1.DoctorAnswer{Proofs: []*sbv1.FenceProof{{Node: "node-a", Device: "ipmi 10.0.0.241", AtMs: morning}}},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter/wire"
+	sbv1 "sbarbiter/proto/sb/v1"
 	"sbarbiter/timing"
 )
 
@@ -36,5 +37,16 @@ func slowStop() scene {
 	p.Nodes = p.Nodes[:1]
 	s.timing = wire.ToTiming(p)
 	s.timing.Missing = []string{"node-b"}
+	return s
+}
+
+// ill: the nodes and the witness have found something.
+func ill() scene {
+	s := healthy()
+	s.doctor = &sbv1.DoctorAnswer{Findings: []*sbv1.Finding{
+		{Severity: "critical", Subject: "node-a and node-b", What: "their node files do not say the same", Why: "one node would count by other times", Fix: "compare them"},
+		{Severity: "warning", Node: "node-b", Subject: "node-b", What: "there is no watchdog", Why: "nothing resets it", Fix: "modprobe iTCO_wdt"},
+		{Severity: "note", Node: "node-a", Subject: "own.crt", What: "the certificate expires in 20 days", Why: "then the witness does not talk to it", Fix: "sbctl pki issue node node-a"},
+	}}
 	return s
 }

@@ -42,29 +42,6 @@ func (d *Daemon) handlerCommand() string {
 	return handlerProgram + " --socket=" + socket
 }
 
-// Check says everything that would keep the agent from starting, and what a
-// person should know besides.
-func (d *Daemon) Check(ctx context.Context) error {
-	d.defaults()
-	src, err := d.credentials()
-	errs := []error{err}
-	if _, err := pki.LoadHeartbeatKey(d.Node.HeartbeatKey); err != nil {
-		errs = append(errs, err)
-	}
-	if _, err := d.power(); err != nil {
-		errs = append(errs, err)
-	}
-	if _, err := d.groups(); err != nil {
-		errs = append(errs, err)
-	}
-	driver, err := d.drbd()
-	errs = append(errs, err)
-	if driver == nil {
-		return errors.Join(append(errs, d.findings(ctx, src, nil))...)
-	}
-	return errors.Join(append(errs, d.findings(ctx, src, driver))...)
-}
-
 // examine refuses to start where the agent could not keep its word. One that
 // takes over from an agent before it goes on, with an alarm: refusing would only
 // have this machine reset.
@@ -90,13 +67,7 @@ func (d *Daemon) findings(ctx context.Context, src *pki.Source, driver *kernel.D
 func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	for _, g := range d.Node.Groups {
-		for _, res := range g.DRBD {
-			if err := driver.Attach(ctx, res); err != nil {
-				d.Log.Warn("disks not attached", "resource", res, "error", err)
-			}
-		}
-	}
+	d.attach(ctx, driver)
 	violations, err := driver.Preflight(ctx)
 	if err != nil {
 		return fmt.Errorf("check DRBD's configuration: %w", err)
@@ -106,6 +77,16 @@ func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
 		errs = append(errs, fmt.Errorf("DRBD: %s", v))
 	}
 	return errors.Join(errs...)
+}
+
+func (d *Daemon) attach(ctx context.Context, driver *kernel.Driver) {
+	for _, g := range d.Node.Groups {
+		for _, res := range g.DRBD {
+			if err := driver.Attach(ctx, res); err != nil {
+				d.Log.Warn("disks not attached", "resource", res, "error", err)
+			}
+		}
+	}
 }
 
 func (d *Daemon) expiry(src *pki.Source) {

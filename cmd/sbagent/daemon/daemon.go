@@ -89,7 +89,7 @@ func (d *Daemon) armed(ctx context.Context, mem memory, parts runner.Parts) erro
 	if err := d.fits(reported); err != nil {
 		return errors.Join(err, d.disarm(dog, mem.holding()))
 	}
-	parts.Watchdog, parts.Gauge = dog, d.gauge(mem.measured, reported, parts.DRBD)
+	parts.Watchdog, parts.Gauge = dog, d.gauge(mem.measured, reported, parts.DRBD, parts.Power)
 	if parts.Resetter = d.Resetter; parts.Resetter == nil {
 		if parts.Resetter, err = watchdog.OpenSysrq(); err != nil {
 			return errors.Join(err, d.disarm(dog, mem.holding()))

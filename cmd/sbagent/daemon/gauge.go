@@ -15,7 +15,7 @@ import (
 
 // gauge is what this node reports of itself: its numbers as the file has them and
 // as the machine makes of them, and what was measured, now or by earlier agents.
-func (d *Daemon) gauge(kept *store.File, dog arbiter.Watchdog, driver runner.DRBD) runner.Gauge {
+func (d *Daemon) gauge(kept *store.File, dog arbiter.Watchdog, driver runner.DRBD, power *runner.Power) runner.Gauge {
 	g := runner.Gauge{Kept: kept, Report: leader.Report{ConfigHash: d.Node.Hash(), Timing: d.times(dog)}}
 	raw, err := kept.Load()
 	switch {
@@ -25,7 +25,7 @@ func (d *Daemon) gauge(kept *store.File, dog arbiter.Watchdog, driver runner.DRB
 		d.Log.Warn("measurements lost", "error", err, "why", "they begin anew; nothing else rests on them")
 	}
 	k, _ := driver.(*kernel.Driver)
-	g.Examine = func(ctx context.Context) runner.Examination { return d.look(ctx, k) }
+	g.Examine = func(ctx context.Context) runner.Examination { return d.look(ctx, k, power) }
 	return g
 }
 
@@ -42,11 +42,21 @@ func (d *Daemon) times(dog arbiter.Watchdog) timing.Node {
 }
 
 // look is what is to be seen of this node while its agent runs.
-func (d *Daemon) look(ctx context.Context, driver *kernel.Driver) runner.Examination {
+func (d *Daemon) look(ctx context.Context, driver *kernel.Driver, power *runner.Power) runner.Examination {
+	n := d.survey(ctx)
 	var e runner.Examination
-	if driver == nil {
-		return e
+	if driver != nil {
+		d.kernelFacts(ctx, driver, &n)
+		e.DRBD = d.kernelTimes(ctx, driver)
 	}
+	d.deviceFacts(ctx, power, &n)
+	e.Findings = n.Examine()
+	return e
+}
+
+// kernelTimes are what the kernel goes by for each resource.
+func (d *Daemon) kernelTimes(ctx context.Context, driver *kernel.Driver) []timing.DRBD {
+	var out []timing.DRBD
 	for _, g := range d.Node.Groups {
 		for _, res := range g.DRBD {
 			t, err := driver.Times(ctx, res)
@@ -54,8 +64,8 @@ func (d *Daemon) look(ctx context.Context, driver *kernel.Driver) runner.Examina
 				d.Log.Debug("times of DRBD not read", "resource", res, "error", err)
 				continue
 			}
-			e.DRBD = append(e.DRBD, t)
+			out = append(out, t)
 		}
 	}
-	return e
+	return out
 }

@@ -1011,6 +1011,165 @@ func (x *WhyAnswer) GetNow() string {
 	return ""
 }
 
+type DoctorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorRequest) Reset() {
+	*x = DoctorRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorRequest) ProtoMessage() {}
+
+func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
+func (*DoctorRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DoctorRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+// DoctorAnswer is what the nodes have found on themselves, and what the witness
+// finds between them.
+type DoctorAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Findings      []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"` // the worst first
+	Proofs        []*FenceProof          `protobuf:"bytes,2,rep,name=proofs,proto3" json:"proofs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DoctorAnswer) Reset() {
+	*x = DoctorAnswer{}
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DoctorAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DoctorAnswer) ProtoMessage() {}
+
+func (x *DoctorAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DoctorAnswer.ProtoReflect.Descriptor instead.
+func (*DoctorAnswer) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DoctorAnswer) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *DoctorAnswer) GetProofs() []*FenceProof {
+	if x != nil {
+		return x.Proofs
+	}
+	return nil
+}
+
+// FenceProof says when a fence device was last seen to work.
+type FenceProof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // that it switches
+	Device        string                 `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // Unix
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FenceProof) Reset() {
+	*x = FenceProof{}
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FenceProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FenceProof) ProtoMessage() {}
+
+func (x *FenceProof) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FenceProof.ProtoReflect.Descriptor instead.
+func (*FenceProof) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FenceProof) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *FenceProof) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *FenceProof) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 type TimingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1020,7 +1179,7 @@ type TimingRequest struct {
 
 func (x *TimingRequest) Reset() {
 	*x = TimingRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1191,7 @@ func (x *TimingRequest) String() string {
 func (*TimingRequest) ProtoMessage() {}
 
 func (x *TimingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1204,7 @@ func (x *TimingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRequest.ProtoReflect.Descriptor instead.
 func (*TimingRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TimingRequest) GetCluster() string {
@@ -1068,7 +1227,7 @@ type TimingAnswer struct {
 
 func (x *TimingAnswer) Reset() {
 	*x = TimingAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1239,7 @@ func (x *TimingAnswer) String() string {
 func (*TimingAnswer) ProtoMessage() {}
 
 func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1252,7 @@ func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingAnswer.ProtoReflect.Descriptor instead.
 func (*TimingAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TimingAnswer) GetRules() []*TimingRule {
@@ -1137,7 +1296,7 @@ type TimingRule struct {
 
 func (x *TimingRule) Reset() {
 	*x = TimingRule{}
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1308,7 @@ func (x *TimingRule) String() string {
 func (*TimingRule) ProtoMessage() {}
 
 func (x *TimingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1321,7 @@ func (x *TimingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRule.ProtoReflect.Descriptor instead.
 func (*TimingRule) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimingRule) GetName() string {
@@ -1247,7 +1406,7 @@ type TimingTerm struct {
 
 func (x *TimingTerm) Reset() {
 	*x = TimingTerm{}
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1418,7 @@ func (x *TimingTerm) String() string {
 func (*TimingTerm) ProtoMessage() {}
 
 func (x *TimingTerm) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1431,7 @@ func (x *TimingTerm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingTerm.ProtoReflect.Descriptor instead.
 func (*TimingTerm) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TimingTerm) GetWhat() string {
@@ -1319,7 +1478,7 @@ type TimingBound struct {
 
 func (x *TimingBound) Reset() {
 	*x = TimingBound{}
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1490,7 @@ func (x *TimingBound) String() string {
 func (*TimingBound) ProtoMessage() {}
 
 func (x *TimingBound) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1503,7 @@ func (x *TimingBound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingBound.ProtoReflect.Descriptor instead.
 func (*TimingBound) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TimingBound) GetGroup() string {
@@ -1407,7 +1566,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1578,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1591,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EventsRequest) GetCluster() string {
@@ -1465,7 +1624,7 @@ type AddClusterRequest struct {
 
 func (x *AddClusterRequest) Reset() {
 	*x = AddClusterRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1636,7 @@ func (x *AddClusterRequest) String() string {
 func (*AddClusterRequest) ProtoMessage() {}
 
 func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1649,7 @@ func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddClusterRequest.ProtoReflect.Descriptor instead.
 func (*AddClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AddClusterRequest) GetDefinition() *Definition {
@@ -1513,7 +1672,7 @@ type SwitchoverRequest struct {
 
 func (x *SwitchoverRequest) Reset() {
 	*x = SwitchoverRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1684,7 @@ func (x *SwitchoverRequest) String() string {
 func (*SwitchoverRequest) ProtoMessage() {}
 
 func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1697,7 @@ func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwitchoverRequest.ProtoReflect.Descriptor instead.
 func (*SwitchoverRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SwitchoverRequest) GetCluster() string {
@@ -1587,7 +1746,7 @@ type StandbyRequest struct {
 
 func (x *StandbyRequest) Reset() {
 	*x = StandbyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1758,7 @@ func (x *StandbyRequest) String() string {
 func (*StandbyRequest) ProtoMessage() {}
 
 func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1771,7 @@ func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandbyRequest.ProtoReflect.Descriptor instead.
 func (*StandbyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StandbyRequest) GetCluster() string {
@@ -1647,7 +1806,7 @@ type MaintenanceRequest struct {
 
 func (x *MaintenanceRequest) Reset() {
 	*x = MaintenanceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1818,7 @@ func (x *MaintenanceRequest) String() string {
 func (*MaintenanceRequest) ProtoMessage() {}
 
 func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1831,7 @@ func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*MaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MaintenanceRequest) GetCluster() string {
@@ -1709,7 +1868,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1880,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1893,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -1870,6 +2029,16 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\tWhyAnswer\x12'\n" +
 	"\arecords\x18\x01 \x03(\v2\r.sb.v1.RecordR\arecords\x12\x10\n" +
 	"\x03now\x18\x02 \x01(\tR\x03now\")\n" +
+	"\rDoctorRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\"e\n" +
+	"\fDoctorAnswer\x12*\n" +
+	"\bfindings\x18\x01 \x03(\v2\x0e.sb.v1.FindingR\bfindings\x12)\n" +
+	"\x06proofs\x18\x02 \x03(\v2\x11.sb.v1.FenceProofR\x06proofs\"M\n" +
+	"\n" +
+	"FenceProof\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06device\x18\x02 \x01(\tR\x06device\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\")\n" +
 	"\rTimingRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"}\n" +
 	"\fTimingAnswer\x12'\n" +
@@ -1930,10 +2099,11 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06epochs\x18\x03 \x03(\x04R\x06epochs\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\xe9\x03\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\x9e\x04\n" +
 	"\bOperator\x123\n" +
 	"\x06Status\x12\x14.sb.v1.StatusRequest\x1a\x13.sb.v1.StatusAnswer\x12*\n" +
 	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x123\n" +
+	"\x06Doctor\x12\x14.sb.v1.DoctorRequest\x1a\x13.sb.v1.DoctorAnswer\x123\n" +
 	"\x06Timing\x12\x14.sb.v1.TimingRequest\x1a\x13.sb.v1.TimingAnswer\x12/\n" +
 	"\x06Events\x12\x14.sb.v1.EventsRequest\x1a\r.sb.v1.Record0\x01\x126\n" +
 	"\n" +
@@ -1956,7 +2126,7 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sb_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),       // 0: sb.v1.StatusRequest
 	(*StatusAnswer)(nil),        // 1: sb.v1.StatusAnswer
@@ -1971,71 +2141,79 @@ var file_sb_v1_operator_proto_goTypes = []any{
 	(*MandateStatus)(nil),       // 10: sb.v1.MandateStatus
 	(*WhyRequest)(nil),          // 11: sb.v1.WhyRequest
 	(*WhyAnswer)(nil),           // 12: sb.v1.WhyAnswer
-	(*TimingRequest)(nil),       // 13: sb.v1.TimingRequest
-	(*TimingAnswer)(nil),        // 14: sb.v1.TimingAnswer
-	(*TimingRule)(nil),          // 15: sb.v1.TimingRule
-	(*TimingTerm)(nil),          // 16: sb.v1.TimingTerm
-	(*TimingBound)(nil),         // 17: sb.v1.TimingBound
-	(*EventsRequest)(nil),       // 18: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),   // 19: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),   // 20: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),      // 21: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),  // 22: sb.v1.MaintenanceRequest
-	(*ConfirmFenceRequest)(nil), // 23: sb.v1.ConfirmFenceRequest
-	(*Version)(nil),             // 24: sb.v1.Version
-	(*Definition)(nil),          // 25: sb.v1.Definition
-	(*Watchdog)(nil),            // 26: sb.v1.Watchdog
-	(*Basis)(nil),               // 27: sb.v1.Basis
-	(*Disk)(nil),                // 28: sb.v1.Disk
-	(*Record)(nil),              // 29: sb.v1.Record
-	(*Verdict)(nil),             // 30: sb.v1.Verdict
+	(*DoctorRequest)(nil),       // 13: sb.v1.DoctorRequest
+	(*DoctorAnswer)(nil),        // 14: sb.v1.DoctorAnswer
+	(*FenceProof)(nil),          // 15: sb.v1.FenceProof
+	(*TimingRequest)(nil),       // 16: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),        // 17: sb.v1.TimingAnswer
+	(*TimingRule)(nil),          // 18: sb.v1.TimingRule
+	(*TimingTerm)(nil),          // 19: sb.v1.TimingTerm
+	(*TimingBound)(nil),         // 20: sb.v1.TimingBound
+	(*EventsRequest)(nil),       // 21: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),   // 22: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),   // 23: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),      // 24: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),  // 25: sb.v1.MaintenanceRequest
+	(*ConfirmFenceRequest)(nil), // 26: sb.v1.ConfirmFenceRequest
+	(*Version)(nil),             // 27: sb.v1.Version
+	(*Definition)(nil),          // 28: sb.v1.Definition
+	(*Watchdog)(nil),            // 29: sb.v1.Watchdog
+	(*Basis)(nil),               // 30: sb.v1.Basis
+	(*Disk)(nil),                // 31: sb.v1.Disk
+	(*Record)(nil),              // 32: sb.v1.Record
+	(*Finding)(nil),             // 33: sb.v1.Finding
+	(*Verdict)(nil),             // 34: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	24, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	25, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	27, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	28, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
 	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	26, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	27, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	29, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	30, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
 	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
 	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	27, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	28, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	30, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	31, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
 	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	29, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	15, // 16: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
-	17, // 17: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
-	16, // 18: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
-	16, // 19: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
-	16, // 20: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	25, // 21: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	0,  // 22: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
-	11, // 23: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
-	13, // 24: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
-	18, // 25: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
-	19, // 26: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
-	20, // 27: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
-	21, // 28: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
-	22, // 29: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	23, // 30: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	1,  // 31: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 32: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	14, // 33: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	29, // 34: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	30, // 35: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	30, // 36: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	30, // 37: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	30, // 38: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	30, // 39: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	31, // [31:40] is the sub-list for method output_type
-	22, // [22:31] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	32, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	33, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	15, // 17: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
+	18, // 18: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
+	20, // 19: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
+	19, // 20: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
+	19, // 21: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
+	19, // 22: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
+	28, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	0,  // 24: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
+	11, // 25: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
+	13, // 26: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
+	16, // 27: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
+	21, // 28: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
+	22, // 29: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
+	23, // 30: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
+	24, // 31: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
+	25, // 32: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
+	26, // 33: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	1,  // 34: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	12, // 35: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	14, // 36: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	17, // 37: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	32, // 38: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	34, // 39: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	34, // 40: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	34, // 41: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	34, // 42: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	34, // 43: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	34, // [34:44] is the sub-list for method output_type
+	24, // [24:34] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_operator_proto_init() }
@@ -2050,7 +2228,7 @@ func file_sb_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

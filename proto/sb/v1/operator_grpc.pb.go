@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Operator_Status_FullMethodName       = "/sb.v1.Operator/Status"
 	Operator_Why_FullMethodName          = "/sb.v1.Operator/Why"
+	Operator_Doctor_FullMethodName       = "/sb.v1.Operator/Doctor"
 	Operator_Timing_FullMethodName       = "/sb.v1.Operator/Timing"
 	Operator_Events_FullMethodName       = "/sb.v1.Operator/Events"
 	Operator_AddCluster_FullMethodName   = "/sb.v1.Operator/AddCluster"
@@ -40,6 +41,7 @@ const (
 type OperatorClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusAnswer, error)
 	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyAnswer, error)
+	Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorAnswer, error)
 	Timing(ctx context.Context, in *TimingRequest, opts ...grpc.CallOption) (*TimingAnswer, error)
 	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Record], error)
 	AddCluster(ctx context.Context, in *AddClusterRequest, opts ...grpc.CallOption) (*Verdict, error)
@@ -71,6 +73,16 @@ func (c *operatorClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.C
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WhyAnswer)
 	err := c.cc.Invoke(ctx, Operator_Why_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) Doctor(ctx context.Context, in *DoctorRequest, opts ...grpc.CallOption) (*DoctorAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DoctorAnswer)
+	err := c.cc.Invoke(ctx, Operator_Doctor_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +176,7 @@ func (c *operatorClient) ConfirmFence(ctx context.Context, in *ConfirmFenceReque
 type OperatorServer interface {
 	Status(context.Context, *StatusRequest) (*StatusAnswer, error)
 	Why(context.Context, *WhyRequest) (*WhyAnswer, error)
+	Doctor(context.Context, *DoctorRequest) (*DoctorAnswer, error)
 	Timing(context.Context, *TimingRequest) (*TimingAnswer, error)
 	Events(*EventsRequest, grpc.ServerStreamingServer[Record]) error
 	AddCluster(context.Context, *AddClusterRequest) (*Verdict, error)
@@ -186,6 +199,9 @@ func (UnimplementedOperatorServer) Status(context.Context, *StatusRequest) (*Sta
 }
 func (UnimplementedOperatorServer) Why(context.Context, *WhyRequest) (*WhyAnswer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
+}
+func (UnimplementedOperatorServer) Doctor(context.Context, *DoctorRequest) (*DoctorAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Doctor not implemented")
 }
 func (UnimplementedOperatorServer) Timing(context.Context, *TimingRequest) (*TimingAnswer, error) {
 	return nil, status.Error(codes.Unimplemented, "method Timing not implemented")
@@ -261,6 +277,24 @@ func _Operator_Why_Handler(srv interface{}, ctx context.Context, dec func(interf
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OperatorServer).Why(ctx, req.(*WhyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_Doctor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DoctorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).Doctor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_Doctor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).Doctor(ctx, req.(*DoctorRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -398,6 +432,10 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Why",
 			Handler:    _Operator_Why_Handler,
+		},
+		{
+			MethodName: "Doctor",
+			Handler:    _Operator_Doctor_Handler,
 		},
 		{
 			MethodName: "Timing",

@@ -1006,8 +1006,9 @@ type Finding struct {
 	Severity      string                 `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"` // critical, warning, note
 	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`   // the node, device, resource or file
 	What          string                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
-	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"` // it matters
-	Fix           string                 `protobuf:"bytes,5,opt,name=fix,proto3" json:"fix,omitempty"` // the exact command or line
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`   // it matters
+	Fix           string                 `protobuf:"bytes,5,opt,name=fix,proto3" json:"fix,omitempty"`   // the exact command or line
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"` // on which it was found; "": between the nodes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1073,6 +1074,13 @@ func (x *Finding) GetWhy() string {
 func (x *Finding) GetFix() string {
 	if x != nil {
 		return x.Fix
+	}
+	return ""
+}
+
+func (x *Finding) GetNode() string {
+	if x != nil {
+		return x.Node
 	}
 	return ""
 }
@@ -1290,13 +1298,14 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x11accept_pause_risk\x18\a \x01(\bR\x0facceptPauseRisk\x12 \n" +
 	"\fhold_time_ns\x18\b \x01(\x03R\n" +
 	"holdTimeNs\x12$\n" +
-	"\x0eshots_per_hour\x18\t \x01(\rR\fshotsPerHour\"w\n" +
+	"\x0eshots_per_hour\x18\t \x01(\rR\fshotsPerHour\"\x8b\x01\n" +
 	"\aFinding\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\tR\x04what\x12\x10\n" +
 	"\x03why\x18\x04 \x01(\tR\x03why\x12\x10\n" +
-	"\x03fix\x18\x05 \x01(\tR\x03fix\"\xed\x01\n" +
+	"\x03fix\x18\x05 \x01(\tR\x03fix\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"\xed\x01\n" +
 	"\x06Record\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x18\n" +

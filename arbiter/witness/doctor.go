@@ -1,0 +1,71 @@
+package witness
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/arbiter/wire"
+	"sbarbiter/doctor"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// Doctor says what the nodes have found on themselves, and what is wrong between
+// them.
+func (s *Server) Doctor(ctx context.Context, p *sbv1.DoctorRequest) (*sbv1.DoctorAnswer, error) {
+	if _, err := operator(ctx); err != nil {
+		return nil, err
+	}
+	if p.GetCluster() == "" {
+		return nil, status.Error(codes.InvalidArgument, "name the cluster")
+	}
+	seen, err := s.views(ctx, arbiter.ClusterID(p.GetCluster()))
+	if err != nil {
+		return nil, err
+	}
+	v := seen.views[0]
+	out := &sbv1.DoctorAnswer{}
+	for _, f := range examined(v, time.Now()) {
+		out.Findings = append(out.Findings, wire.ToFinding(f))
+	}
+	for _, id := range v.Cluster.Definition.Nodes {
+		n := v.Cluster.Nodes[id]
+		for _, device := range slices.Sorted(maps.Keys(n.Proven)) {
+			out.Proofs = append(out.Proofs, &sbv1.FenceProof{Node: string(id), Device: device, AtMs: n.Proven[device]})
+		}
+	}
+	return out, nil
+}
+
+// examined are all findings about a cluster, the worst first.
+func examined(v leader.View, wall time.Time) []doctor.Finding {
+	p := doctor.Pair{STONITH: doctor.Watched(v.Cluster.Definition.Stonith), Timing: v.Pair()}
+	var found []doctor.Finding
+	for i, id := range v.Cluster.Definition.Nodes {
+		p.Members[i] = member(v, id, wall)
+		if r := v.Nodes[id].Report; r != nil {
+			for _, f := range r.Findings {
+				f.Node = string(id)
+				found = append(found, f)
+			}
+		}
+	}
+	return doctor.Sorted(append(p.Examine(), found...))
+}
+
+func member(v leader.View, id arbiter.NodeID, wall time.Time) doctor.Member {
+	m := doctor.Member{Name: string(id), Heard: doctor.Watched(!silent(v, id)), Proven: map[string]time.Duration{}}
+	if r := v.Nodes[id].Report; r != nil {
+		m.Reported, m.Examined, m.ConfigHash = true, doctor.Watched(r.Examined), r.ConfigHash
+	}
+	for device, at := range v.Cluster.Nodes[id].Proven {
+		m.Proven[device] = wall.Sub(time.UnixMilli(at))
+	}
+	return m
+}

@@ -1,0 +1,168 @@
+package daemon
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sbarbiter/agent/runner"
+	"sbarbiter/doctor"
+	"sbarbiter/doctor/host"
+	"sbarbiter/drbd/kernel"
+	"sbarbiter/internal/pki"
+)
+
+// readWithin bounds asking the fence devices for the power.
+const readWithin = 15 * time.Second
+
+// watchdogOwners are the programs that may have the watchdog open: the agent, its
+// guard, and systemd, which keeps the descriptor for them.
+var watchdogOwners = []string{"sbagent", "systemd"}
+
+// Touch says whether an examination may attach disks, which connects and promotes
+// nothing, to see what is in force.
+type Touch bool
+
+// The two manners of examining.
+const (
+	ReadOnly    Touch = false
+	AttachDisks Touch = true
+)
+
+// Doctor examines this node.
+func (d *Daemon) Doctor(ctx context.Context, touch Touch) []doctor.Finding {
+	d.defaults()
+	driver, err := d.drbd()
+	n := d.survey(ctx)
+	n.Refused = d.refusals()
+	switch {
+	case err != nil:
+		n.DRBD.Err = err.Error()
+	case driver != nil:
+		if touch {
+			d.attach(ctx, driver)
+		}
+		d.kernelFacts(ctx, driver, &n)
+	}
+	if power, err := d.power(); err == nil {
+		d.deviceFacts(ctx, power, &n)
+	}
+	return n.Examine()
+}
+
+// refusals are what else would keep the agent from starting.
+func (d *Daemon) refusals() []string {
+	var out []string
+	refuse := func(err error) {
+		if err != nil {
+			out = append(out, err.Error())
+		}
+	}
+	refuse(d.Host(d.Node))
+	_, err := pki.LoadHeartbeatKey(d.Node.HeartbeatKey)
+	refuse(err)
+	_, err = d.power()
+	refuse(err)
+	_, err = d.groups()
+	refuse(err)
+	return out
+}
+
+// survey is what this machine shows without asking anybody else.
+func (d *Daemon) survey(_ context.Context) doctor.Node {
+	n := doctor.Node{
+		Name: d.Node.Name, Peer: d.Node.Peer, Watchdog: d.watchdogFacts(), Clock: host.Clock(), Machine: host.Machine(), Managers: host.Managers(),
+		Cert: d.certificate(),
+	}
+	for _, g := range d.Node.Groups {
+		n.DRBD.Used = n.DRBD.Used || len(g.DRBD) > 0
+	}
+	if n.DRBD.Used {
+		program, _, _ := strings.Cut(handlerProgram, " ")
+		n.DRBD.Helper = host.File(program, "what DRBD's handlers run", doctor.Program)
+	}
+	for _, l := range d.Node.Links {
+		n.Links = append(n.Links, host.Path(l.Peer.Addr()))
+	}
+	n.Files = append(n.Files,
+		host.File(filepath.Join(d.Node.PKIDir, pki.KeyFile), "this node's private key", doctor.Secret),
+		host.File(d.Node.HeartbeatKey, "the key that signs heartbeats", doctor.Secret))
+	for _, level := range d.Node.Fencing {
+		for _, device := range level {
+			f := doctor.Device{Name: device.Name(), Address: device.Address(), HostName: device.HostName()}
+			if f.Address.IsValid() {
+				f.Path = host.Path(f.Address)
+			}
+			n.Devices = append(n.Devices, f)
+			for _, path := range device.SecretFiles() {
+				n.Files = append(n.Files, host.File(path, "the secret of "+device.Name(), doctor.Secret))
+			}
+		}
+	}
+	return n
+}
+
+func (d *Daemon) watchdogFacts() doctor.Watchdog {
+	if d.Node.Watchdog.None() {
+		return doctor.Watchdog{}
+	}
+	w := doctor.Watchdog{Wanted: true, Device: d.Node.Watchdog.Device, Driver: host.Driver(d.Node.Watchdog.Device), Owner: host.OpenedBy(d.Node.Watchdog.Device)}
+	w.Missing = host.File(w.Device, "the watchdog", "").Err
+	w.Software = w.Driver == "Software Watchdog"
+	for _, ours := range watchdogOwners {
+		w.Ours = w.Ours || w.Owner == ours
+	}
+	return w
+}
+
+func (d *Daemon) certificate() doctor.Certificate {
+	c := doctor.Certificate{Path: filepath.Join(d.Node.PKIDir, pki.CertFile)}
+	src, err := d.credentials()
+	if err != nil {
+		c.Err = err.Error()
+		return c
+	}
+	own, err := src.Current()
+	if err != nil {
+		c.Err = err.Error()
+		return c
+	}
+	c.Left = time.Until(own.NotAfter)
+	return c
+}
+
+// kernelFacts are DRBD's requirements, on files and in force.
+func (d *Daemon) kernelFacts(ctx context.Context, driver *kernel.Driver, n *doctor.Node) {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	violations, err := driver.Preflight(ctx)
+	if err != nil {
+		n.DRBD.Err = err.Error()
+	}
+	for _, v := range violations {
+		n.DRBD.Violations = append(n.DRBD.Violations, doctor.Violation{Where: v.Where, What: v.What, Fix: v.Fix})
+	}
+}
+
+// deviceFacts asks the fence devices for the power.
+func (d *Daemon) deviceFacts(ctx context.Context, power *runner.Power, n *doctor.Node) {
+	if power == nil {
+		return
+	}
+	n.Power = true
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	for _, o := range power.Shooter.Read(ctx) {
+		for i := range n.Devices {
+			f := &n.Devices[i]
+			if f.Name != string(o.Device) {
+				continue
+			}
+			f.Power = o.Reading.Power.String()
+			if o.Err != nil {
+				f.Err = o.Err.Error()
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package doctor
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// well is a node that nothing is wrong with.
+func well() Node {
+	return Node{
+		Name: "node-a", Peer: "node-b", Power: true,
+		DRBD:     DRBD{Used: true, Helper: File{Path: "/usr/sbin/sbagent", What: "what DRBD's handlers run", Kind: Program, Mode: 0o755}},
+		Watchdog: Watchdog{Wanted: true, Device: "/dev/watchdog", Driver: "iTCO_wdt", Owner: "sbagent", Ours: true},
+		Devices:  []Device{{Name: "ipmi 10.0.0.242", Address: netip.MustParseAddr("10.0.0.242"), Path: Path{Interface: "eno3"}, Power: "on"}},
+		Links:    []Path{{Interface: "eno1"}, {Interface: "eno2"}},
+		Files:    []File{{Path: "/etc/sbarbiter/node-b.ipmi", What: "a password", Kind: Secret, Mode: 0o600}},
+		Clock:    Clock{Known: true, Synchronised: true},
+		Cert:     Certificate{Path: "/etc/sbarbiter/pki/cert.pem", Left: 300 * 24 * time.Hour},
+	}
+}
+
+func TestNothingIsWrongWithAWellNode(t *testing.T) {
+	if got := well().Examine(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEachFaultIsFoundWithItsFix(t *testing.T) {
+	for want, c := range map[string]struct {
+		severity Severity
+		fix      string
+		spoil    func(*Node)
+	}{
+		"not an address of this machine": {Critical, "sbagent check", func(n *Node) { n.Refused = []string{"node.yaml:4: 10.0.0.9 is not an address of this machine"} }},
+		"fencing is dont-care": {Critical, "resource-and-stonith", func(n *Node) {
+			n.DRBD.Violations = []Violation{{"r0, volume 0", "fencing is dont-care", "disk { fencing resource-and-stonith; }"}}
+		}},
+		"cannot be checked: no driver":      {Critical, "drbdadm dump", func(n *Node) { n.DRBD.Err = "no driver" }},
+		"/usr/sbin/sbagent: it does not":    {Critical, "put it there", func(n *Node) { n.DRBD.Helper.Err = "it does not exist" }},
+		"not executable (mode 0644)":        {Critical, "chmod 755 /usr/sbin/sbagent", func(n *Node) { n.DRBD.Helper.Mode = 0o644 }},
+		"may write to it (mode 0775)":       {Critical, "chmod go-w", func(n *Node) { n.DRBD.Helper.Mode = 0o775 }},
+		"there is no watchdog":              {Warning, "watchdog: {device", func(n *Node) { n.Watchdog = Watchdog{} }},
+		"does not exist":                    {Critical, "modprobe", func(n *Node) { n.Watchdog.Missing = "it does not exist" }},
+		"watchdogd has it open":             {Critical, "stop watchdogd", func(n *Node) { n.Watchdog.Owner, n.Watchdog.Ours = "watchdogd", false }},
+		"stands still with its machine":     {Warning, "accept_pause_risk", func(n *Node) { n.Watchdog.Software, n.Watchdog.Driver = true, "softdog" }},
+		"no fence device for node-b":        {Warning, "fencing: in node.yaml", func(n *Node) { n.Devices = nil }},
+		"does not tell the power of node-b": {Critical, "password", func(n *Node) { n.Devices[0].Err = "wrong password" }},
+		"by the name bmc-b":                 {Warning, "write its address", func(n *Node) { n.Devices[0].Address, n.Devices[0].HostName = netip.Addr{}, "bmc-b" }},
+		"no route to 10.0.0.242":            {Critical, "ip route get", func(n *Node) { n.Devices[0].Path.Interface = "" }},
+		"as the only heartbeat links are":   {Warning, "another interface", func(n *Node) { n.Links = []Path{{Interface: "eno3"}} }},
+		"may use it (mode 0644)":            {Critical, "chmod 600", func(n *Node) { n.Files[0].Mode = 0o644 }},
+		"400 days old":                      {Note, "change it", func(n *Node) { n.Files[0].Changed = 400 * 24 * time.Hour }},
+		"another cluster manager":           {Critical, "systemctl disable --now corosync pacemaker", func(n *Node) { n.Managers = []string{"corosync", "pacemaker"} }},
+		"has expired":                       {Critical, "sbctl pki issue node node-a", func(n *Node) { n.Cert.Left = -time.Hour }},
+		"expires in 3 days":                 {Warning, "sbctl pki issue", func(n *Node) { n.Cert.Left = 80 * time.Hour }},
+		"expires in 20 days":                {Note, "sbctl pki issue", func(n *Node) { n.Cert.Left = 20 * 24 * time.Hour }},
+		"not synchronised":                  {Note, "chrony", func(n *Node) { n.Clock.Synchronised = false }},
+	} {
+		n := well()
+		c.spoil(&n)
+		got := n.Examine()
+		if len(got) != 1 {
+			t.Errorf("%q: %d findings: %+v", want, len(got), got)
+			continue
+		}
+		f := got[0]
+		if !strings.Contains(f.Subject+": "+f.What, want) || f.Severity != c.severity || !strings.Contains(f.Fix, c.fix) || f.Why == "" {
+			t.Errorf("%q: %+v", want, f)
+		}
+	}
+}
+
+func TestTheWorstComesFirst(t *testing.T) {
+	n := well()
+	n.Clock.Synchronised, n.Cert.Left, n.Managers = false, 80*time.Hour, []string{"keepalived"}
+	got := n.Examine()
+	if len(got) != 3 || got[0].Severity != Critical || got[1].Severity != Warning || got[2].Severity != Note {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestOneLinkBesideTheFenceDeviceIsEnough(t *testing.T) {
+	n := well()
+	n.Links[0].Interface = "eno3"
+	if got := n.Examine(); len(got) != 0 {
+		t.Errorf("the second link is another cable: %+v", got)
+	}
+}
+
+func TestPairsAreComparedByTheWitness(t *testing.T) {
+	good := func() Pair {
+		m := Member{Heard: true, Reported: true, Examined: true, ConfigHash: "h", Proven: map[string]time.Duration{"ipmi": time.Hour}}
+		a, b := m, m
+		a.Name, b.Name = "node-a", "node-b"
+		p := Pair{Members: [2]Member{a, b}, STONITH: true}
+		p.Timing.SuspectAfter, p.Timing.Renew, p.Timing.RPCTimeout = time.Second, 250*time.Millisecond, 250*time.Millisecond
+		return p
+	}
+	if got := good().Examine(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	for want, spoil := range map[string]func(*Pair){
+		"do not say the same":         func(p *Pair) { p.Members[1].ConfigHash = "other" },
+		"it is not heard":             func(p *Pair) { p.Members[1].Heard = false },
+		"has not reported":            func(p *Pair) { p.Members[1].Reported = false },
+		"has not examined itself":     func(p *Pair) { p.Members[0].Examined = false },
+		"was ever seen switching":     func(p *Pair) { p.Members[0].Proven = nil },
+		"switching node-b off 91 day": func(p *Pair) { p.Members[1].Proven = map[string]time.Duration{"ipmi": 91*24*time.Hour + 1} },
+		"suspect_after 500ms <":       func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
+	} {
+		p := good()
+		spoil(&p)
+		if got := p.Examine(); len(got) != 1 || !strings.Contains(got[0].What, want) || got[0].Fix == "" {
+			t.Errorf("%q: %+v", want, got)
+		}
+	}
+	p := good()
+	p.Members[0].Proven, p.STONITH = nil, false
+	if got := p.Examine(); len(got) != 0 {
+		t.Errorf("without STONITH no device is needed: %+v", got)
+	}
+}

@@ -1,0 +1,72 @@
+package host
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"sbarbiter/doctor"
+)
+
+// proc is a made-up /proc with processes of these names.
+func proc(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, name := range names {
+		p := filepath.Join(dir, []string{"7", "42", "999"}[i])
+		if err := os.MkdirAll(filepath.Join(p, "fd"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p, "comm"), []byte(name+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestOtherManagersAreFoundByTheirPrograms(t *testing.T) {
+	got := managersIn(proc(t, "pacemakerd", "bash", "corosync"))
+	if len(got) != 2 || got[0] != "corosync" || got[1] != "pacemaker" {
+		t.Errorf("%v", got)
+	}
+	if got := managersIn(t.TempDir()); got != nil {
+		t.Errorf("out of nothing: %v", got)
+	}
+}
+
+func TestWhoHasADeviceOpenIsFoundByTheDeviceNotItsName(t *testing.T) {
+	dir := proc(t, "bash", "feeder")
+	if err := os.Symlink("/dev/null", filepath.Join(dir, "42", "fd", "3")); err != nil {
+		t.Fatal(err)
+	}
+	alias := filepath.Join(t.TempDir(), "alias")
+	if err := os.Symlink("/dev/null", alias); err != nil {
+		t.Fatal(err)
+	}
+	if got := openedBy(dir, alias); got != "feeder" {
+		t.Errorf("%q", got)
+	}
+	if got := openedBy(dir, "/dev/zero"); got != "" {
+		t.Errorf("nobody has it open: %q", got)
+	}
+}
+
+func TestPathIsTheInterfaceThatPacketsLeaveBy(t *testing.T) {
+	if got := Path(netip.MustParseAddr("127.0.0.1")); got.Interface != "lo" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestFilesAreLookedAt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if f := File(path, "x", doctor.Secret); f.Err == "" {
+		t.Error("a missing file is fine")
+	}
+	if err := os.WriteFile(path, nil, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if f := File(path, "x", doctor.Secret); f.Err != "" || f.Mode != 0o640 || f.Owner != uint32(os.Getuid()) {
+		t.Errorf("%+v", f)
+	}
+}

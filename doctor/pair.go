@@ -1,0 +1,87 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sbarbiter/timing"
+)
+
+// rehearseAfter is how old the last proof of a fence device may be.
+const rehearseAfter = 90 * 24 * time.Hour
+
+// Member is what the witness knows of one node beside its own findings.
+type Member struct {
+	Name       string
+	Heard      Watched
+	Reported   Watched
+	Examined   Watched
+	ConfigHash string
+	Machine    string // DMI's UUID, as the node itself reads it
+	// Proven says for each fence device of this node how long ago it was seen
+	// going from on to off.
+	Proven map[string]time.Duration
+}
+
+// Pair is what the witness knows of both.
+type Pair struct {
+	Members [2]Member
+	STONITH Watched
+	Timing  timing.Pair
+}
+
+// Examine returns what is wrong between the nodes, the worst first.
+func (p Pair) Examine() []Finding {
+	var out findings
+	for _, m := range p.Members {
+		m.examine(&out)
+		if p.STONITH {
+			m.proofs(&out)
+		}
+	}
+	a, b := p.Members[0], p.Members[1]
+	if a.ConfigHash != "" && b.ConfigHash != "" && a.ConfigHash != b.ConfigHash {
+		out.add(Critical, a.Name+" and "+b.Name, "their node files do not say the same about cluster, witnesses, links, timing or groups",
+			"one node would start what the other does not know, or count by other times", "compare /etc/sbarbiter/node.yaml of both, and restart sbagent where it was changed")
+	}
+	for _, r := range p.Timing.Rules() {
+		if r.State() == timing.Holds {
+			continue
+		}
+		severity := Warning
+		if r.Weight == timing.Required && r.State() == timing.Broken {
+			severity = Critical
+		}
+		out.add(severity, "timing "+r.Name, r.String(), r.Why, r.Change)
+	}
+	return out.sorted()
+}
+
+func (m Member) examine(out *findings) {
+	switch {
+	case !bool(m.Heard):
+		out.add(Warning, m.Name, "it is not heard", "nothing is known of it now", "systemctl status sbagent on "+m.Name)
+	case !bool(m.Reported):
+		out.add(Note, m.Name, "it has not reported its numbers yet", "its part of the timing is not checked", "wait a minute; an older sbagent reports none")
+	case !bool(m.Examined):
+		out.add(Note, m.Name, "it has not examined itself yet", "its own findings are missing", "wait a minute, or on it: sbagent check")
+	}
+}
+
+// proofs asks when the node's fence devices were last seen to work.
+func (m Member) proofs(out *findings) {
+	fix := "in a maintenance window: sbctl fence test " + m.Name + " --rehearse"
+	if len(m.Proven) == 0 {
+		out.add(Warning, m.Name, "none of its fence devices was ever seen switching it off", "a device that has never worked fails when it is needed", fix)
+		return
+	}
+	for _, device := range sortedKeys(m.Proven) {
+		if ago := m.Proven[device]; ago > rehearseAfter {
+			out.add(Note, device, fmt.Sprintf("it was last seen switching %s off %d days ago", m.Name, int(ago.Hours()/24)), "passwords and networks change", fix)
+		}
+	}
+}
+
+func sortedKeys(m map[string]time.Duration) []string { return slices.Sorted(maps.Keys(m)) }
