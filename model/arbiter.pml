@@ -55,6 +55,39 @@
  *   hit                    agent.Shoot
  *   alone                  agent.exclusion.held
  *
+ *   weakening              its like in the code, for go test -tags mutants
+ *   ---------              -----------
+ *   M_REPLY                mutant.LeaseFromReply
+ *   M_GRANTFRESH           mutant.VerdictFromResend
+ *   M_NEWLEADER            mutant.NewLeaderGrantsAtOnce
+ *   M_INFLIGHT             mutant.RenewalBesideEnding
+ *   M_BARRIER              mutant.BeforeTheBarrier
+ *   M_EARLYE2              mutant.E2BeforeExpiry
+ *   M_UNARMED              mutant.E2Unarmed
+ *   M_MARGIN               mutant.PromiseFlat
+ *   M_FORGET               mutant.PromiseForgotten
+ *   M_BASIS                mutant.BasisIgnored
+ *   M_PROMISING            mutant.E2WhilePromising
+ *   M_LAUNDER              mutant.EndingNotSticky
+ *   M_OLDPROOF             mutant.RebootOvercomes
+ *   M_ASKPROMISE           mutant.PromiseWhileAsking
+ *   M_ASKLOST              mutant.AskForgotten
+ *   M_RENEWBEGUN           mutant.RenewedAfterBegin
+ *   M_TWOSTEP              mutant.TwoSteps
+ *   M_ONEMANDATE           mutant.MandateNotExclusive
+ *   M_LEARNSHOT            mutant.MandatesForgotten
+ *   M_NOSTATUS             mutant.OffWithoutStatus
+ *   M_OVERTAKEN            mutant.StaleLifeHeard
+ *   M_EXBEGUN              mutant.ExcludeAfterBegin
+ *   M_EXIT4                mutant.EarlyExit4
+ *   M_EXPIRE               mutant.ExclusionExpires
+ *   M_LASTCOPY             mutant.ExcludeLastCopy
+ *   M_DISKWORD             mutant.OwnDiskIgnored
+ *   M_DISKEXCL             mutant.PeerDiskIgnored
+ *   M_NUMBER               mutant.ReadmitByEpoch
+ *   M_FLOOR                mutant.FloorIgnored
+ *   M_OLDANSWER            mutant.OldIncarnationHeard
+ *
  * Instances (what the pair has, what may happen to it)
  *   FENCE a fence device     HOST the witness host shoots too   CLOCK watchdogs (E2)       PROMISE heartbeats, promises, words
  *   REINST a booted holder may go by its peer's word            OPERATOR a true word that a node is off

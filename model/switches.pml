@@ -144,7 +144,12 @@ byte moving;
 #define TICKGHOST ticked=!ticked
 bool gone; bool asked[2];
 #define TOPMOST(n) ((n)==1 && gone -> MAXE : MAXE-2)     /* the bound on epochs must not be what stops B */
-#define URGENTLESS (!gone || wit && !learning && can(1) && met[1] && !req[1] && grant[1]==0 && rel[1]==0 && (ex[1]==IDLE) && hfuse==0 && \
+#ifdef SWITCH
+#define TOGONE (order[0]==0)           /* an order to move the group to A: it is withdrawn after a while */
+#else
+#define TOGONE 0
+#endif
+#define URGENTLESS (!gone || wit && !learning && !TOGONE && can(1) && met[1] && !req[1] && grant[1]==0 && rel[1]==0 && (ex[1]==IDLE) && hfuse==0 && \
   (hot[1] || (asks[1] -> phase!=NONE : asked[1] || !CALMBOUND(1)) || gave[1]>0 || barred[1]>0 || bad[1]) && !(hot[1] && (lease[1]<T || frozen[1])) && !owes[1] && !(phase>=BEGUN && limit==0))
 #define OVERTAKE(i) asked[n]=1
 #define ASKSILENT (phase==OPEN && !asks[AT(PEER(target),aim)])

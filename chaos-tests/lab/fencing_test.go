@@ -121,7 +121,7 @@ func (l *Lab) see(t *testing.T, ctx context.Context, vectors []vector) [][2]obse
 
 func (l *Lab) awaitAll(t *testing.T, ctx context.Context, vectors []vector, what string, so func(a, b observed) bool) {
 	t.Helper()
-	eventually(t, time.Minute, what, func() bool {
+	eventually(t, 2*time.Minute, what, func() bool {
 		for _, o := range l.see(t, ctx, vectors) {
 			if !so(o[0], o[1]) {
 				return false
