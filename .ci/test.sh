@@ -50,6 +50,7 @@ check lint tool golangci-lint run ./...
 check generated generated
 if [ "${1:-all}" = all ]; then
 	check build make --no-print-directory build
+	check sim make --no-print-directory sim SIM_FOR=40s
 	echo "== tests"
 	inner=$(go list ./... | grep -v '/chaos-tests') || exit
 	# The lab measures times: it runs alone, after the rest.
