@@ -323,8 +323,8 @@ func (m *Machine) readmission(now boottime.Instant, g *group) {
 		return
 	}
 	p := m.peer.group(g.id)
-	if p == nil || !p.InStep || p.Excluded != ex.Number || p.OwnWord != ex.OwnWord {
-		return
+	if p == nil || !p.InStep || p.Excluded != ex.Number || p.OwnWord != ex.OwnWord && p.OwnWord != 0 {
+		return // a witness restored from a backup may know of a word that was cleared since
 	}
 	g.excl.held = false
 	g.readmit = m.call(now, &call{

@@ -134,8 +134,21 @@ func (w *World) about(ev agent.Event) arbiter.GroupID {
 		return ev.Group
 	case agent.OutdateDone:
 		return ev.Group
-	case agent.Storage, agent.FencePeer, agent.DiskFailed:
-		return db // the only one that has a disk
+	case agent.Storage:
+		return w.groupOf(ev.Resource)
+	case agent.FencePeer:
+		return w.groupOf(ev.Resource)
+	case agent.DiskFailed:
+		return w.groupOf(ev.Resource)
+	}
+	return ""
+}
+
+func (w *World) groupOf(r string) arbiter.GroupID {
+	for id, v := range w.disks {
+		if v.name == r {
+			return id
+		}
 	}
 	return ""
 }

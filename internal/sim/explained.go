@@ -12,7 +12,7 @@ var explained = []explanation{
 		"an agent that has just started has asked for nothing yet, and takes a start that was cut short for a stop",
 	},
 	{
-		"agent", "waiting reading begging shooting reporting bidding returning idle securing freezing barred serving ending", "StartDone",
+		"agent", "waiting reading begging shooting reporting bidding returning idle securing freezing barred serving", "StartDone",
 		"only a start that is under way ends: a stop ordered since, or the next agent's, takes its place",
 	},
 	{

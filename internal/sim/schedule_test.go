@@ -35,7 +35,7 @@ func TestScheduleThatWouldBeAnotherRunIsRefused(t *testing.T) {
 		{"an unknown field", `"seed"`, `"speed": 3, "seed"`, `unknown field "speed"`},
 		{"an unknown fault", `"what": "`, `"what": "un`, "does not know the fault"},
 		{"an unknown pair", `"pair": "`, `"pair": "un`, "there is no pair"},
-		{"an unknown group", `"db"`, `"dbx"`, `there is no group "dbx"`},
+		{"an unknown group", `"groups": [`, `"groups": ["dbx",`, `there is no group "dbx"`},
 		{"a negative time", `"after": "`, `"after": "-`, "negative"},
 		{"a time without a unit", `"after": "4s"`, `"after": "4"`, "missing unit"},
 		{"two schedules", "", whole, "after top-level value"},

@@ -11,11 +11,10 @@ import (
 
 // What voters among themselves take, roughly as hashicorp/raft on a local
 // network: beats, elections, and how long one that hears no majority goes on
-// believing that it leads. Beats and the least wait for them go into a calm
-// world's period.
+// believing that it leads. Beats go into a calm world's period.
 const (
 	voterBeat                = 100 * time.Millisecond
-	electionMin, electionMax = 500 * time.Millisecond, 900 * time.Millisecond
+	electionMin, electionMax = 400 * time.Millisecond, 900 * time.Millisecond
 	patienceMin, patienceMax = 500 * time.Millisecond, 4 * time.Second
 	syncMin, syncMax         = 500 * time.Microsecond, 4 * time.Millisecond
 	fullDiskAfter            = 5 * time.Millisecond
@@ -174,6 +173,9 @@ func (v *voter) await() {
 
 // elapsed: nobody has been heard who leads.
 func (v *voter) elapsed() {
+	if v.leads {
+		return
+	}
 	v.await()
 	if v.up && !v.paused && !v.leads && !v.blank {
 		v.campaign()
