@@ -34,14 +34,30 @@ type action struct {
 
 // Promote makes this node Primary on every volume of the resource. It kills
 // nobody and forces nothing. It may take as long as the fence-peer handler
-// does. If one volume of several is refused, those before it are demoted again.
+// does. If one volume of several is refused, those before it are demoted again;
+// and all of them, where the peer came back while the handler ran and has begun
+// to overwrite this copy: the kernel promotes that one too.
 func (d *Driver) Promote(ctx context.Context, resource string) error {
-	return d.act(ctx, resource, action{
+	err := d.act(ctx, resource, action{
 		verb:     "promote",
 		commands: drbd.Commands.Primary,
 		refuse:   stale,
 		done:     func(r drbd.Resource) bool { return r.AllVolumes(drbd.RolePrimary) },
 	})
+	if err != nil {
+		return err
+	}
+	r, err := d.current(ctx, resource)
+	if err == nil {
+		err = stale(r)
+	}
+	if err == nil {
+		return nil
+	}
+	if undo := d.Demote(ctx, resource); undo != nil {
+		return fmt.Errorf("%w after %w; taking it back: %w", ErrPartlyPromoted, err, undo)
+	}
+	return err
 }
 
 // stale refuses to promote what is no good copy. The kernel promotes also the

@@ -47,6 +47,20 @@ func TestHalfAPromotionIsTakenBack(t *testing.T) {
 	}
 }
 
+// The peer may come back, and begin to overwrite this copy, while the promotion
+// waits for the fence-peer handler. The kernel then promotes it on its peer's data.
+func TestACopyThatBecameATargetMeanwhileIsDemotedAgain(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", f.to("Primary", "Primary", "Inconsistent", "Connected"))
+	f.on("secondary", f.to("Secondary", "Secondary", "Inconsistent", "Connected"))
+	if err := f.driver.Promote(t.Context(), "r0"); !errors.Is(err, ErrNeedUpToDate) || errors.Is(err, ErrPartlyPromoted) {
+		t.Errorf("got %v", err)
+	}
+	if got := f.calls(); !strings.HasSuffix(got, "drbdsetup secondary 0; drbdsetup secondary 1") {
+		t.Errorf("ran %q", got)
+	}
+}
+
 func TestRefusalsAreTyped(t *testing.T) {
 	for _, tc := range []struct {
 		exit int
