@@ -64,7 +64,7 @@ func (w *World) checkPromotion(c *replica) {
 	if p := c.other(); p.drbd.Role() == drbd.RolePrimary {
 		w.breaks("S1: both copies of %s are Primary", g)
 	}
-	if d := c.state().Disk; d != drbd.DiskUpToDate {
+	if d := c.state().Disk; d != drbd.DiskUpToDate && d != drbd.DiskInconsistent { // that is a resync's target: see checkUse
 		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, d)
 	}
 	if known := w.witness.State(); known != nil && !known.Learning {
@@ -74,6 +74,13 @@ func (w *World) checkPromotion(c *replica) {
 	}
 	if lost := c.v.app.lacks(c); lost > 0 {
 		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
+	}
+}
+
+// checkUse holds whenever services begin to use a copy.
+func (w *World) checkUse(c *replica) {
+	if d := c.state().Disk; d != drbd.DiskUpToDate {
+		w.breaks("S3: %s runs %s on its copy, which is %s", c.n.id, c.v.group, d)
 	}
 }
 
@@ -113,6 +120,8 @@ func (w *World) watchMandate(c *arbiter.Cluster) {
 
 // checkShot holds whenever a shot lands on a machine that was on.
 func (w *World) checkShot(target, by *Node) {
+	w.checkSteady(target, "is shot")
+	w.checkSpared(target)
 	if by.shot {
 		w.breaks("S5: %s and %s have shot each other", target.id, by.id)
 	}

@@ -37,6 +37,23 @@ func DrawLong(seed uint64, length time.Duration, perHour int) *Schedule {
 	return s
 }
 
+// DrawAmong returns the schedule of a seed with some of its faults replaced by
+// the kinds given: for a search that knows where it is dark.
+func DrawAmong(seed uint64, kinds []string) *Schedule {
+	s := Draw(seed)
+	d := drawer{rand.New(rand.NewPCG(seed, 17))}
+	for i := range s.Episodes[0].Faults {
+		f := &s.Episodes[0].Faults[i]
+		if i > 0 && d.rng.IntN(2) == 0 {
+			continue
+		}
+		at := f.At
+		*f = d.of(kinds[d.rng.IntN(len(kinds))])
+		f.At = at
+	}
+	return s
+}
+
 // drawer draws schedules from a seed.
 type drawer struct{ rng *rand.Rand }
 
@@ -82,9 +99,17 @@ func (d drawer) fault() Fault {
 	if d.rng.IntN(3) == 0 {
 		return Fault{What: schemes[d.rng.IntN(len(schemes))].what}
 	}
-	f := faults[d.rng.IntN(len(faults))]
-	out := Fault{What: f.what, Host: Host(d.rng.IntN(2)).String()}
-	if f.ends != nil {
+	return d.of(faults[d.rng.IntN(len(faults))].what)
+}
+
+// of draws a fault of one kind.
+func (d drawer) of(what string) Fault {
+	k := kindOf(what)
+	if k.holders() {
+		return Fault{What: what}
+	}
+	out := Fault{What: what, Host: Host(d.rng.IntN(2)).String()}
+	if k.ends != nil {
 		out.For = Span(d.between(100*time.Millisecond, 3*time.Second))
 		if d.rng.IntN(2) == 0 {
 			out.For = Span(d.between(time.Second, 25*time.Second))

@@ -35,6 +35,8 @@ var faults = []fault{
 	{"witness dies", func(w *World, _ *Node) { w.witness.Crash() }, func(w *World, _ *Node) { w.witness.Restart() }},
 	{"witness restarts", func(w *World, _ *Node) { w.witness.Crash(); w.witness.Restart() }, nil},
 	{"witness loses its disk", func(w *World, _ *Node) { w.witness.Forget() }, nil},
+	{"witness's disk is slow", func(w *World, _ *Node) { w.witness.slow = 3 * time.Second }, func(w *World, _ *Node) { w.witness.slow = 0 }},
+	{"boots without its watchdog", func(_ *World, n *Node) { n.dogless = true; n.Reset("its watchdog is taken out") }, func(_ *World, n *Node) { n.dogless = false }},
 	{"gateway lost", func(_ *World, n *Node) { n.Gateway(false) }, func(_ *World, n *Node) { n.Gateway(true) }},
 	{"power switch dead", func(_ *World, n *Node) { n.BreakSwitch(true) }, func(_ *World, n *Node) { n.BreakSwitch(false) }},
 	{"power switch refuses", func(_ *World, n *Node) { n.Refuse(true) }, func(_ *World, n *Node) { n.Refuse(false) }},
@@ -144,6 +146,7 @@ func (w *World) mend() {
 	w.witness.mend()
 	w.undo(0)
 	for _, n := range w.nodes {
+		n.dawdles, n.dogless = false, false
 		w.startClock(n)
 		n.PauseAgent(false)
 		n.StartAgent()

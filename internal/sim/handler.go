@@ -69,6 +69,10 @@ func (c *replica) insist(v model.Verb, wanted func() bool, done func(error)) {
 	}
 	c.command(v, func(a model.Answer) {
 		switch {
+		case a.OK() && v == model.Promote && !c.state().Disk.AtLeast(drbd.DiskConsistent):
+			// The peer has come back meanwhile and overwrites this copy: drbd/kernel
+			// takes that back.
+			c.insist(model.Demote, wanted, func(error) { done(fmt.Errorf("%w: %s: the own disk is %s", errRefused, v, c.state().Disk)) })
 		case a.OK():
 			done(nil)
 		case a == model.InTransient || a == model.Concurrent || a == model.HeldOpen:

@@ -46,6 +46,10 @@ type Node struct {
 	newsLate  time.Duration    // that the agent hears of DRBD's changes
 	slowBoot  time.Duration    // added to a boot
 	stoppedAt boottime.Instant // its clock, with the machine; 0: not
+	dogless   bool             // it has no watchdog
+	dawdles   bool             // the feeder of its watchdog is to stand still in the last feed
+	dawdled   bool             // and did
+	office    office           // what the checks of shots know of it
 
 	// the disk
 	memory      []byte
@@ -194,7 +198,7 @@ func (n *Node) powerOn(after time.Duration) {
 		}
 		n.running, n.frozen, n.shot, n.dying, n.stoppedAt = true, false, false, false, 0
 		n.clock.reset(boottime.Instant(5 * time.Second))
-		n.bootMem = nil
+		n.bootMem, n.dawdled, n.office = nil, false, office{}
 		n.bite.stop()
 		n.idle()
 		n.attach()
@@ -239,11 +243,12 @@ func (n *Node) Reset(why string) {
 		return
 	}
 	n.w.line(n.host.String(), "", "RESET", why)
+	n.w.checkSteady(n, "is reset")
 	n.dying = true
 	n.KillAgent()
 	boots := n.boots
 	least := time.Duration(0)
-	if n.w.Worst {
+	if n.w.Worst || n.dawdled {
 		least = n.w.Options.Reset
 	}
 	n.w.after(n.w.between(least, n.w.Options.Reset), func() { // what runs may go on until then
@@ -296,6 +301,8 @@ func (n *Node) FailStops(fail bool) { n.stopFail = fail }
 func (n *Node) feed(before boottime.Instant) {
 	if now := n.clock.now(); now >= before {
 		n.Reset("the feeder of the watchdog was late")
+	} else if n.dawdles && n.lastFeed(now) {
+		n.dawdle(before)
 	} else {
 		n.bite.set(n.clock.until(now.Add(n.w.Watchdog)))
 	}

@@ -31,6 +31,8 @@ func (w *World) episode(e Episode) {
 	w.met.episode++
 	w.rest(time.Duration(e.After))
 	end := w.now + time.Duration(e.Mended)
+	w.steady = talking(e) && w.settled()
+	defer func() { w.steady = false }()
 	for _, f := range e.Faults {
 		w.plan(f, end)
 	}

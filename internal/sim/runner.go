@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"sbarbiter/agent"
@@ -65,7 +66,7 @@ func (n *Node) config() agent.Config {
 		Cluster: def.Cluster, Node: n.id, Peer: n.peer.id, Boot: n.bootID(), Incarnation: n.incarnation,
 		Needed: 1, CanFence: def.Stonith,
 		Timing:   agent.Timing{Timing: def.Timing, Stop: n.w.Stop, Reset: n.w.Options.Reset, Late: n.w.Late},
-		Watchdog: arbiter.Watchdog{Armed: n.w.Watchdog > 0, Hardware: true, Timeout: n.w.Watchdog},
+		Watchdog: arbiter.Watchdog{Armed: n.w.Watchdog > 0 && !n.dogless, Hardware: true, Timeout: n.w.Watchdog},
 	}
 	for _, id := range n.w.groups {
 		g := agent.GroupConfig{ID: id}
@@ -179,6 +180,7 @@ func (n *Node) do(a agent.Action) {
 	switch a := a.(type) {
 	case agent.SaveBoot:
 		n.bootMem = a.Memory
+		n.w.checkRights()
 	case agent.Hello:
 		n.toWitness(a.Hello, (*question).welcomed)
 	case agent.Beat:
@@ -289,6 +291,9 @@ func (q *question) happen() {
 }
 
 func (q *question) replied(a leader.Answer) {
+	if b := a.Beat; b != nil && slices.ContainsFunc(b.Groups, func(g leader.GroupAnswer) bool { return g.Renewed != 0 }) {
+		q.n.w.renewedBy(q.n)
+	}
 	q.n.fromWitness(q.voter, func() {
 		if s := q.n.session; q.n.life == q.life && s.voter == q.voter && s.reign == q.reign {
 			q.take(q, a)

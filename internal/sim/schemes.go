@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"sbarbiter/internal/boottime"
+)
 
 // schemes are faults one after another, chosen to come at the worst time for
 // whoever holds the first group.
@@ -19,6 +23,9 @@ var schemes = []struct {
 	{"is asked to hand over while its peer dies", (*World).handOver},
 	{"has a peer that dies and comes back to a witness that learns", (*World).learning},
 	{"freezes just before its last feed and goes on", (*World).lateThaw},
+	{"hears the witness late, and is cut off then", (*World).lateAnswers},
+	{"hears its peer late, loses the witness, and is cut off when its lease is over", (*World).lateWord},
+	{"is relieved by a node that hears of it late, and is cut off then", (*World).lateGrant},
 }
 
 // in does something later, if the end has not come.
@@ -33,6 +40,10 @@ func (w *World) uptoTheEnd(n *Node, end time.Duration) {
 	t := w.Definition.Timing
 	w.isolate(n, true)
 	n.FailStops(true)
+	if w.rng.IntN(2) == 0 {
+		n.dawdles = true
+		return
+	}
 	last := t.TTL - w.Watchdog*101/100 - w.Options.Reset - w.Late
 	w.in(last+w.between(-600*time.Millisecond, 2*time.Second), end, string(n.id)+" agent stopped", func() { n.PauseAgent(true) })
 }
@@ -138,3 +149,72 @@ func (w *World) lateThaw(n *Node, end time.Duration) {
 // LiveToTheEnd makes the holder of the first group live as long as its right
 // lets it, and a little longer.
 func (w *World) LiveToTheEnd() { w.uptoTheEnd(w.target(""), never) }
+
+// lateAnswers makes a holder count on what it heard long after it was said.
+func (w *World) lateAnswers(n *Node, end time.Duration) {
+	w.hear(n, func(y *way) { y.slow = 3 * time.Second })
+	w.in(w.between(time.Second, 8*time.Second), end, "", func() { w.uptoTheEnd(n, end) })
+}
+
+// lateWord does the same with its peer's promise.
+func (w *World) lateWord(n *Node, end time.Duration) {
+	for link := range links {
+		w.Slow(Path{n.peer.host, n.host, link}, 900*time.Millisecond)
+	}
+	w.promised(n, end)
+}
+
+// lateGrant lets a grant reach the node that it was given to when its time is
+// nearly over, and nothing else.
+func (w *World) lateGrant(n *Node, end time.Duration) {
+	p, t := n.peer, w.Definition.Timing
+	w.order(p)
+	w.in(w.between(50*time.Millisecond, time.Second), end, string(p.id)+" cannot hear the witness", func() {
+		w.hear(p, func(y *way) { y.cut = true })
+	})
+	w.in(t.TTL+w.between(-2*time.Second, 500*time.Millisecond), end, string(p.id)+" hears the witness for a moment", func() {
+		w.hear(p, func(y *way) { y.cut = false })
+		w.ask(p, func(y *way) { y.loss = 0.5 })
+		w.in(w.between(100*time.Millisecond, 400*time.Millisecond), end, "", func() {
+			w.ask(p, func(y *way) { y.loss = 0 })
+			w.uptoTheEnd(p, end)
+		})
+	})
+}
+
+// lastFeed reports whether a feed now is the last one that a right allows.
+func (n *Node) lastFeed(now boottime.Instant) bool {
+	if n.bootMem == nil {
+		return false
+	}
+	for _, r := range n.bootMem.Groups {
+		back := n.w.Watchdog*101/100 + n.w.Options.Reset + n.w.Late
+		if max(r.Lease, r.Promise).Add(-back).Sub(now) <= n.w.Definition.Timing.Renew {
+			return true
+		}
+	}
+	return false
+}
+
+// dawdle makes the feeder as late as it may be, or later, and lets it do nothing
+// more: its watchdog runs slow, and its machine takes its time to reset. Late
+// before its first look it must reset; late between its two looks, by no more
+// than is provided for, it may feed.
+func (n *Node) dawdle(before boottime.Instant) {
+	w := n.w
+	n.dawdles, n.dawdled = false, true
+	n.PauseAgent(true)
+	w.line("fault", "", string(n.id)+" feeder stands still", "")
+	slowest := w.Watchdog + w.Watchdog*9/1000
+	if w.rng.IntN(2) == 0 {
+		n.bite.set(n.clock.until(n.clock.now().Add(w.Late + slowest)))
+		return
+	}
+	n.local(w.between(0, 3*time.Second), func() {
+		if n.clock.now() >= before {
+			n.Reset("the feeder of the watchdog was late")
+			return
+		}
+		n.bite.set(n.clock.until(n.clock.now().Add(slowest)))
+	})
+}

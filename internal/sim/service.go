@@ -66,6 +66,7 @@ func (n *Node) startGroup(a agent.Start) {
 // stopGroup stops a group's services and demotes its disk; a frozen disk holds
 // them fast.
 func (n *Node) stopGroup(a agent.Stop) {
+	n.w.checkSteady(n, "stops "+string(a.Group))
 	s := n.services[a.Group]
 	number := s.next()
 	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number) })
@@ -100,6 +101,7 @@ func (n *Node) stopping(a agent.Stop, number int) {
 func (n *Node) up(g arbiter.GroupID) {
 	n.services[g].up = true
 	if c := n.replica(g); c != nil {
+		n.w.checkUse(c)
 		c.step(model.Open{})
 	}
 }

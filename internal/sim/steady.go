@@ -149,6 +149,7 @@ var skipped = map[reflect.Type]string{
 	reflect.TypeFor[*clock]():                      "what it shows is in every instant",
 	reflect.TypeFor[agent.Config]():                "never changes in an agent's life",
 	reflect.TypeFor[map[reflect.Type]int]():        "counts for people",
+	reflect.TypeFor[office]():                      "for the checks of shots; it says what is past",
 	reflect.TypeFor[map[uint64]boottime.Instant](): "beats sent: with none under way only those to come will be looked up",
 }
 

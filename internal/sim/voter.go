@@ -24,6 +24,7 @@ const (
 type record struct {
 	term    uint64
 	command arbiter.Command
+	at      time.Duration // it was proposed
 }
 
 // voter is one process of the witness with its disk: a log that is replicated
@@ -267,9 +268,9 @@ func (v *voter) elected() {
 
 // store appends a command to the own log and returns its index.
 func (v *voter) store(c arbiter.Command) int {
-	v.log = append(v.log, record{v.term, c})
+	v.log = append(v.log, record{v.term, c, v.x.w.now})
 	index, term := len(v.log), v.term
-	v.synced = max(v.synced, v.x.w.now) + v.x.w.vary(syncMin, syncMax)
+	v.synced = max(v.synced, v.x.w.now) + v.x.w.vary(syncMin, syncMax+v.x.slow)
 	v.later(v.synced-v.x.w.now, func() {
 		if v.leads && v.term == term {
 			v.match[v.index()] = max(v.match[v.index()], index)
@@ -433,6 +434,7 @@ func (v *voter) commitTo(n int) {
 		v.commit++
 		c := v.log[v.commit-1].command
 		out := v.x.carryOut(v.commit, c)
+		v.x.w.applied(c, out.Verdict, v.log[v.commit-1].at)
 		if v.commit == v.opening {
 			v.opened()
 		} else if t, ok := v.waiting[v.commit]; ok && v.lead != nil {

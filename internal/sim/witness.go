@@ -16,11 +16,12 @@ type Witness struct {
 	w       *World
 	voters  []*voter
 	state   *arbiter.State
-	disks   int     // it has had
-	applied int     // commands committed, and carried out once
-	backup  *copied // of a lone voter's disk
-	last    *voter  // that has led last
-	Changes int     // of leadership
+	disks   int           // it has had
+	applied int           // commands committed, and carried out once
+	backup  *copied       // of a lone voter's disk
+	last    *voter        // that has led last
+	Changes int           // of leadership
+	slow    time.Duration // at most, on top of what a disk takes
 }
 
 // copied is a copy of a lone voter's disk.
@@ -181,6 +182,7 @@ func cloneState(s *arbiter.State) *arbiter.State {
 
 // mend ends everything that is wrong with the witness.
 func (x *Witness) mend() {
+	x.slow = 0
 	x.backup = nil
 	x.Part(false)
 	x.Pause(false)

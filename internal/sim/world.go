@@ -79,6 +79,7 @@ type World struct {
 	excepted       string         // what the guarantees except, and ended the run
 	faults         map[string]int // that happened, by kind
 	met            *Coverage
+	steady         bool // nothing may stop
 	Steps          int
 }
 
