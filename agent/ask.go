@@ -122,7 +122,7 @@ func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Ver
 			gm.Holder, gm.Epoch, gm.GivenBack = m.cfg.Node, v.Epoch, false
 		}
 	})
-	g.right = right{epoch: v.Epoch, since: now, lease: c.sentAt.Add(m.timing.TTL)}
+	g.right = right{epoch: v.Epoch, since: now, sent: c.sentAt, lease: c.sentAt.Add(m.timing.TTL)}
 	g.granted = v.Basis
 	m.closeBid(g)
 	why := m.objection(now, g, v.Basis)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/mutant"
 )
 
@@ -60,6 +61,14 @@ func (c *Config) back() time.Duration {
 		wd = 0
 	}
 	return wd + wd/100 + c.Timing.Reset + c.Timing.Late
+}
+
+// Deadlines are when services are stopped under a right, when the watchdog is
+// fed for the last time, and when somebody else may have it.
+func (c *Config) Deadlines(r HeldRight) (soft, hard, dead boottime.Instant) {
+	dead = max(r.Lease, r.Promise)
+	hard = dead.Add(-c.back())
+	return hard.Add(-c.Timing.Stop), hard, dead
 }
 
 // gap is the pause between two steps from which on the machine takes itself to

@@ -66,6 +66,7 @@ type group struct {
 type right struct {
 	epoch   arbiter.Epoch
 	since   boottime.Instant // what the witness said before is about another one
+	sent    boottime.Instant // of the latest request that has made it longer
 	lease   boottime.Instant
 	promise boottime.Instant
 	refused string // by the witness, which has told us why
@@ -76,7 +77,7 @@ func (r *right) until() boottime.Instant { return max(r.lease, r.promise) }
 
 // resume takes over from the agent before this one: services are not touched.
 func (g *group) resume(r HeldRight) {
-	g.right = right{epoch: r.Epoch, lease: r.Lease, promise: r.Promise}
+	g.right = right{epoch: r.Epoch, sent: r.Sent, lease: r.Lease, promise: r.Promise}
 	g.phase, g.wasUp, g.barred = Running, r.Started, r.Barred
 	if !r.Started || r.Stopping {
 		g.phase = Stopping // a start or a stop was cut short; what came of it is not known
@@ -230,11 +231,11 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 	case ev.Up && g.phase == Stopped:
 		// Nobody gave this node the right in this boot. There is no deadline to
 		// count from, so it is stopped at once.
-		g.right.lease = now.Add(m.cfg.back() + m.timing.Stop)
+		g.right.sent, g.right.lease = now, now.Add(m.cfg.back()+m.timing.Stop)
 		g.phase = Starting
 		m.note(g, "found running", "there is no right to it on this node").Alarm = true
 		m.stop(now, g, "it was found running without a right")
-	case !ev.Up && g.phase == Running:
+	case !ev.Up && (g.phase == Running || g.phase == Starting):
 		m.note(g, "found stopped", "its services are not running any more").Alarm = true
 		m.stop(now, g, "it was found stopped")
 	}
@@ -248,7 +249,7 @@ func (m *Machine) saveBoot() {
 			b.Joined = append(b.Joined, g.id)
 		}
 		if g.hot() {
-			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}
+			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Sent: g.right.sent, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}
 		}
 	}
 	m.do(SaveBoot{b})

@@ -88,8 +88,9 @@ type BootMemory struct {
 // HeldRight is a right to run a group, in instants of this boot.
 type HeldRight struct {
 	Epoch   arbiter.Epoch    `json:"epoch"`
-	Lease   boottime.Instant `json:"lease"`   // runs out at
-	Promise boottime.Instant `json:"promise"` // the peer's; runs out at
+	Sent    boottime.Instant `json:"sent,omitempty"` // of the latest request that has made it longer
+	Lease   boottime.Instant `json:"lease"`          // runs out at
+	Promise boottime.Instant `json:"promise"`        // the peer's; runs out at
 	Started bool             `json:"started"`
 	// Stopping: a stop was ordered; it runs to its end.
 	Stopping bool `json:"stopping,omitempty"`

@@ -117,17 +117,17 @@ func (m *Machine) onPeerGroup(now boottime.Instant, g *group, pg PeerGroup) {
 	}
 	until := mutant.Weak(mutant.PromiseFromReply, sent, now).Add(min(m.timing.Promise, pg.PromisedFor))
 	if g.hot() && (pg.Promised == g.right.epoch || mutant.On(mutant.PromiseOfAnyEpoch)) && until > g.right.promise {
-		g.right.promise = until
+		g.right.promise, g.right.sent = until, max(g.right.sent, sent)
 		m.saveBoot()
 		m.confirmed(now, g, sent)
 		return
 	}
-	m.reinstate(now, g, pg, until)
+	m.reinstate(now, g, pg, sent, until)
 }
 
 // reinstate lets a holder whose machine has started anew run its group by the
 // peer's word, where no witness answers.
-func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, until boottime.Instant) {
+func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, sent, until boottime.Instant) {
 	gm := m.mem.Groups[g.id]
 	mine := gm.Holder == m.cfg.Node && !gm.GivenBack && gm.Epoch == pg.Promised && gm.OwnWord == 0 && gm.Excluded == 0
 	// Its lease may have been ended by this very boot, in an answer that was lost.
@@ -136,7 +136,7 @@ func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, until 
 	if m.cleared || m.fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
 		return
 	}
-	g.right = right{epoch: gm.Epoch, since: now, promise: until}
+	g.right = right{epoch: gm.Epoch, since: now, sent: sent, promise: until}
 	g.granted = arbiter.Basis{}
 	m.note(g, "reinstated", fmt.Sprintf("no witness answers, and %s promises epoch %d", m.cfg.Peer, gm.Epoch))
 	m.prepare(now, g)

@@ -221,7 +221,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 func (m *Machine) renewed(now boottime.Instant, g *group, sent boottime.Instant) {
 	g.right.refused = ""
 	if until := mutant.Weak(mutant.LeaseFromReply, sent, now).Add(m.timing.TTL); until > g.right.lease {
-		g.right.lease = until
+		g.right.lease, g.right.sent = until, max(g.right.sent, sent)
 		m.saveBoot()
 	}
 	m.confirmed(now, g, sent)

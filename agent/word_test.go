@@ -67,7 +67,7 @@ func TestReinstatementNeedsAnArmedWatchdog(t *testing.T) {
 		g := m.by["g0"]
 		m.mem.Groups["g0"] = GroupMemory{Holder: "b", Epoch: 4}
 		later := now.Add(2 * reinstateAfter)
-		m.reinstate(later, g, PeerGroup{Group: "g0", Promised: 4}, later.Add(20*time.Second))
+		m.reinstate(later, g, PeerGroup{Group: "g0", Promised: 4}, later, later.Add(20*time.Second))
 		if got := g.phase == Starting; got != armed {
 			t.Errorf("watchdog armed %v: the group is %s", armed, g.phase)
 		}

@@ -57,8 +57,9 @@ const (
 	DiscardMyData ConnectOption = "--discard-my-data"
 )
 
-// Commands builds the command lines of one family. None of them has --force in
-// it, and none resumes I/O. A list of several is run in order until one fails.
+// Commands builds the command lines of one family. None of them forces anything
+// but [Commands.Sever], and none resumes I/O. A list of several is run in order
+// until one fails.
 type Commands struct{ family Family }
 
 // For returns the command lines of a family.
@@ -109,6 +110,14 @@ func (c Commands) Disconnect(t Target) []Command {
 		return []Command{setup("disconnect", t.Resource, nodeID(t.Peer))}
 	}
 	return []Command{adm("disconnect", t.Resource)}
+}
+
+// Sever ends the connections of resources without a word to the peer, as a cut
+// cable would: a Primary with fencing freezes its writes in the same step and
+// asks fence-peer, and the peer's copy is recorded as nothing. Both families
+// take it alike.
+func (c Commands) Sever(resources []string) Command {
+	return adm(append([]string{"disconnect", "--force"}, resources...)...)
 }
 
 // Connect begins to look for the peer.

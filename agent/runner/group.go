@@ -58,6 +58,10 @@ func (o *operator) cut() {
 
 // start promotes and starts, until its deadline or until a stop cuts it short.
 func (r *Runner) start(a agent.Start) {
+	if g := r.parts.Guard; g != nil && !g.Handed() {
+		r.answer(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: errUnguarded})
+		return
+	}
 	o := r.groups[a.Group]
 	o.cut()
 	cutOff, barred := r.stillConnected(o.group, a), o.barred

@@ -23,6 +23,9 @@ func (r *Runner) step(ev agent.Event) {
 	r.gauge.hear(now, ev)
 	r.observe(ev)
 	r.performAll(r.machine.Step(r.now(), ev))
+	if r.parts.Guard != nil && !r.dead {
+		r.parts.Guard.Speak()
+	}
 }
 
 func (r *Runner) performAll(actions []agent.Action) {
@@ -103,6 +106,9 @@ func (r *Runner) perform(a agent.Action) {
 
 func (r *Runner) saveBoot(memory *agent.BootMemory) {
 	r.holds = len(memory.Groups) > 0
+	if r.parts.Guard != nil {
+		_ = r.parts.Guard.Hand(Rights(r.cfg.Agent, memory)) // nothing is started until it has worked
+	}
 	if err := r.parts.Boot.Save(memory.Encode()); err != nil {
 		r.log.Error("cannot store the rights held", "error", err, "alarm", true,
 			"why", "an agent that is restarted now goes by older ones; make room in the runtime directory")
@@ -120,6 +126,9 @@ func (r *Runner) call(a agent.Call) {
 // feed keeps the machine from being reset. Whoever is late here has fed a
 // machine that should be dying.
 func (r *Runner) feed(a agent.Feed) {
+	if r.parts.Guard != nil {
+		return // that feeds, by the same deadlines
+	}
 	switch err := r.parts.Watchdog.Feed(a.Before); {
 	case err == nil:
 	case errors.Is(err, watchdog.ErrLate):

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sbarbiter/agent"
+	"sbarbiter/agent/guard"
 	"sbarbiter/agent/heartbeat"
 	"sbarbiter/agent/probe"
 	"sbarbiter/agent/service"
@@ -42,6 +43,21 @@ type Heartbeat interface {
 	Run(ctx context.Context, emit func(heartbeat.Event)) error
 	Send(payload []byte) (uint64, error)
 	Stats() []heartbeat.LinkStats
+}
+
+// Guard stops what runs here when this agent cannot, and feeds the watchdog; see
+// line.Agent.
+type Guard interface {
+	// Run hears the guard until ctx ends. took is told of a group that it has
+	// begun to stop.
+	Run(ctx context.Context, took func(guard.GroupID)) error
+	// Hand tells it everything that may be running here. nil says that the guard
+	// will know, whatever becomes of this agent.
+	Hand(rights []guard.Right) error
+	// Handed reports whether it knows what was handed over last.
+	Handed() bool
+	// Speak is a sign of life, given when it is time to. It does not wait.
+	Speak()
 }
 
 // Prober asks the reference addresses; see probe.Prober.

@@ -59,6 +59,7 @@ type Parts struct {
 	Power      *Power
 	Watchdog   watchdog.Watchdog
 	Resetter   watchdog.Resetter
+	Guard      Guard // nil: this process feeds the watchdog itself
 
 	// Gauge is what this node measures, and reports of itself.
 	Gauge Gauge
@@ -153,6 +154,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	for _, o := range r.groups {
 		r.tasks.Go(func() error { return o.group.Services.Run(r.ctx) })
 		r.tasks.Go(func() error { return r.watchServices(o.group) })
+	}
+	if r.parts.Guard != nil {
+		r.tasks.Go(r.hearGuard)
 	}
 	r.tasks.Go(r.join)
 	if err := r.tasks.Wait(); err != nil && ctx.Err() == nil {

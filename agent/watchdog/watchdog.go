@@ -25,7 +25,7 @@ var (
 	ErrLate = errors.New("watchdog fed late")
 	// ErrLost says that the device was opened in this boot already and its
 	// descriptor is gone. Opening it again would feed it in nobody's name.
-	ErrLost = errors.New("watchdog was opened before in this boot and its descriptor is gone: reboot this node, and check FileDescriptorStoreMax=1 in the agent's unit")
+	ErrLost = errors.New("watchdog was opened before in this boot and its descriptor is gone: reboot this node, and check FileDescriptorStoreMax=1 in the guard's unit")
 	// ErrUnfit says that the driver cannot be relied upon.
 	ErrUnfit = errors.New("watchdog driver is unfit")
 )
@@ -88,8 +88,7 @@ type CountingError struct {
 
 // Error says what will happen, and how to avoid it next time.
 func (e *CountingError) Error() string {
-	rescue := "unless sbagent is started again before and is handed the descriptor (systemctl restart sbagent does that; " +
-		"a start after a stop only with FileDescriptorStorePreserve=yes, systemd 254)"
+	rescue := "unless sbagent is started again before"
 	if e.closed {
 		rescue = "and nothing can keep it from that"
 	}

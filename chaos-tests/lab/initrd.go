@@ -19,6 +19,7 @@ var (
 	initrdModule = []string{
 		"fs/overlayfs/overlay.ko", "fs/autofs/autofs4.ko", "lib/crc-ccitt.ko", "net/ipv6/ipv6.ko",
 		"lib/lru_cache.ko", "drivers/block/drbd/drbd.ko", "drivers/watchdog/softdog.ko",
+		"net/netfilter/nfnetlink.ko", "net/netfilter/nf_tables.ko",
 	}
 )
 

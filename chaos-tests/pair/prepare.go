@@ -52,7 +52,7 @@ exec ../bin/sbwitness --config here.yaml`
 // prepare makes credentials and configuration, and says what the lab starts.
 func (p *Pair) prepare(ctx context.Context, bin string) (lab.Config, error) {
 	cfg := lab.Config{
-		Binaries: bin, Log: p.cfg.Log, LogDir: p.cfg.LogDir, Units: []string{"sbagent.service"},
+		Binaries: bin, Log: p.cfg.Log, LogDir: p.cfg.LogDir, Units: []string{"sbagent-guard.service", "sbagent.service"},
 		Files:   map[lab.NodeName][]lab.File{},
 		Witness: lab.WitnessConfig{Command: []string{"/bin/sh", "-c", witnessStart}},
 	}
@@ -116,6 +116,10 @@ func (p *Pair) nodeFiles(n lab.NodeName, issued string) ([]lab.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := deployed("systemd", "sbagent-guard.service")
+	if err != nil {
+		return nil, err
+	}
 	resource, err := deployed("drbd", "r0.res")
 	if err != nil {
 		return nil, err
@@ -126,6 +130,7 @@ func (p *Pair) nodeFiles(n lab.NodeName, issued string) ([]lab.File, error) {
 	}
 	files := []lab.File{
 		{Path: "/etc/systemd/system/sbagent.service", Data: unit},
+		{Path: "/etc/systemd/system/sbagent-guard.service", Data: guard},
 		{Path: "/etc/sbarbiter/node.yaml", Data: config},
 		{Path: "/etc/drbd.d/r0.res", Data: []byte(adaptation.Replace(string(resource)))},
 		{Path: "/etc/sbarbiter/" + string(n.Peer()) + ".ipmi", Data: []byte(lab.BMCPassword + "\n"), Mode: 0o600},

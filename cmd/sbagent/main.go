@@ -52,5 +52,5 @@ func load(path string) (*daemon.Daemon, error) {
 	}
 	log := telemetry.New(os.Stderr, telemetry.Level(os.Getenv("SBARBITER_LOG")),
 		slog.String(telemetry.Cluster, node.Cluster), slog.String(telemetry.Node, node.Name))
-	return &daemon.Daemon{Node: node, Log: log}, nil
+	return &daemon.Daemon{Node: node, Log: log, File: path}, nil
 }

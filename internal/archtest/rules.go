@@ -14,6 +14,7 @@ var cores = map[string][]string{
 	"arbiter/engine":    {},
 	"arbiter/leader":    {"arbiter", "doctor", "timing"},
 	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
+	"agent/guard":       {},
 	"fencing":           {},
 	"recovery":          {"drbd", "drbd/model"}, // it judges by the model of DRBD's own handshake
 	"drbd":              {"timing"},
@@ -39,6 +40,9 @@ var shellMayImport = map[string][]string{
 		"agent/heartbeat", "agent/probe", "agent/service", "agent/store", "agent/watchdog",
 		"arbiter/remote", "drbd/kernel", "fencing/shooter",
 	},
+	// The guard's process speaks with the agent on a line that has two ends, and
+	// holds what the guard acts with.
+	"agent/guard/process": {"agent/guard/line", "agent/guard/filter", "agent/service", "agent/watchdog"},
 	// The two ends of one contract read and write it alike.
 	"arbiter/witness": {"arbiter/wire"},
 	"arbiter/remote":  {"arbiter/wire"},

@@ -26,11 +26,12 @@ import (
 	"sbarbiter/internal/sdnotify"
 )
 
-// Daemon is one agent. The fields below Log are for tests; nil and "" stand for
+// Daemon is one agent. The fields below File are for tests; nil and "" stand for
 // this machine's own.
 type Daemon struct {
 	Node config.Node
 	Log  *slog.Logger
+	File string // the node file, for the guard's steps; "" in tests
 
 	Boot     string            // the machine's boot id
 	Resetter watchdog.Resetter // resets the machine
@@ -53,17 +54,69 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var s *sentry
+	if mem.holding() { // the first thing that is due: the guard waits for a sign of life
+		if s, err = d.meet(ctx, mem); err != nil {
+			return err
+		}
+	}
+	r, err := d.prepare(ctx, st, mem, &s)
+	if err != nil {
+		return errors.Join(err, d.leave(s, mem.holding()))
+	}
+	err = d.untilTold(ctx, r)
+	return errors.Join(err, d.leave(s, r.Holds()))
+}
+
+// prepare makes a runner, and refuses where this agent could not keep its word.
+// The watchdog is opened last of all, because it has to be fed from then on.
+func (d *Daemon) prepare(ctx context.Context, st *store.Store, mem memory, s **sentry) (*runner.Runner, error) {
 	parts, src, err := d.parts(st, mem)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := d.examine(ctx, src, parts.DRBD, mem); err != nil {
-		return err
+		return nil, err
 	}
 	if parts.Witness, err = d.witness(src); err != nil {
-		return err
+		return nil, err
 	}
-	return d.armed(ctx, mem, parts)
+	if parts.Resetter = d.Resetter; parts.Resetter == nil {
+		if parts.Resetter, err = watchdog.OpenSysrq(); err != nil {
+			return nil, err
+		}
+	}
+	groups, err := d.groups()
+	if err != nil {
+		return nil, err
+	}
+	if *s == nil {
+		if *s, err = d.meet(ctx, mem); err != nil {
+			return nil, err
+		}
+	}
+	return d.guarded(mem, groups, parts, *s)
+}
+
+// guarded hands over what an agent before this one may have left running, and
+// makes the runner.
+func (d *Daemon) guarded(mem memory, groups []runner.Group, parts runner.Parts, s *sentry) (*runner.Runner, error) {
+	reported := s.reported()
+	if err := d.fits(reported); err != nil {
+		return nil, err
+	}
+	cfg := d.agentConfig(mem, reported)
+	parts.Watchdog, parts.Gauge = watchdog.None{}, d.gauge(mem.measured, reported, parts.DRBD, parts.Power) // the guard has the watchdog
+	if s.line != nil {
+		parts.Guard = s.line
+		if err := s.line.Hand(runner.Rights(cfg, mem.boot)); err != nil {
+			return nil, err
+		}
+	}
+	d.Log.Info("agent started", "incarnation", mem.incarnation, "boot", mem.bootID, "watchdog", s.dog.Driver, "holding", mem.holding())
+	return runner.New(runner.Config{
+		Agent: cfg, Groups: groups, Handlers: filepath.Join(d.Node.RuntimeDir, handler.SocketName), Holding: mem.holding(),
+	}, agent.New(boottime.Now(), cfg, mem.agent, mem.boot), parts), nil
 }
 
 func (d *Daemon) defaults() {
@@ -76,35 +129,6 @@ func (d *Daemon) defaults() {
 	if d.Closing == nil {
 		d.Closing = closing
 	}
-}
-
-// armed opens the watchdog, last of all because it has to be fed from then on,
-// and runs the machine.
-func (d *Daemon) armed(ctx context.Context, mem memory, parts runner.Parts) error {
-	dog, reported, err := d.watchdog(ctx)
-	if err != nil {
-		return err
-	}
-	cfg := d.agentConfig(mem, reported)
-	if err := d.fits(reported); err != nil {
-		return errors.Join(err, d.disarm(dog, mem.holding()))
-	}
-	parts.Watchdog, parts.Gauge = dog, d.gauge(mem.measured, reported, parts.DRBD, parts.Power)
-	if parts.Resetter = d.Resetter; parts.Resetter == nil {
-		if parts.Resetter, err = watchdog.OpenSysrq(); err != nil {
-			return errors.Join(err, d.disarm(dog, mem.holding()))
-		}
-	}
-	groups, err := d.groups()
-	if err != nil {
-		return errors.Join(err, d.disarm(dog, mem.holding()))
-	}
-	r := runner.New(runner.Config{
-		Agent: cfg, Groups: groups, Handlers: filepath.Join(d.Node.RuntimeDir, handler.SocketName), Holding: mem.holding(),
-	}, agent.New(boottime.Now(), cfg, mem.agent, mem.boot), parts)
-	d.Log.Info("agent started", "incarnation", mem.incarnation, "boot", mem.bootID, "watchdog", dog.Identity().Driver, "holding", mem.holding())
-	err = d.untilTold(ctx, r)
-	return errors.Join(err, d.disarm(dog, r.Holds()))
 }
 
 // agentConfig is what the machine knows from the start.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"sbarbiter/agent/guard/filter"
+	"sbarbiter/agent/guard/process"
 	"sbarbiter/arbiter/raftlog"
 	"sbarbiter/arbiter/witness"
 	"sbarbiter/cmd/internal/fences"
@@ -178,6 +180,17 @@ func (r *rig) node(i int) *daemon.Daemon {
 	}
 }
 
+// guard runs a guard beside an agent until the test ends.
+func (r *rig) guard(dir, boot string) {
+	r.t.Helper()
+	p, err := process.New(process.Config{
+		RuntimeDir: dir, Boot: boot, Log: slog.New(slog.DiscardHandler), Resetter: noReset{r.t}, Filter: filter.NewRemoval(),
+		Notify: func(...string) error { return nil },
+	})
+	must(r.t, err)
+	r.run("guard", p.Run)
+}
+
 func (r *rig) show(name string, states []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -233,6 +246,9 @@ func (r *rig) runner() (int, error) {
 func TestTwoAgentsAndAWitnessRunAGroupOnce(t *testing.T) {
 	r := newRig(t)
 	r.arbitrate()
+	for i := range nodes {
+		r.guard(r.node(i).Node.RuntimeDir, r.node(i).Boot)
+	}
 	ends := [2]func(){r.run("agent", r.node(0).Run), r.run("agent", r.node(1).Run)}
 	eventually(t, "the group runs", func() error { _, err := r.runner(); return err })
 	on, err := r.runner()

@@ -48,6 +48,7 @@ func TestAgentRefusesWhatItCouldNotKeepItsWordWith(t *testing.T) {
 			d.Node.StateDir, d.Node.RuntimeDir = t.TempDir(), t.TempDir()
 			d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
 			c.spoil(&d.Node)
+			r.guard(d.Node.RuntimeDir, d.Boot)
 			if said := refusal(t, d); !strings.Contains(said, c.want) {
 				t.Errorf("want %q in: %s", c.want, said)
 			}

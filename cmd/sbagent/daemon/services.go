@@ -16,25 +16,35 @@ import (
 func (d *Daemon) groups() ([]runner.Group, error) {
 	var out []runner.Group
 	for _, g := range d.Node.Groups {
-		env := service.Env{RuntimeDir: filepath.Join(d.Node.RuntimeDir, g.Name)}
-		var entries []service.Entry
-		for i, s := range g.Services {
-			kind, err := kindOf(i, s.Spec)
-			if err == nil {
-				err = kind.Validate()
-			}
-			if err != nil {
-				return nil, fmt.Errorf("groups.%s.services[%d]: %w", g.Name, i, err)
-			}
-			entries = append(entries, service.Entry{Unit: kind.Unit(env), StartTimeout: s.StartTimeout, StopTimeout: s.StopTimeout})
-		}
-		stack, err := service.NewStack(entries...)
+		stack, err := d.stack(g, 0, len(g.Services))
 		if err != nil {
-			return nil, fmt.Errorf("groups.%s: %w", g.Name, err)
+			return nil, err
 		}
 		out = append(out, runner.Group{ID: arbiter.GroupID(g.Name), Resources: g.DRBD, Services: stack})
 	}
 	return out, nil
+}
+
+// stack makes a group's services from one to before another.
+func (d *Daemon) stack(g config.Group, from, to int) (*service.Stack, error) {
+	env := service.Env{RuntimeDir: filepath.Join(d.Node.RuntimeDir, g.Name)}
+	var entries []service.Entry
+	for i := from; i < to; i++ {
+		s := g.Services[i]
+		kind, err := kindOf(i, s.Spec)
+		if err == nil {
+			err = kind.Validate()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("groups.%s.services[%d]: %w", g.Name, i, err)
+		}
+		entries = append(entries, service.Entry{Unit: kind.Unit(env), StartTimeout: s.StartTimeout, StopTimeout: s.StopTimeout})
+	}
+	stack, err := service.NewStack(entries...)
+	if err != nil {
+		return nil, fmt.Errorf("groups.%s: %w", g.Name, err)
+	}
+	return stack, nil
 }
 
 func kindOf(i int, spec config.ServiceSpec) (service.Kind, error) {
