@@ -64,6 +64,10 @@ bench: ## benchmarks of the parts
 bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
 	@go run ./chaos-tests/bench -bin bin
 
+.PHONY: bench-fencing
+bench-fencing: build ## what becomes of a silent agent's group, in the lab: RESULT lines, medians of 5
+	@go run ./chaos-tests/bench -bin bin -fencing
+
 .PHONY: bubble
 bubble: ## a day of renewals in fake time: real witness, real agents
 	@go test -count=1 -timeout 60m -run 'ADayOfRenewals' -v ./internal/bubble -fake 24h | grep -vE '^ *time='

@@ -25,11 +25,16 @@ import (
 func main() {
 	bin := flag.String("bin", "", "directory of built programs (default: build them)")
 	rounds := flag.Int("rounds", 5, "rounds of each measurement")
-	only := flag.String("only", "", "one measurement alone: idle, memory, switchover, failover or isolated")
+	only := flag.String("only", "", "one measurement alone: idle, memory, switchover, failover, isolated, stopped or killed")
+	fencing := flag.Bool("fencing", false, "measure what becomes of an agent that is silent, and nothing else")
 	verbose := flag.Bool("v", false, "print the timeline of each round")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, *only, *rounds, *verbose)
+	suite := theWhole
+	if *fencing {
+		suite = theSilent
+	}
+	err := run(ctx, *bin, suite, *only, *rounds, *verbose)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -49,11 +54,30 @@ type figures map[string]float64
 
 // limits are what the figures must not exceed.
 var limits = figures{
+	"silenced_started_s": 2.5, "both_active_s": 0, "shots": 1,
 	"failover_s": 5, "switchover_gap_s": 2, "isolated_after_fence_s": 1,
 	"agent_pss_mib": 25, "witness_pss_mib": 25, "packets_per_s": 50, "kb_per_s": 20,
 }
 
-func run(ctx context.Context, bin, only string, rounds int, verbose bool) error {
+// measurement is one of a suite's.
+type measurement struct {
+	name    string
+	measure func(*bench, context.Context) (figures, error)
+}
+
+// The suites: the pair as a whole, and agents that say nothing any more.
+var (
+	theWhole = []measurement{
+		{"idle", (*bench).idle},
+		{"memory", (*bench).memory},
+		{"switchover", (*bench).switchover},
+		{"failover", (*bench).failover},
+		{"isolated", (*bench).isolated},
+	}
+	theSilent = []measurement{{"stopped", (*bench).stopped}, {"killed", (*bench).killed}}
+)
+
+func run(ctx context.Context, bin string, suite []measurement, only string, rounds int, verbose bool) error {
 	if err := lab.Ready(); err != nil {
 		return err
 	}
@@ -65,20 +89,11 @@ func run(ctx context.Context, bin, only string, rounds int, verbose bool) error 
 	defer p.Close()
 	fmt.Fprintf(os.Stderr, "pair started in %.1f s\n", time.Since(began).Seconds())
 	b := &bench{p, verbose}
-	for _, m := range []struct {
-		name    string
-		measure func(context.Context) (figures, error)
-	}{
-		{"idle", b.idle},
-		{"memory", b.memory},
-		{"switchover", b.switchover},
-		{"failover", b.failover},
-		{"isolated", b.isolated},
-	} {
+	for _, m := range suite {
 		if only != "" && only != m.name {
 			continue
 		}
-		all, err := b.repeat(ctx, m.name, rounds, m.measure)
+		all, err := b.repeat(ctx, m.name, rounds, func(ctx context.Context) (figures, error) { return m.measure(b, ctx) })
 		if err != nil {
 			return fmt.Errorf("measure %s: %w", m.name, err)
 		}
@@ -120,7 +135,7 @@ func report(name string, all []figures) {
 		m := median(all, key)
 		out[key] = m
 		if limit, ok := limits[key]; ok && m > limit {
-			over = append(over, fmt.Sprintf("%s %.2f > %.0f", key, m, limit))
+			over = append(over, fmt.Sprintf("%s %.2f > %g", key, m, limit))
 		}
 	}
 	slices.Sort(over)
