@@ -101,8 +101,15 @@ type group struct {
 	stop     stop
 }
 
-// New returns a guard that knows of no agent and feeds nothing.
-func New(now Clock) *Guard { return &Guard{last: now} }
+// New returns a guard that knows of no agent and feeds nothing. cut are the groups
+// whose DRBD connection an earlier guard has cut and not mended.
+func New(now Clock, cut ...GroupID) *Guard {
+	g := &Guard{last: now}
+	for _, id := range cut {
+		g.groups = append(g.groups, &group{Right: Right{Group: id}, cutAt: now.Boot, gone: true})
+	}
+	return g
+}
 
 // Step takes an event and returns what has to be done, in order.
 func (g *Guard) Step(now Clock, ev Event) []Action {
@@ -219,7 +226,7 @@ func (g *Guard) bar(now boottime.Instant, gr *group) {
 // join lets DRBD look for the peer again, once the agent has confirmed its right
 // after the cut or has stopped the group.
 func (g *Guard) join(now boottime.Instant, gr *group) {
-	if gr.cutAt.IsZero() || g.silent() || g.agent.conn == 0 || now < gr.joinAt || !gr.gone && gr.Sent < gr.cutAt {
+	if gr.cutAt.IsZero() || g.silent() || g.agent.conn == 0 || !g.agent.told || now < gr.joinAt || !gr.gone && gr.Sent < gr.cutAt {
 		return
 	}
 	gr.joinAt = now.Add(joinWithin)

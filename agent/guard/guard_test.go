@@ -346,6 +346,35 @@ func TestCutIsMendedOnlyOnceTheRightIsConfirmed(t *testing.T) {
 	}
 }
 
+// The one that cut is gone, and its successor knows of nothing else.
+func TestNextGuardMendsWhatTheOneBeforeHasCut(t *testing.T) {
+	for _, holds := range []int{0, 1} {
+		r := &rig{t: t}
+		old := r.right("nfs", 4)
+		r.at += second
+		r.guard = guard.New(r.clock(), "nfs")
+		r.pass(second)
+		r.join(1, 1)
+		if n := len(r.ran(guard.Join)); n != 0 {
+			t.Fatal("connected before anybody has said what runs here")
+		}
+		if holds == 1 {
+			r.tell(1, old)
+			r.pass(50 * time.Millisecond)
+			if len(r.ran(guard.Join)) != 0 {
+				t.Error("connected under a right from before this guard")
+			}
+			r.tell(1, r.right("nfs", 4))
+		} else {
+			r.tell(1)
+		}
+		r.pass(50 * time.Millisecond)
+		if len(r.ran(guard.Join)) != 1 {
+			t.Errorf("group held %d: DRBD does not look for its peer", holds)
+		}
+	}
+}
+
 // What the guard has stopped half is stopped whole, by the agent that knows
 // nothing of it, and may be started again after that.
 func TestAgentThatComesBackIsToldThatItsGroupIsBeingStopped(t *testing.T) {

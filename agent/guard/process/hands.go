@@ -8,6 +8,8 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +27,7 @@ const BeforeEnv = "SBARBITER_BEFORE"
 // hold the guard up: a process that cannot even be killed is left behind.
 type hands struct {
 	log    *slog.Logger
+	dir    string // for what the next guard has to know
 	filter Filter
 	post   func(any)
 	bars   chan guard.Action // for the one that sets and takes away
@@ -34,8 +37,8 @@ type hands struct {
 	running map[guard.GroupID]map[int]bool // process groups
 }
 
-func newHands(log *slog.Logger, f Filter, post func(any)) *hands {
-	h := &hands{log: log, filter: f, post: post, bars: make(chan guard.Action, eventBuffer), running: map[guard.GroupID]map[int]bool{}}
+func newHands(log *slog.Logger, cfg Config, post func(any)) *hands {
+	h := &hands{log: log, dir: cfg.RuntimeDir, filter: cfg.Filter, post: post, bars: make(chan guard.Action, eventBuffer), running: map[guard.GroupID]map[int]bool{}}
 	go h.doors()
 	return h
 }
@@ -91,13 +94,51 @@ func (h *hands) run(a guard.Run) {
 	argv := h.plan(a.Group).Steps[a.Step]
 	var err error
 	if len(argv) > 0 {
+		h.mend(a, guard.Cut)
 		err = h.command(a.Group, argv, a.Before)
+	}
+	if err == nil {
+		h.mend(a, guard.Join)
 	}
 	h.report("step "+string(a.Step), a.Group, began, err)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", a.Step, err)
 	}
 	h.post(guard.Ended{Group: a.Group, Order: a.Order, Err: err})
+}
+
+// cutPrefix begins the names of the files that say whose connection is cut.
+const cutPrefix = "guard-cut-"
+
+// mend writes down that a connection is being cut, before that is done, and that
+// it is looked for again, after.
+func (h *hands) mend(a guard.Run, at guard.Step) {
+	path := filepath.Join(h.dir, cutPrefix+string(a.Group))
+	var err error
+	switch {
+	case a.Step != at:
+	case at == guard.Cut:
+		err = os.WriteFile(path, nil, 0o600)
+	case at == guard.Join:
+		err = os.Remove(path)
+	}
+	if err != nil {
+		h.log.Warn("cut not remembered", "group", a.Group, "error", err)
+	}
+}
+
+// cuts are the groups whose connection an earlier guard has left cut.
+func cuts(dir string) (out []guard.GroupID) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // there was no guard before this one
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutPrefix(e.Name(), cutPrefix); ok {
+			out = append(out, guard.GroupID(name))
+		}
+	}
+	return out
 }
 
 // command runs a program in a process group of its own, which is killed when its

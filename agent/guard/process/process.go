@@ -110,10 +110,10 @@ func New(cfg Config) (*Process, error) {
 		}
 	}
 	p := &Process{
-		cfg: cfg, log: cfg.Log, core: guard.New(cfg.Clock()), events: make(chan any, eventBuffer),
+		cfg: cfg, log: cfg.Log, core: guard.New(cfg.Clock(), cuts(cfg.RuntimeDir)...), events: make(chan any, eventBuffer),
 		conns: map[guard.ConnID]*conn{}, plans: map[guard.GroupID]line.Plan{},
 	}
-	p.hands = newHands(p.log, cfg.Filter, p.post)
+	p.hands = newHands(p.log, cfg, p.post)
 	return p, nil
 }
 

@@ -330,6 +330,25 @@ func TestGuardThatIsStartedAgainHearsOfEverythingFirst(t *testing.T) {
 	}
 }
 
+func TestConnectionThatWasCutIsLookedForByTheNextGuard(t *testing.T) {
+	w := newWorld(t)
+	end := w.guard()
+	agent := w.agent(1, 40*time.Second, 60*time.Second)
+	_ = agent.Signal(unix.SIGSTOP)
+	w.happens("cut")
+	end()
+	_ = agent.Kill()
+	w.guard()
+	a, _, err := dialled(t, w, func(h *line.Hello) { h.Incarnation = 2 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Hand(nil); err != nil {
+		t.Fatal(err)
+	}
+	w.happens("join")
+}
+
 func TestAgentThatWakesUpHearsThatItsGroupIsBeingStopped(t *testing.T) {
 	w := newWorld(t)
 	w.script(guard.Services, "exec sleep 3")
