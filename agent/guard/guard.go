@@ -95,6 +95,8 @@ type group struct {
 	barredAt boottime.Instant // 0: open
 	swept    bool             // what an earlier guard may have left blocked is open again
 	cutAt    boottime.Instant // DRBD's connection was cut; 0: not
+	cutting  uint64           // the order by which it is being cut; 0: none
+	againAt  boottime.Instant // the cut is repeated from here on
 	joinAt   boottime.Instant // it is looked for again from here on
 	joining  uint64           // the order by which it is
 	gone     bool             // the agent says that it runs here no more
@@ -212,9 +214,9 @@ func (g *Guard) seclude(now boottime.Instant, gr *group) {
 		g.alarm(gr.Group, "agent silent", fmt.Sprintf("nothing was heard of it for %v; clients are turned away", g.agent.away.Round(time.Millisecond)))
 		g.bar(now, gr)
 	}
-	if g.terms.CutOff && gr.cutAt.IsZero() {
-		gr.cutAt = now
-		g.run(gr, Cut, gr.Hard)
+	if g.terms.CutOff && (gr.cutAt.IsZero() || gr.cutting == 0 && now >= gr.againAt) {
+		gr.cutAt, gr.againAt = now, gr.Hard
+		gr.cutting = g.run(gr, Cut, gr.Hard)
 	}
 }
 

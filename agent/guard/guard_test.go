@@ -346,6 +346,22 @@ func TestCutIsMendedOnlyOnceTheRightIsConfirmed(t *testing.T) {
 	}
 }
 
+func TestCutThatFailsIsTriedAgainAndOneThatWorkedIsNot(t *testing.T) {
+	r := stopped(t)
+	r.pass(1100 * time.Millisecond)
+	r.done(guard.Cut, errors.New("exit status 20"))
+	r.pass(500 * time.Millisecond)
+	if n := len(r.ran(guard.Cut)); n != 2 {
+		t.Fatalf("cut %d times, want twice", n)
+	}
+	r.pass(5 * second)
+	r.done(guard.Cut, nil)
+	r.pass(5 * second)
+	if n := len(r.ran(guard.Cut)); n != 2 {
+		t.Errorf("cut %d times, want twice", n)
+	}
+}
+
 // The one that cut is gone, and its successor knows of nothing else.
 func TestNextGuardMendsWhatTheOneBeforeHasCut(t *testing.T) {
 	for _, holds := range []int{0, 1} {

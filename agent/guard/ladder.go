@@ -97,6 +97,12 @@ func (g *Guard) ended(now boottime.Instant, ev Ended) {
 	if ev.Err != nil {
 		g.alarm(gr.Group, "step failed", ev.Err.Error())
 	}
+	if ev.Order == gr.cutting {
+		gr.cutting = 0
+		if ev.Err != nil {
+			gr.againAt = now.Add(settleWithin)
+		}
+	}
 	if ev.Err == nil && gr.joining != 0 && ev.Order == gr.joining {
 		gr.cutAt, gr.joinAt, gr.joining = 0, 0, 0
 		g.forget(gr)
