@@ -161,6 +161,10 @@ func (s *Shot) stepLevel(now boottime.Instant) ([]Action, levelState) {
 	for _, d := range level {
 		d.begin(now)
 		d.checkTotal(now)
+		// What takes effect after the deadline hits a node whose word counts again.
+		if d.phase == phaseOff && !d.waiting && s.sent && now.Add(d.limits.Settle) > s.spec.Deadline {
+			d.fail(now, d.whyNot()+"; another off could take effect only after the deadline")
+		}
 	}
 	if slices.ContainsFunc(level, func(d *device) bool { return d.phase == phaseFailed }) {
 		for _, d := range level {

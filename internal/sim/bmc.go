@@ -18,7 +18,7 @@ type bmc struct {
 	lies   bool          // it says off whatever is so
 	stuck  bool          // it says on whatever is so
 	slow   time.Duration // on top of what an answer takes
-	flip   time.Duration // on top of what the power takes to change
+	flip   time.Duration // on top of what the power takes to change, within fencing's Limits
 }
 
 // Refuse makes the power switch refuse every command, or no longer.
@@ -32,24 +32,25 @@ func (b *bmc) mend() { *b = bmc{n: b.n} }
 
 func (b *bmc) device() fencing.DeviceName { return fencing.DeviceName("bmc-" + string(b.n.id)) }
 
-// call takes a call's time and says how it ends, unless it ends later than the
-// caller waits for.
+// call lets the device hear a call and says how it ends, unless that is later
+// than the caller waits for. One that hangs may carry it out all the same.
 func (b *bmc) call(by *Node, within time.Duration, do func(), answered func(err error)) {
 	w := by.w
-	takes := w.between(40*time.Millisecond, 160*time.Millisecond) + b.slow
+	heard := w.between(20*time.Millisecond, 80*time.Millisecond)
+	takes := 2*heard + b.slow
+	if !b.dead && !b.refuse && (!b.hang || w.rng.IntN(2) == 0) {
+		w.after(heard, do)
+	}
 	if b.dead || b.hang || takes > within {
-		if !b.dead && (takes <= within || w.rng.IntN(2) == 0) {
-			w.after(takes, do) // it was heard; its answer is not
-		}
 		by.proc(within, func() { answered(fencing.ErrUnreachable) })
 		return
 	}
+	refused := b.refuse
 	by.proc(takes, func() {
-		if b.refuse {
+		if refused {
 			answered(fencing.ErrAuth)
 			return
 		}
-		do()
 		answered(nil)
 	})
 }

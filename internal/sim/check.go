@@ -64,7 +64,13 @@ func (w *World) checkPromotion(c *replica) {
 	if p := c.other(); p.drbd.Role() == drbd.RolePrimary {
 		w.breaks("S1: both copies of %s are Primary", g)
 	}
-	if d := c.state().Disk; d != drbd.DiskUpToDate && d != drbd.DiskInconsistent { // that is a resync's target: see checkUse
+	data, s := c, c.state()
+	if s.Repl == drbd.ReplSyncTarget && s.PeerDisk == drbd.DiskUpToDate {
+		// It has met its peer while it waited for the handler: DRBD promotes the
+		// target of a resync, which reads what it lacks from its source (see also
+		// checkUse).
+		data = c.other()
+	} else if d := s.Disk; d != drbd.DiskUpToDate {
 		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, d)
 	}
 	if known := w.witness.State(); known != nil && !known.Learning {
@@ -72,7 +78,7 @@ func (w *World) checkPromotion(c *replica) {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}
-	if lost := c.v.app.lacks(c); lost > 0 {
+	if lost := c.v.app.lacks(data); lost > 0 {
 		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
 	}
 }

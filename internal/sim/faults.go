@@ -62,7 +62,7 @@ var faults = []fault{
 	{"power switch hangs", func(_ *World, n *Node) { n.bmc.hang = true }, func(_ *World, n *Node) { n.bmc.hang = false }},
 	{"power switch is slow", func(_ *World, n *Node) { n.bmc.slow = 2 * time.Second }, func(_ *World, n *Node) { n.bmc.slow = 0 }},
 	{"power switch is very slow", func(_ *World, n *Node) { n.bmc.slow = 10 * time.Second }, func(_ *World, n *Node) { n.bmc.slow = 0 }},
-	{"power switch obeys late", func(_ *World, n *Node) { n.bmc.flip = 8 * time.Second }, func(_ *World, n *Node) { n.bmc.flip = 0 }},
+	{"power switch obeys late", func(_ *World, n *Node) { n.bmc.flip = 4 * time.Second }, func(_ *World, n *Node) { n.bmc.flip = 0 }},
 	{"power switch always says on", func(_ *World, n *Node) { n.bmc.stuck = true }, func(_ *World, n *Node) { n.bmc.stuck = false }},
 	{"power switch has always said off", func(w *World, n *Node) { w.alwaysOff(n) }, func(_ *World, n *Node) { n.bmc.lies = false }},
 	{"is promoted by hand", func(_ *World, n *Node) { n.promoteByHand() }, nil},
