@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc/test/bufconn"
 )
@@ -48,7 +47,7 @@ func (n *Network) Dial(from string) func(context.Context, string) (net.Conn, err
 		if l == nil {
 			return nil, fmt.Errorf("dial %s: nobody listens", addr)
 		}
-		if err := wait(ctx.Done(), n.gate(route{from, addr}), time.Time{}); err != nil {
+		if err := wait(ctx.Done(), n.gate(route{from, addr})); err != nil {
 			return nil, fmt.Errorf("dial %s: %w", addr, err)
 		}
 		conn, err := l.DialContext(ctx)
@@ -121,28 +120,21 @@ func (n *Network) gate(r route) <-chan struct{} {
 	return n.held[r]
 }
 
-// wait returns nil once the gate opens.
-func wait(over, gate <-chan struct{}, deadline time.Time) error {
+// wait returns nil once the gate opens, or was never closed.
+func wait(over, gate <-chan struct{}) error {
 	if gate == nil {
 		return nil
-	}
-	var late <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
-		defer timer.Stop()
-		late = timer.C
 	}
 	select {
 	case <-gate:
 		return nil
-	case <-late:
-		return context.DeadlineExceeded
 	case <-over:
 		return net.ErrClosed
 	}
 }
 
-// line is the client's end of one connection.
+// line is the client's end of one connection. Like a kernel it takes what is
+// written also while it cannot be sent.
 type line struct {
 	net.Conn
 	net    *Network
@@ -150,43 +142,52 @@ type line struct {
 	closed chan struct{}
 	once   sync.Once
 
-	mu       sync.Mutex
-	deadline time.Time // of writing
+	mu    sync.Mutex // never held while waiting
+	queue []byte     // written and not sent
+	busy  bool       // somebody sends the queue
 }
 
 // Read hands on what has arrived, when the route is free.
 func (s *line) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
-	if blocked := wait(s.closed, s.net.gate(s.route), time.Time{}); blocked != nil {
+	if blocked := wait(s.closed, s.net.gate(s.route)); blocked != nil {
 		return 0, blocked
 	}
 	return n, err
 }
 
 func (s *line) Write(b []byte) (int, error) {
+	gate := s.net.gate(s.route)
 	s.mu.Lock()
-	deadline := s.deadline
-	s.mu.Unlock()
-	if err := wait(s.closed, s.net.gate(s.route), deadline); err != nil {
-		return 0, err
+	if gate == nil && !s.busy {
+		s.mu.Unlock()
+		return s.Conn.Write(b)
 	}
-	return s.Conn.Write(b)
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, b...)
+	if !s.busy {
+		s.busy = true
+		go s.send()
+	}
+	return len(b), nil
 }
 
-// SetWriteDeadline bounds also the wait for a held route.
-func (s *line) SetWriteDeadline(t time.Time) error {
-	s.mu.Lock()
-	s.deadline = t
-	s.mu.Unlock()
-	return s.Conn.SetWriteDeadline(t)
-}
-
-// SetDeadline sets both deadlines.
-func (s *line) SetDeadline(t time.Time) error {
-	s.mu.Lock()
-	s.deadline = t
-	s.mu.Unlock()
-	return s.Conn.SetDeadline(t)
+// send sends what was written while the route was held.
+func (s *line) send() {
+	for {
+		blocked := wait(s.closed, s.net.gate(s.route))
+		s.mu.Lock()
+		b := s.queue
+		s.queue = nil
+		if s.busy = blocked == nil && len(b) > 0; !s.busy {
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		if _, err := s.Conn.Write(b); err != nil {
+			_ = s.Close() // whoever reads learns of it
+		}
+	}
 }
 
 // Close ends the connection, whatever waits on it.

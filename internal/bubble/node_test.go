@@ -41,12 +41,17 @@ type node struct {
 	run   string // dies with the boot
 
 	store faulty // the agent's durable file fails with it
+
+	// life holds one while nobody boots, crashes, starts or ends an agent here.
+	life  chan struct{}
+	agent *running
+	dog   *dog // of this boot
+
+	// The pair's mutex guards the rest.
 	boots int
 	up    bool // the machine has power
-	dog   *dog // of this boot
-	agent *running
 
-	starts, stops, resets, shots int // the pair's mutex guards them
+	starts, stops, resets, shots int
 }
 
 // running is an agent under way.
@@ -59,7 +64,7 @@ type running struct {
 
 func newNode(p *pair, i int) *node {
 	// One node's clock gains what the other's loses: 0.8 % between them.
-	n := &node{p: p, i: i, dir: p.t.TempDir(), run: inMemory(p.t), now: Clock(time.Duration(i+7)*time.Hour, time.Duration(2*i-1)*4*time.Millisecond)}
+	n := &node{p: p, i: i, dir: p.t.TempDir(), run: inMemory(p.t), life: make(chan struct{}, 1), now: Clock(time.Duration(i+7)*time.Hour, time.Duration(2*i-1)*4*time.Millisecond)}
 	n.creds = p.ws.Creds(pki.Identity{Role: pki.RoleNode, Cluster: string(cluster), Name: string(nodes[i])})
 	return n
 }
@@ -75,17 +80,30 @@ func inMemory(t *testing.T) string {
 	return dir
 }
 
-// boot gives the machine power and starts its agent.
-func (n *node) boot() {
-	n.up = true
-	n.boots++
-	n.dog = &dog{n: n, boot: n.boots, timeout: 5 * time.Second}
-	n.start()
+// alone does something with the machine while nobody else does.
+func (n *node) alone(do func()) {
+	n.life <- struct{}{}
+	defer func() { <-n.life }()
+	do()
 }
 
-func (n *node) bootID() string { return fmt.Sprintf("boot-%d-of-%s", n.boots, nodes[n.i]) }
+// boot gives the machine power, if it has none, and starts an agent, if there is
+// none.
+func (n *node) boot() {
+	n.alone(func() {
+		if !n.isUp() {
+			n.p.mu.Lock()
+			n.up = true
+			n.boots++
+			n.dog = &dog{n: n, boot: n.boots, timeout: 5 * time.Second}
+			n.p.mu.Unlock()
+		}
+		if n.agent == nil {
+			n.start()
+		}
+	})
+}
 
-// start starts an agent on a machine that is up.
 func (n *node) start() {
 	n.p.t.Helper()
 	id := store.Identity{Cluster: string(cluster), Node: string(nodes[n.i])}
@@ -105,6 +123,8 @@ func (n *node) start() {
 		run.err = r.Run(ctx)
 	}()
 }
+
+func (n *node) bootID() string { return fmt.Sprintf("boot-%d-of-%s", n.dog.boot, nodes[n.i]) }
 
 // assemble does what the agent's daemon does: it reads what earlier agents have
 // left and joins the parts.
@@ -159,7 +179,7 @@ func (n *node) parts(st *store.Store, lease *store.File) (runner.Parts, error) {
 	})
 	return runner.Parts{
 		Durable: &n.store, Boot: lease, Starts: st, Witness: arbiters, Peer: n.p.cable.end(n), References: references{},
-		DRBD: n.p.mirror.side(n.i), Power: n.power(), Watchdog: n.dog, Resetter: resetter{n, n.boots}, Log: log, Now: n.now,
+		DRBD: n.p.mirror.side(n.i), Power: n.power(), Watchdog: n.dog, Resetter: resetter{n, n.dog.boot}, Log: log, Now: n.now,
 	}, err
 }
 
@@ -191,6 +211,10 @@ func (n *node) power() *runner.Power {
 // end stops the agent, and leaves alone what it runs.
 func (n *node) end() {
 	n.p.t.Helper()
+	n.alone(n.stop)
+}
+
+func (n *node) stop() {
 	if n.agent == nil {
 		return
 	}
@@ -205,18 +229,23 @@ func (n *node) end() {
 	n.agent = nil
 }
 
-// crash takes the machine's power away.
-func (n *node) crash() {
-	if !n.isUp() {
+// crash takes the machine's power away, from this boot if one is named.
+func (n *node) crash(boot ...int) {
+	n.p.mu.Lock()
+	dies := n.up && (len(boot) == 0 || boot[0] == n.boots)
+	n.up = n.up && !dies
+	n.p.mu.Unlock()
+	if !dies {
 		return
 	}
-	n.p.mu.Lock()
-	n.up = false
-	n.p.mu.Unlock()
+	// What it did is over at once; that its agent's goroutines end takes longer.
 	n.p.set(n.i, false)
 	n.p.mirror.lose(n.i)
 	n.p.cable.cutOff(n.i)
-	n.end()
+	for _, addr := range n.p.ws.Addresses() {
+		n.p.ws.Net.HangupFrom(string(nodes[n.i]), addr)
+	}
+	n.alone(n.stop)
 }
 
 func (n *node) isUp() bool {

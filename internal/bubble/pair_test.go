@@ -83,7 +83,7 @@ func newPair(t *testing.T, n int) *pair {
 	p.mirror, p.cable = newMirror(), newCable()
 	for i := range p.nodes {
 		p.nodes[i] = newNode(p, i)
-		t.Cleanup(p.nodes[i].crash)
+		t.Cleanup(func() { p.nodes[i].crash() })
 	}
 	return p
 }
@@ -181,7 +181,7 @@ func (p *pair) moves() (out [2][4]int) {
 func (p *pair) set(i int, runs bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.runs[i] = runs
+	p.runs[i] = runs && p.nodes[i].up
 	if p.runs[a] && p.runs[b] {
 		p.t.Error("the group runs on both nodes")
 	}

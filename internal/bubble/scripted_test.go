@@ -178,13 +178,15 @@ func (r resetter) Reset() error {
 	return errors.New("still here for a moment")
 }
 
-// reset ends this boot of the machine. It does not come up again by itself.
+// reset ends a boot of the machine. It does not come up again by itself.
 func (n *node) reset(boot int) {
-	if n.boots != boot || !n.isUp() {
-		return
+	n.p.mu.Lock()
+	counts := n.up && n.boots == boot
+	if counts {
+		n.resets++
 	}
-	n.p.count(n.i, func(n *node) *int { return &n.resets })
-	n.crash()
+	n.p.mu.Unlock()
+	n.crash(boot)
 }
 
 // outlet is a node's power switch, in the other one's hands.
@@ -195,7 +197,7 @@ func (o outlet) Off(ctx context.Context) error {
 		return err
 	}
 	o.n.p.count(o.n.i, func(n *node) *int { return &n.shots })
-	o.n.crash()
+	go o.n.crash()
 	return nil
 }
 
@@ -300,6 +302,9 @@ func (s *side) Read(context.Context, string) (drbd.Resource, error) { return s.s
 func (s *side) become(role drbd.Role) error {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
+	if s.gone {
+		return errors.New("the machine is off")
+	}
 	if role == drbd.RolePrimary && s.m.sides[1-s.i].role == drbd.RolePrimary && !s.m.sides[1-s.i].gone {
 		return errors.New("the peer is Primary")
 	}

@@ -14,6 +14,8 @@ import (
 // fake is how long the longest story lasts for those in it.
 var fake = flag.Duration("fake", 20*time.Minute, "fake time of TestADayOfRenewalsMovesNothing; make bubble takes a day")
 
+var rounds = flag.Int("rounds", 3, "rounds of TestTroubleEndsWithOneNodeRunning")
+
 // The clocks of the two nodes run 0.8 % apart, that of the witness between them.
 func TestADayOfRenewalsMovesNothing(t *testing.T) {
 	story(t, 1, func(p *pair) {
@@ -77,7 +79,7 @@ func TestAgentsThatAreRestartedTouchNoService(t *testing.T) {
 				w.Start()
 			}
 			time.Sleep(timing.SuspectAfter / 4) // a service manager takes no longer
-			m.start()
+			m.boot()
 			p.quiet(30 * time.Second)
 		}
 		if now := p.seen(); now.GetEpoch() != before.GetEpoch() {

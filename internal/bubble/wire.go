@@ -103,15 +103,33 @@ type port struct {
 	all *wires
 }
 
-// carry takes a question there and its answer back.
-func (e *port) carry(to raft.ServerAddress, ask func() error) error {
-	if err := e.all.pass(e.LocalAddr(), to); err != nil {
-		return err
+// carry takes a question there and its answer back. Whoever asks gives up after
+// a while; the question arrives all the same, when it can.
+func carry[T any](e *port, to raft.ServerAddress, answer *T, ask func(*T) error) error {
+	type result struct {
+		answer T
+		err    error
 	}
-	if err := ask(); err != nil {
-		return err
+	back := make(chan result, 1)
+	go func() {
+		var r result
+		if r.err = e.all.pass(e.LocalAddr(), to); r.err == nil {
+			r.err = ask(&r.answer)
+		}
+		if r.err == nil {
+			r.err = e.all.pass(to, e.LocalAddr())
+		}
+		back <- r
+	}()
+	select {
+	case r := <-back:
+		if r.err == nil {
+			*answer = r.answer
+		}
+		return r.err
+	case <-time.After(2 * wireTimeout):
+		return errCut
 	}
-	return e.all.pass(to, e.LocalAddr())
 }
 
 // AppendEntriesPipeline is refused: raft then sends one message at a time, and
@@ -122,25 +140,27 @@ func (e *port) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.Ap
 
 // AppendEntries carries entries and heartbeats.
 func (e *port) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	return e.carry(to, func() error { return e.InmemTransport.AppendEntries(id, to, args, resp) })
+	return carry(e, to, resp, func(r *raft.AppendEntriesResponse) error { return e.InmemTransport.AppendEntries(id, to, args, r) })
 }
 
 // RequestVote carries a candidacy.
 func (e *port) RequestVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return e.carry(to, func() error { return e.InmemTransport.RequestVote(id, to, args, resp) })
+	return carry(e, to, resp, func(r *raft.RequestVoteResponse) error { return e.InmemTransport.RequestVote(id, to, args, r) })
 }
 
 // RequestPreVote carries the question before a candidacy.
 func (e *port) RequestPreVote(id raft.ServerID, to raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return e.carry(to, func() error { return e.InmemTransport.RequestPreVote(id, to, args, resp) })
+	return carry(e, to, resp, func(r *raft.RequestPreVoteResponse) error { return e.InmemTransport.RequestPreVote(id, to, args, r) })
 }
 
 // InstallSnapshot carries a whole state.
 func (e *port) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	return e.carry(to, func() error { return e.InmemTransport.InstallSnapshot(id, to, args, resp, data) })
+	return carry(e, to, resp, func(r *raft.InstallSnapshotResponse) error {
+		return e.InmemTransport.InstallSnapshot(id, to, args, r, data)
+	})
 }
 
 // TimeoutNow carries the lead.
 func (e *port) TimeoutNow(id raft.ServerID, to raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return e.carry(to, func() error { return e.InmemTransport.TimeoutNow(id, to, args, resp) })
+	return carry(e, to, resp, func(r *raft.TimeoutNowResponse) error { return e.InmemTransport.TimeoutNow(id, to, args, r) })
 }
