@@ -79,7 +79,7 @@ chmod +x /tmp/vectors/helper
 : >/tmp/vectors/calls
 printf /tmp/vectors/helper >/sys/module/drbd/parameters/usermode_helper
 dmesg -C
-dmesg -w </dev/null | grep --line-buffered uuid_compare >/tmp/vectors/verdicts &`
+dmesg -w </dev/null | grep --line-buffered uuid_compare >/tmp/vectors/verdicts & echo $! >>/tmp/vectors/openers`
 
 func perNode(t *testing.T, l *Lab, f func(*Node, int) error) {
 	t.Helper()
