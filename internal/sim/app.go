@@ -28,6 +28,9 @@ type application struct {
 	count  int
 	blind  *replica // whose disk failed while connected, not on record yet
 	unsure []model.Stamp
+	// unrecorded: somebody was lost in that moment. Until the copies are in step
+	// again, both may have writes of their own and nobody know of it.
+	unrecorded bool
 }
 
 func blockOf(s model.Stamp) model.Block { return model.Block(s % volumeBlocks) }
@@ -131,7 +134,7 @@ func (a *application) noted() *replica {
 // it along.
 func (a *application) died(*replica) {
 	if a.blind != nil && a.noted() == nil {
-		a.blind, a.unsure = nil, nil
+		a.blind, a.unsure, a.unrecorded = nil, nil, true
 	}
 }
 

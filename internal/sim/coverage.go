@@ -49,6 +49,8 @@ var (
 		reflect.TypeFor[agent.Storage](), reflect.TypeFor[agent.Found](), reflect.TypeFor[agent.StartDone](),
 		reflect.TypeFor[agent.StopDone](), reflect.TypeFor[agent.PowerRead](), reflect.TypeFor[agent.ShotDone](),
 		reflect.TypeFor[agent.FencePeer](), reflect.TypeFor[agent.DiskFailed](), reflect.TypeFor[agent.OutdateDone](),
+		reflect.TypeFor[agent.Leave](), reflect.TypeFor[agent.SaveFailed](), reflect.TypeFor[agent.Links](),
+		reflect.TypeFor[agent.Services](),
 	}
 	commands = []reflect.Type{
 		reflect.TypeFor[arbiter.Lead](), reflect.TypeFor[arbiter.Renounce](), reflect.TypeFor[arbiter.Define](),
@@ -56,14 +58,16 @@ var (
 		reflect.TypeFor[arbiter.Release](), reflect.TypeFor[arbiter.Exclude](), reflect.TypeFor[arbiter.OwnWord](),
 		reflect.TypeFor[arbiter.Readmit](), reflect.TypeFor[arbiter.Begin](), reflect.TypeFor[arbiter.ReportFence](),
 		reflect.TypeFor[arbiter.EndMandate](), reflect.TypeFor[arbiter.Order](), reflect.TypeFor[arbiter.Standby](),
-		reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](),
+		reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](), reflect.TypeFor[arbiter.Armed](),
+		reflect.TypeFor[arbiter.Calm](), reflect.TypeFor[arbiter.Remark](), reflect.TypeFor[arbiter.WitnessBegin](),
+		reflect.TypeFor[arbiter.WitnessReport](),
 	}
 	messages = []reflect.Type{
 		reflect.TypeFor[leader.Hello](), reflect.TypeFor[leader.Beat](), reflect.TypeFor[leader.Acquire](),
 		reflect.TypeFor[leader.Release](), reflect.TypeFor[leader.Exclude](), reflect.TypeFor[leader.Readmit](),
 		reflect.TypeFor[leader.Begin](), reflect.TypeFor[leader.ReportFence](), reflect.TypeFor[arbiter.Order](),
 		reflect.TypeFor[arbiter.Standby](), reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](),
-		reflect.TypeFor[arbiter.Define](),
+		reflect.TypeFor[arbiter.Define](), reflect.TypeFor[leader.Looked](), reflect.TypeFor[leader.ShotDone](),
 	}
 	agentIndex, commandIndex, messageIndex = indexed(agentEvents), indexed(commands), indexed(messages)
 )
@@ -74,6 +78,14 @@ func indexed(types []reflect.Type) map[reflect.Type]int {
 		out[t] = i
 	}
 	return out
+}
+
+func indexOf(index map[reflect.Type]int, told any) int {
+	i, ok := index[reflect.TypeOf(told)]
+	if !ok {
+		panic(fmt.Sprintf("sim: the coverage of pairs does not know %T; add it to its list in coverage.go", told))
+	}
+	return i
 }
 
 func names(types []reflect.Type) []string {
@@ -110,10 +122,7 @@ func (c *Coverage) meet(grid, state, event int) {
 
 // toldAgent notes what an agent is told, in whatever it is about.
 func (w *World) toldAgent(n *Node, ev agent.Event) {
-	told, ok := agentIndex[reflect.TypeOf(ev)]
-	if !ok {
-		return
-	}
+	told := indexOf(agentIndex, ev)
 	about := w.about(ev)
 	for _, id := range w.groups {
 		if about == "" || about == id {
@@ -155,7 +164,7 @@ func (w *World) groupOf(r string) arbiter.GroupID {
 
 // toldArbiter notes what the replicated state is told.
 func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
-	told := commandIndex[reflect.TypeOf(cmd)]
+	told := indexOf(commandIndex, cmd)
 	c := state.Clusters[w.Definition.Cluster]
 	if c == nil {
 		return
@@ -246,51 +255,45 @@ func (c *Coverage) each(do func(Pair, uint32)) {
 
 // Unreached returns the pairs that were not reached and that nothing explains.
 func (c *Coverage) Unreached() []Pair {
-	var out []Pair
-	c.each(func(p Pair, n uint32) {
-		if n == 0 && p.impossible() == "" {
-			out = append(out, p)
-		}
+	return c.which(func(p Pair, n uint32) bool {
+		return n == 0 && explain(impossible, p) == "" && explain(seldom, p) == ""
 	})
-	return out
 }
 
-// Refuted returns the pairs that were reached although something says that they
+// Refuted returns the pairs that were reached although it is said that they
 // cannot be.
 func (c *Coverage) Refuted() []Pair {
+	return c.which(func(p Pair, n uint32) bool { return n > 0 && explain(impossible, p) != "" })
+}
+
+func (c *Coverage) which(wanted func(Pair, uint32) bool) []Pair {
 	var out []Pair
 	c.each(func(p Pair, n uint32) {
-		if n > 0 && p.impossible() != "" {
+		if wanted(p, n) {
 			out = append(out, p)
 		}
 	})
 	return out
 }
 
-// Explained returns how many pairs cannot be reached, and why.
-func Explained() map[string]int {
+// Explained returns how many pairs were not reached for a reason, by the reason.
+func (c *Coverage) Explained() map[string]int {
 	out := map[string]int{}
-	newCoverage().each(func(p Pair, _ uint32) {
-		if why := p.impossible(); why != "" {
-			out[why]++
+	c.each(func(p Pair, n uint32) {
+		switch why := explain(impossible, p); {
+		case n > 0:
+		case why != "":
+			out["cannot be: "+why]++
+		case explain(seldom, p) != "":
+			out["seldom: "+explain(seldom, p)]++
 		}
 	})
 	return out
 }
 
-// impossible says why a pair cannot be reached, or nothing.
-func (p Pair) impossible() string {
-	for _, e := range explained {
-		if e.core == p.Core && among(e.states, p.State) && among(e.events, p.Event) {
-			return e.why
-		}
-	}
-	return ""
-}
-
-// settleBeforeReport is how long a search goes on before a pair that it has not
-// reached is held against it.
-const settleBeforeReport = 5000 * time.Hour
+// settledAfter is how long a search goes on before a pair that it has not reached is
+// held against it.
+const settledAfter = 5000 * time.Hour
 
 // LongEnough reports whether a search was long enough to reach whatever can be.
-func LongEnough(simulated time.Duration) bool { return simulated >= settleBeforeReport }
+func LongEnough(simulated time.Duration) bool { return simulated >= settledAfter }

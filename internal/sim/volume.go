@@ -143,6 +143,9 @@ func (c *replica) changed(was, is model.State) {
 	if is.Repl == drbd.ReplSyncTarget && was.Repl != drbd.ReplSyncTarget {
 		c.v.w.checkResync(c)
 	}
+	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
+		c.v.app.unrecorded = false
+	}
 	c.n.tellStorage(c.v.group)
 }
 

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -282,7 +281,7 @@ func (v *voter) request(m leader.Message, reply asker) {
 		if reply != nil {
 			v.tickets[v.ticket] = reply
 		}
-		v.x.w.toldLeader(v, messageIndex[reflect.TypeOf(m)])
+		v.x.w.toldLeader(v, indexOf(messageIndex, m))
 		v.perform(v.lead.Request(v.clock.now(), v.ticket, m))
 	})
 }
