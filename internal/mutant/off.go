@@ -5,6 +5,10 @@ package mutant
 // Possible reports whether this program can be weakened at all.
 const Possible = false
 
+// Env is the variable of the environment that puts a weakening into force in
+// another build.
+const Env = "SBARBITER_MUTANT"
+
 // On reports whether a weakening is in force: never in this build.
 func On(Name) bool { return false }
 

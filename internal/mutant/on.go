@@ -2,10 +2,25 @@
 
 package mutant
 
+import (
+	"os"
+	"strconv"
+)
+
 // Possible reports whether this program can be weakened at all.
 const Possible = true
 
+// Env is the variable of the environment that puts one weakening into force, by
+// its number, for a test that is run in a process of its own.
+const Env = "SBARBITER_MUTANT"
+
 var inForce [256]bool
+
+func init() {
+	if n, err := strconv.ParseUint(os.Getenv(Env), 10, 8); err == nil {
+		Set(Name(n))
+	}
+}
 
 // On reports whether a weakening is in force.
 func On(n Name) bool { return inForce[n] }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sbarbiter/internal/mutant"
+	"sbarbiter/internal/sim"
+)
+
+// row is one weakening: what the rule is, what should break without it, and how
+// that is found.
+type row struct {
+	name   mutant.Name
+	word   string
+	rule   string
+	breaks string
+	aim    []string    // faults that the hunter tries more often than the others
+	behind mutant.Name // another line of defence, which has to be taken away as well
+	test   string      // package and test that notice it, where the simulator has no such part
+	// decided says, where nothing notices it, whether that is a hole in the
+	// simulator or a rule that is not needed.
+	decided string
+}
+
+func find(word string) *row {
+	i := slices.IndexFunc(table, func(r row) bool { return r.word == word })
+	if i < 0 {
+		return nil
+	}
+	return &table[i]
+}
+
+func wordOf(name mutant.Name) string {
+	i := slices.IndexFunc(table, func(r row) bool { return r.name == name })
+	if i < 0 {
+		return "?"
+	}
+	return table[i].word
+}
+
+func (r *row) file(dir string) string { return filepath.Join(dir, r.word+".json") }
+
+// recorded returns the schedule that showed the weakening.
+func (r *row) recorded(dir string) (*sim.Schedule, error) {
+	raw, err := os.ReadFile(r.file(dir))
+	if err != nil {
+		return nil, fmt.Errorf("read the schedule that shows %s: %w", r.word, err)
+	}
+	s, err := sim.DecodeSchedule(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.file(dir), err)
+	}
+	return s, nil
+}
+
+// runTest runs the test that notices the weakening: it must pass without and
+// fail with it.
+func (r *row) runTest() finding {
+	began := time.Now()
+	f := finding{Word: r.word}
+	pkg, name, _ := strings.Cut(r.test, " ")
+	run := func(weak string) error {
+		cmd := exec.Command("go", "test", "-tags", "mutants", "-count=1", "-run", "^"+name+"$", pkg)
+		cmd.Env = append(os.Environ(), mutant.Env+"="+weak)
+		return cmd.Run()
+	}
+	if run("") == nil && run(fmt.Sprint(uint8(r.name))) != nil {
+		f.Found = r.test + " fails"
+	}
+	f.CPU = time.Since(began)
+	return f
+}
