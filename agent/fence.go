@@ -29,6 +29,7 @@ type shot struct {
 	step    shotStep
 	before  boottime.Instant
 	aborted string
+	flies   bool // it was reported as one that may still land
 }
 
 // fenceFirst begins to carry a mandate out.
@@ -108,7 +109,7 @@ func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {
 
 // report tells the witness how the shot ended, until it has taken it.
 func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
-	s.step = reporting
+	s.step, s.flies = reporting, ev.InFlight
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
 			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{
@@ -127,8 +128,12 @@ func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
 }
 
 func (m *Machine) endShot(now boottime.Instant, s *shot) {
-	m.mem.Mandates = slices.DeleteFunc(m.mem.Mandates, func(id arbiter.MandateID) bool { return id <= s.mandate })
-	m.dirty = true
+	if s.flies {
+		m.landsBy = max(m.landsBy, s.before) // no word for the target until then
+	} else {
+		m.mem.Mandates = slices.DeleteFunc(m.mem.Mandates, func(id arbiter.MandateID) bool { return id <= s.mandate })
+		m.dirty = true
+	}
 	m.shot = nil
 	if s.group.bid != nil {
 		s.group.bid.next = now
@@ -150,14 +155,14 @@ func (m *Machine) abortShot(why string) {
 	}
 }
 
-// landed is when whatever an agent before this one has begun to shoot has
-// landed, or does not any more.
+// landed is when whatever was begun to shoot here, by this agent or one before it,
+// has landed, or does not any more.
 func (m *Machine) landed() boottime.Instant {
-	return m.started.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout))
+	return max(m.started.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout)), m.landsBy)
 }
 
-// fencing ends a shot of which nothing is heard any more, and forgets those of
-// an earlier life once they are over: a witness that is told of them gives its
+// fencing ends a shot of which nothing is heard any more, and forgets those that
+// may have been in flight once they are over: a witness that is told of them gives its
 // target nothing for as long as a shot takes.
 func (m *Machine) fencing(now boottime.Instant) {
 	s := m.shot

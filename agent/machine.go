@@ -49,6 +49,7 @@ type Machine struct {
 	disks map[string]Storage
 
 	shot      *shot
+	landsBy   boottime.Instant // a shot that was given up may hit the peer until then
 	feedAt    boottime.Instant
 	disagrees bool   // with the witness about durations
 	hasty     bool   // the witness gives a shot less time than the devices may take

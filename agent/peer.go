@@ -204,7 +204,7 @@ func (m *Machine) bids(now boottime.Instant) bool {
 			return true
 		}
 	}
-	// What an agent before this one began may land until its own deadline.
+	// What was begun and not seen to its end may land until its deadline.
 	return len(m.mem.Mandates) > 0 && now < m.landed()
 }
 

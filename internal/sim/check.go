@@ -10,6 +10,16 @@ import (
 
 func (w *World) breaks(format string, a ...any) {
 	what := fmt.Sprintf(format, a...)
+	if c := w.witness; w.restored != 0 && c.state.Version.Incarnation == w.restored {
+		// docs/architecture.md, "What is not closed": an old copy of a witness's
+		// disk that no agent has shown to be one yet.
+		w.except("an old copy of the witness's disk that nobody has noticed: " + what)
+		return
+	}
+	if w.falseWord {
+		w.except("an operator's false word, which S1 names: " + what)
+		return
+	}
 	w.broken = append(w.broken, what)
 	w.line("BROKEN", "", what, "")
 }
@@ -61,7 +71,9 @@ func (w *World) checkGrants(c *arbiter.Cluster) {
 // checkPromotion holds whenever a copy has become Primary.
 func (w *World) checkPromotion(c *replica) {
 	g := c.v.group
-	if p := c.other(); p.drbd.Role() == drbd.RolePrimary {
+	if p := c.other(); p.stray {
+		w.except("a person has promoted the other copy")
+	} else if p.drbd.Role() == drbd.RolePrimary {
 		w.breaks("S1: both copies of %s are Primary", g)
 	}
 	data, s := c, c.state()

@@ -67,6 +67,7 @@ var faults = []fault{
 	{"power switch has always said off", func(w *World, n *Node) { w.alwaysOff(n) }, func(_ *World, n *Node) { n.bmc.lies = false }},
 	{"is promoted by hand", func(_ *World, n *Node) { n.promoteByHand() }, nil},
 	{"is confirmed off, if it is", func(w *World, n *Node) { w.confirm(n) }, nil},
+	{"is confirmed off without a look", func(w *World, n *Node) { w.confirmFalsely(n) }, nil},
 	{"maintenance", func(w *World, _ *Node) { w.maintain(true) }, func(w *World, _ *Node) { w.maintain(false) }},
 	{"cluster is declared with a longer ttl", func(w *World, _ *Node) { w.redefine(10 * time.Second) }, func(w *World, _ *Node) { w.redefine(0) }},
 	{"cluster is declared with a shorter ttl", func(w *World, _ *Node) { w.redefine(-700 * time.Millisecond) }, func(w *World, _ *Node) { w.redefine(0) }},

@@ -118,3 +118,27 @@ func TestFalseWordOfAnOperatorIsRefusedWhileTheNodeIsHeard(t *testing.T) {
 	p.Witness().Order(word)
 	p.stays(sim.A, db, 30*time.Second)
 }
+
+// A shot failed, but its command may still hit: until its deadline the executor
+// gives its target no word, or it would shoot a node that lives by that.
+func TestShotThatMayStillLandSilencesItsExecutor(t *testing.T) {
+	span := func(seconds float64) sim.Span { return sim.Span(seconds * float64(time.Second)) }
+	shots := 0
+	for seed := uint64(108); seed < 128; seed++ {
+		w := sim.Play(&sim.Schedule{Format: 1, Seed: seed, Pair: "stonith", Groups: []arbiter.GroupID{db}, Episodes: []sim.Episode{{
+			After: span(10), Mended: span(30), Faults: []sim.Fault{
+				{At: span(0.1), What: "power switch has always said off", Host: "node-a", For: span(25)},
+				{At: span(0.1), What: "power switch obeys late", Host: "node-a", For: span(25)},
+				{At: span(1), What: "is cut off from the witness", Host: "node-a", For: span(20)},
+				{At: span(1), What: "all links between the nodes cut", Host: "node-a", For: span(1.85)},
+			},
+		}}})
+		shots += w.Said(sim.A, "POWER OFF", 0)
+		for _, b := range w.Broken() {
+			t.Fatalf("seed %d: %s\n%s", seed, b, w.Timeline())
+		}
+	}
+	if shots == 0 {
+		t.Fatal("nobody was shot")
+	}
+}

@@ -93,7 +93,7 @@ func (n *Node) promoteByHand() {
 		}
 		c.byHand = true
 		c.command(model.Promote, func(a model.Answer) {
-			c.byHand = false
+			c.byHand, c.stray = false, a.OK()
 			if a.OK() && c.state().Conn != drbd.ConnConnected {
 				n.w.except("a person promoted a copy alone")
 			}
@@ -103,8 +103,31 @@ func (n *Node) promoteByHand() {
 
 // confirm is an operator who has seen that a machine is off, and says so.
 func (w *World) confirm(n *Node) {
+	if !n.power && !n.running {
+		w.say(n)
+	}
+}
+
+// confirmFalsely is an operator who has not looked.
+func (w *World) confirmFalsely(n *Node) {
+	if !n.running {
+		return
+	}
+	w.say(n)
+	w.after(100*time.Millisecond, func() {
+		c := w.witness.State()
+		for _, id := range w.groups {
+			if c != nil && c.Groups[id] != nil && c.Groups[id].Last.Cause == arbiter.ByOperator {
+				w.falseWord = true
+			}
+		}
+	})
+}
+
+// say says that a node is off.
+func (w *World) say(n *Node) {
 	c := w.witness.State()
-	if c == nil || n.power || n.running {
+	if c == nil {
 		return
 	}
 	var epochs []arbiter.Epoch

@@ -22,6 +22,7 @@ var schemes = []struct {
 	{"loses its disk while its links come and go", (*World).flapDiskless},
 	{"is asked to hand over while its peer dies", (*World).handOver},
 	{"has a peer that dies and comes back to a witness that learns", (*World).learning},
+	{"has ways that come and go", (*World).flapWays},
 	{"freezes just before its last feed and goes on", (*World).lateThaw},
 	{"hears the witness late, and is cut off then", (*World).lateAnswers},
 	{"hears its peer late, loses the witness, and is cut off when its lease is over", (*World).lateWord},
@@ -134,6 +135,30 @@ func (w *World) learning(n *Node, end time.Duration) {
 		w.Cut(A, B, true)
 	}
 	w.in(w.Boot+w.between(0, 8*time.Second), end, string(n.id)+" crashes", n.Crash)
+}
+
+// flapWays cuts and mends each of a node's ways by itself.
+func (w *World) flapWays(n *Node, end time.Duration) {
+	ways := []func(cut bool){
+		func(cut bool) { w.CutWitness(n.host, cut) },
+		func(cut bool) { w.ask(n, func(y *way) { y.cut = cut }) },
+		func(cut bool) { w.cutLink(n, cut) },
+		func(cut bool) { w.mute(n, cut) },
+		func(cut bool) { w.mute(n.peer, cut) },
+		func(cut bool) { w.CutReplicationFrom(n.host, cut) },
+		w.CutReplication,
+		func(cut bool) { n.Gateway(!cut) },
+	}
+	for _, flap := range ways {
+		if w.rng.IntN(2) == 0 {
+			continue
+		}
+		d := w.between(0, 2*time.Second)
+		for i := range 2 * (1 + w.rng.IntN(4)) {
+			w.in(d, end, "", func() { flap(i%2 == 0) })
+			d += w.between(100*time.Millisecond, 3*time.Second)
+		}
+	}
 }
 
 // lateThaw: the machine stands still until about the time its watchdog bites.

@@ -36,6 +36,7 @@ type replica struct {
 	pushing  bool // a resync's next step is on its way
 	telling  bool // the agent is about to be told
 	byHand   bool // a person promotes it
+	stray    bool // and has, and nobody has demoted it yet
 }
 
 // awaited is somebody who waits for the answer to a command.
@@ -146,6 +147,7 @@ func (c *replica) changed(was, is model.State) {
 	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
 		c.v.app.unrecorded = false
 	}
+	c.stray = c.stray && is.Role == drbd.RolePrimary
 	c.n.tellStorage(c.v.group)
 }
 

@@ -76,6 +76,7 @@ type World struct {
 	restored       uint32          // incarnation of a witness's copy that was put in its place; 0: none
 	lines          []Line
 	broken         []string
+	falseWord      bool           // an operator has said that a node is off which is not, and was believed
 	excepted       string         // what the guarantees except, and ended the run
 	faults         map[string]int // that happened, by kind
 	met            *Coverage
