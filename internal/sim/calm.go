@@ -20,6 +20,9 @@ func (w *World) rest(d time.Duration) {
 		w.Run(min(w.now+lookAgain, end))
 	}
 	w.setCalm(true)
+	if settling := w.stirred + old - w.now; settling > 0 {
+		w.Run(min(w.now+settling, end)) // what has just happened is not old yet
+	}
 	for end-w.now > 3*period && !w.ended() {
 		if w.circles() && !w.Stepping {
 			skipped := (end - w.now) / period * period

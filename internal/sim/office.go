@@ -62,6 +62,7 @@ func (w *World) permitted(target *Node, asked time.Duration) {
 	if ago := asked - target.office.renewed; target.office.renewed > 0 && ago < w.Definition.Timing.SuspectAfter*95/100 {
 		w.breaks("S5: a shot at %s is permitted, whose lease was renewed %v before", target.id, ago)
 	}
+	target.office.shot = 0 // of a machine that does not run there is nothing to confirm
 	if target.running {
 		target.office.shot = target.clock.after(asked - target.clock.since)
 	}

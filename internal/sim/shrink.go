@@ -120,6 +120,7 @@ func (k *shrinker) shorter() {
 func (k *shrinker) rounder(of func(*Schedule) *Span, least time.Duration) {
 	is := time.Duration(*of(k.best))
 	for _, d := range []time.Duration{least, is / 2, is - is/4, is.Truncate(time.Second), is.Truncate(100 * time.Millisecond)} {
+		d = d.Truncate(time.Millisecond)
 		if d >= is || d < least || d == 0 && least != 0 {
 			continue
 		}
