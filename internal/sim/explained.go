@@ -26,10 +26,6 @@ var impossible = []explanation{
 		"a copy is given up only by a node that runs nothing and asks for nothing, and it asks for nothing before that is done",
 	},
 	{
-		"agent", "securing", "FencePeer",
-		"DRBD calls while it is promoted or is Primary, and here the promotion waits for the exclusion",
-	},
-	{
 		"agent", "waiting", "Answered",
 		"a beat is sent only after the welcome that ends the quarantine",
 	},
@@ -73,11 +69,11 @@ var seldom = []explanation{
 		"the disk would have to fail in the fractions of a second that this lasts",
 	},
 	{
-		"agent", "reading begging shooting reporting returning waiting", "FencePeer",
+		"agent", "reading begging shooting reporting returning waiting securing freezing", "FencePeer",
 		"a node that has no right would have to be Primary still, and to lose its peer just then",
 	},
 	{
-		"agent", "securing barred returning ending", "SessionUp SessionDown Found OutdateDone StartDone",
+		"agent", "securing barred returning ending", "CallDone Welcomed SessionUp SessionDown Found OutdateDone StartDone",
 		"two things would have to come within milliseconds of each other",
 	},
 	{
@@ -97,7 +93,7 @@ var seldom = []explanation{
 		"no fault leads to it: an operator's word after many shots, and a remark on timing",
 	},
 	{
-		"arbiter's group", "unborn", "Lead Release Exclude",
+		"arbiter's group", "unborn", "Lead Define Release Exclude",
 		"the pair would have to be in trouble before anybody was granted the group, a second after its start",
 	},
 	{
