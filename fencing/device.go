@@ -192,6 +192,13 @@ func (d *device) record(now boottime.Instant, p Power, err error) {
 // mayAct reports whether an off has left for the device, or may have.
 func (d *device) mayAct() bool { return d.offs > d.refused }
 
+// mayLand reports whether an off may still take effect: power that reads off
+// accounts for one.
+func (d *device) mayLand() bool {
+	left := d.offs - d.refused
+	return left > 1 || left == 1 && d.phase != phaseDone
+}
+
 func (d *device) whyNot() string {
 	switch {
 	case d.err != nil:

@@ -21,6 +21,9 @@ type Result struct {
 	Readings []Reading
 	Devices  []Outcome // one for each device of the topology, in its order
 	Sent     bool      // at least one off has left, or may have
+	// InFlight: an off may still take effect, after this result: one that shows
+	// none yet, or one sent again before the first did.
+	InFlight bool
 	Start    boottime.Instant
 	End      boottime.Instant
 }

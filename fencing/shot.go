@@ -264,7 +264,10 @@ func (s *Shot) finish(now boottime.Instant, g Grade, why string) []Action {
 		Target: s.spec.Target, Executor: s.spec.Executor,
 		Proven: g >= ProvenByPower, Grade: g, Reason: why,
 		Readings: s.readings, Sent: slices.ContainsFunc(s.devices, (*device).mayAct), Start: s.spec.Start, End: now,
+		InFlight: slices.ContainsFunc(s.devices, (*device).mayLand),
 	}
+	// What proves nothing may have been nobody's doing: then all of it may land.
+	r.InFlight = r.InFlight || r.Sent && !r.Proven
 	for _, d := range s.devices {
 		r.Devices = append(r.Devices, d.outcome(r.Proven))
 	}

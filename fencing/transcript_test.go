@@ -164,6 +164,9 @@ func describe(out *strings.Builder, actions []Action) {
 			for _, line := range a.Result.Explain() {
 				fmt.Fprintf(out, "      %s\n", line)
 			}
+			if a.Result.InFlight {
+				out.WriteString("      another off may still land\n")
+			}
 		}
 	}
 }

@@ -107,8 +107,7 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) agent.ShotDone {
 	}, p.heard)
 	done := agent.ShotDone{
 		Mandate: a.Mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
-		// A command that was sent and has shown no effect may still have one.
-		InFlight: res.Sent && !res.Proven,
+		InFlight: res.InFlight,
 	}
 	switch {
 	case err != nil:

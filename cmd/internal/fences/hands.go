@@ -151,8 +151,7 @@ func (p *Hands) Shoot(ctx context.Context, a leader.Shoot) leader.ShotDone {
 		p.log.Info("shot", "device", line)
 	}
 	done.Grade, done.Readings = arbiter.Grade(res.Grade), ToReadings(res.Readings)
-	// A command that was sent and has shown no effect may still have one.
-	done.InFlight = res.Sent && !res.Proven
+	done.InFlight = res.InFlight
 	switch {
 	case err != nil:
 		done.Failure = err.Error()
