@@ -162,12 +162,14 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 	d.asked[cmd.Caller.Node] = now
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
 	v := d.preview(l.version, cmd)
-	if own := l.turn(now, d, cmd); own != nil {
-		if l.ledSince(r) {
-			l.reply(r, Answer{Verdict: &v})
-			l.propose(now, d, nil, own)
+	if v.Kind == arbiter.Refused { // what else was only tried is not so yet
+		if own := l.turn(now, d, cmd); own != nil {
+			if l.ledSince(r) {
+				l.reply(r, Answer{Verdict: &v})
+				l.propose(now, d, nil, own)
+			}
+			return
 		}
-		return
 	}
 	key := asker{cmd.Caller.Node, cmd.Group}
 	open := d.c.Mandate != nil && v.Kind == arbiter.FenceFirst

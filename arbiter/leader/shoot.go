@@ -83,7 +83,12 @@ func (l *Leader) turn(now boottime.Instant, d *desk, ask arbiter.Acquire) arbite
 	switch {
 	case m == nil || !m.ByWitness || m.Phase != arbiter.Open || m.Executor != ask.Caller.Node || m.Group != ask.Group:
 		return nil
-	case !l.reaches(d, m.Target) || ask.Evidence.HearsPeer:
+	case !l.reaches(d, m.Target):
+		return nil
+	// As for the mandate itself: DRBD may hear a machine whose agent is dead, so
+	// once the lease has run out that is no sign of life. A node that hears the
+	// target's beats asks for nothing.
+	case ask.Evidence.HearsPeer && !ask.Judgement.Expired:
 		return nil
 	// What the first executor has sent may land until then. A leader that did not
 	// see it begin counts anew.

@@ -222,3 +222,33 @@ func TestABeginWhoseAnswerIsLostShootsNobody(t *testing.T) {
 		t.Errorf("after its deadline: %+v", a)
 	}
 }
+
+// The lease runs out behind an armed watchdog just when the witness could begin:
+// what the node is told has been carried out.
+func TestAGrantByTheClockComesBeforeTheWitnesssQuestion(t *testing.T) {
+	s := newStage(t, func(d *arbiter.Definition) { d.Watchdog, d.Timing.FenceTimeout = true, 5*time.Second })
+	s.reaches = []arbiter.NodeID{nodeA}
+	s.l.Reaches(map[arbiter.ClusterID][]arbiter.NodeID{cluster: s.reaches})
+	ask := s.acquire(nodeA)
+	ask.Evidence.Watchdog = arbiter.Watchdog{Armed: true, Hardware: true, Timeout: 5 * time.Second}
+	s.must(ask)
+	s.passWith(durations.SuspectAfter+step, s.beating(nodeB, 0))
+	m := s.must(s.acquire(nodeB)).Mandate
+	s.must(s.begin(m))
+	s.fails(m)
+	for n := 0; s.remaining() > 2*step; n++ {
+		s.pass(step)
+		if n%5 == 0 {
+			s.say(s.acquire(nodeB))
+		}
+	}
+	s.look("on")
+	s.pass(4 * step)
+	v := s.say(s.acquire(nodeB))
+	if l := s.state.Clusters[cluster].Groups[data].Lease; v.Kind != arbiter.Granted || l == nil || l.Holder != nodeB || l.Epoch != v.Epoch {
+		t.Fatalf("node-b is told %+v, and the lease is %+v", v, l)
+	}
+	if len(s.shots) > 0 {
+		t.Errorf("and its old holder is shot: %v", s.shots)
+	}
+}

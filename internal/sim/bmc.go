@@ -5,6 +5,7 @@ import (
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
 	"sbarbiter/fencing"
 	"sbarbiter/internal/boottime"
 )
@@ -32,21 +33,37 @@ func (b *bmc) mend() { *b = bmc{n: b.n} }
 
 func (b *bmc) device() fencing.DeviceName { return fencing.DeviceName("bmc-" + string(b.n.id)) }
 
+// hand is who uses a power switch: a node's agent, or a witness's process.
+type hand struct {
+	name  string
+	node  *Node // nil: a witness
+	clock *clock
+	later func(time.Duration, func()) // in its process
+}
+
+func (n *Node) hand() hand { return hand{string(n.id), n, n.clock, n.proc} }
+
+func (v *voter) hand() hand { return hand{v.host.String(), nil, v.clock, v.later} }
+
 // call lets the device hear a call and says how it ends, unless that is later
 // than the caller waits for. One that hangs may carry it out all the same.
-func (b *bmc) call(by *Node, within time.Duration, do func(), answered func(err error)) {
-	w := by.w
+func (b *bmc) call(by hand, within time.Duration, do func(), answered func(err error)) {
+	w := b.n.w
+	if w.Far && by.node != nil {
+		by.later(within, func() { answered(fencing.ErrUnreachable) })
+		return
+	}
 	heard := w.between(20*time.Millisecond, 80*time.Millisecond)
 	takes := 2*heard + b.slow
 	if !b.dead && !b.refuse && (!b.hang || w.rng.IntN(2) == 0) {
 		w.after(heard, do)
 	}
 	if b.dead || b.hang || takes > within {
-		by.proc(within, func() { answered(fencing.ErrUnreachable) })
+		by.later(within, func() { answered(fencing.ErrUnreachable) })
 		return
 	}
 	refused := b.refuse
-	by.proc(takes, func() {
+	by.later(takes, func() {
 		if refused {
 			answered(fencing.ErrAuth)
 			return
@@ -63,7 +80,7 @@ func (b *bmc) power() fencing.Power {
 }
 
 // status reads the power; it is that of the moment the device was asked.
-func (b *bmc) status(by *Node, within time.Duration, answered func(fencing.Power, error)) {
+func (b *bmc) status(by hand, within time.Duration, answered func(fencing.Power, error)) {
 	p := fencing.PowerUnknown
 	b.call(by, within, func() { p = b.power() }, func(err error) {
 		if err != nil {
@@ -74,25 +91,25 @@ func (b *bmc) status(by *Node, within time.Duration, answered func(fencing.Power
 }
 
 // off commands the power off.
-func (b *bmc) off(by *Node, within time.Duration, notAfter boottime.Instant, answered func(error)) {
+func (b *bmc) off(by hand, within time.Duration, notAfter boottime.Instant, answered func(error)) {
 	if by.clock.now() > notAfter {
 		answered(fencing.ErrNotSent)
 		return
 	}
 	w := b.n.w
-	w.line(by.host.String(), "", "off sent", "to the power switch of "+string(b.n.id))
+	w.line(by.name, "", "off sent", "to the power switch of "+string(b.n.id))
 	b.call(by, within, func() {
 		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() { b.lands(by) })
 	}, answered)
 }
 
 // lands is where a shot takes effect.
-func (b *bmc) lands(by *Node) {
+func (b *bmc) lands(by hand) {
 	w := b.n.w
 	if !b.n.power || b.dead {
 		return
 	}
-	w.line(b.n.host.String(), "", "POWER OFF", "by "+string(by.id))
+	w.line(b.n.host.String(), "", "POWER OFF", "by "+by.name)
 	w.checkShot(b.n, by)
 	b.n.power = false
 	b.n.die()
@@ -110,9 +127,37 @@ const lookedAfter = 20 * time.Second
 
 // shooting is a shot under way on its executor.
 type shooting struct {
-	mandate arbiter.MandateID
-	shot    *fencing.Shot
-	wakes   int
+	by    hand
+	of    *bmc
+	shot  *fencing.Shot
+	wakes int
+	live  func() bool // nobody has given it up
+	over  func(fencing.Result)
+}
+
+// step advances the shot and does what it orders.
+func (s *shooting) step(ev fencing.Event) {
+	if !s.live() {
+		return
+	}
+	for _, a := range s.shot.Step(s.by.clock.now(), ev) {
+		switch a := a.(type) {
+		case fencing.Read:
+			s.of.status(s.by, a.Timeout, func(p fencing.Power, err error) { s.step(fencing.ReadDone{Call: a.Call, Power: p, Err: err}) })
+		case fencing.Off:
+			s.of.off(s.by, a.Timeout, a.NotAfter, func(err error) { s.step(fencing.OffDone{Call: a.Call, Err: err}) })
+		case fencing.Wait:
+			s.wakes++
+			wake := s.wakes
+			s.by.later(a.Until.Sub(s.by.clock.now()), func() {
+				if s.wakes == wake {
+					s.step(fencing.Tick{})
+				}
+			})
+		case fencing.Finish:
+			s.over(a.Result)
+		}
+	}
 }
 
 const (
@@ -129,7 +174,7 @@ func (n *Node) monitor() {
 	}
 	if n.unread++; n.unread >= monitorEvery {
 		n.unread = 0
-		n.peer.bmc.status(n, 5*time.Second, func(p fencing.Power, _ error) {
+		n.peer.bmc.status(n.hand(), 5*time.Second, func(p fencing.Power, _ error) {
 			n.track.Observe(n.reading(p))
 		})
 	}
@@ -143,13 +188,13 @@ func (n *Node) reading(p fencing.Power) fencing.Reading {
 func (n *Node) heardPeer() {
 	n.track.Heard(n.clock.now())
 	if n.shooting != nil {
-		n.stepShot(fencing.Heard{})
+		n.shooting.step(fencing.Heard{})
 	}
 }
 
 func (n *Node) readPower(a agent.ReadPower) {
 	before := n.track.SeenOn()
-	n.peer.bmc.status(n, readWithin, func(p fencing.Power, err error) {
+	n.peer.bmc.status(n.hand(), readWithin, func(p fencing.Power, err error) {
 		if err == nil {
 			before = append(before, n.reading(p))
 		}
@@ -162,65 +207,95 @@ func (n *Node) shoot(a agent.Shoot) {
 		Target: fencing.Target(n.peer.id), Executor: string(n.id),
 		Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{n.peer.bmc.device()}}},
 		Start:    a.Asked, StartBy: a.Asked.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
-		Before:       append(n.fromReadings(a.Readings), n.track.SeenOn()...),
+		Before:       append(fromReadings(a.Readings, string(n.id)), n.track.SeenOn()...),
 		Contradicted: n.track.Contradicted(),
 	})
 	if err != nil {
 		n.give(agent.ShotDone{Mandate: a.Mandate, Failure: err.Error()})
 		return
 	}
-	n.shooting = &shooting{mandate: a.Mandate, shot: shot}
-	n.stepShot(fencing.Tick{})
+	s := &shooting{by: n.hand(), of: &n.peer.bmc, shot: shot}
+	s.live = func() bool { return n.shooting == s }
+	s.over = func(res fencing.Result) { n.endShot(a.Mandate, res, "") }
+	n.shooting, n.mandate = s, a.Mandate
+	s.step(fencing.Tick{})
 }
 
 // holdShot gives the shot under way up.
 func (n *Node) holdShot(a agent.Hold) {
-	if s := n.shooting; s != nil && s.mandate == a.Mandate {
-		n.endShot(s.shot.Abandon(n.clock.now(), "the executor was told to stop"), "held: "+a.Why)
+	if s := n.shooting; s != nil && n.mandate == a.Mandate {
+		n.endShot(a.Mandate, s.shot.Abandon(n.clock.now(), "the executor was told to stop"), "held: "+a.Why)
 	}
 }
 
-func (n *Node) stepShot(ev fencing.Event) {
-	s := n.shooting
-	if s == nil {
-		return
-	}
-	step := func(ev fencing.Event) {
-		if n.shooting == s {
-			n.stepShot(ev)
-		}
-	}
-	b := &n.peer.bmc
-	for _, a := range s.shot.Step(n.clock.now(), ev) {
-		switch a := a.(type) {
-		case fencing.Read:
-			b.status(n, a.Timeout, func(p fencing.Power, err error) { step(fencing.ReadDone{Call: a.Call, Power: p, Err: err}) })
-		case fencing.Off:
-			b.off(n, a.Timeout, a.NotAfter, func(err error) { step(fencing.OffDone{Call: a.Call, Err: err}) })
-		case fencing.Wait:
-			s.wakes++
-			wake := s.wakes
-			n.proc(a.Until.Sub(n.clock.now()), func() {
-				if s.wakes == wake {
-					step(fencing.Tick{})
-				}
-			})
-		case fencing.Finish:
-			n.endShot(a.Result, "")
-		}
-	}
-}
-
-func (n *Node) endShot(res fencing.Result, failure string) {
-	s := n.shooting
+func (n *Node) endShot(m arbiter.MandateID, res fencing.Result, failure string) {
 	n.shooting = nil
 	if !res.Proven && failure == "" {
 		failure = res.Reason
 	}
 	n.give(agent.ShotDone{
-		Mandate: s.mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
-		Failure: failure, InFlight: res.Sent && !res.Proven,
+		Mandate: m, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
+		Failure: failure, InFlight: res.InFlight,
 	})
+}
+
+// reaches names the nodes whose power switches the witness's hosts reach.
+func (o *Options) reaches() map[arbiter.ClusterID][]arbiter.NodeID {
+	if !o.Hands {
+		return nil
+	}
+	return map[arbiter.ClusterID][]arbiter.NodeID{o.Definition.Cluster: o.Definition.Nodes[:]}
+}
+
+func (v *voter) switchOf(id arbiter.NodeID) *bmc {
+	for _, n := range v.x.w.nodes {
+		if n.id == id {
+			return &n.bmc
+		}
+	}
+	panic("sim: a witness shoots " + string(id) + ", which is no node")
+}
+
+// look reads a node's power for a leader that may shoot.
+func (v *voter) look(a leader.Look) {
+	b := v.switchOf(a.Target)
+	b.status(v.hand(), readWithin, func(p fencing.Power, err error) {
+		m := leader.Looked{Cluster: a.Cluster, Mandate: a.Mandate}
+		if err == nil {
+			m.Readings = toReadings([]fencing.Reading{{Device: b.device(), Power: p, At: v.clock.now(), Executor: v.host.String()}})
+		}
+		v.request(m, nil)
+	})
+}
+
+// shoot carries a permission out. It ends with the leadership.
+func (v *voter) shoot(a leader.Shoot) {
+	done := leader.ShotDone{Cluster: a.Cluster, Mandate: a.Mandate}
+	b := v.switchOf(a.Target)
+	shot, err := fencing.NewShot(fencing.Spec{
+		Target: fencing.Target(a.Target), Executor: v.host.String(),
+		Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{b.device()}}},
+		Start:    a.Asked, StartBy: a.Asked.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
+		Before: fromReadings(a.Readings, v.host.String()),
+	})
+	if err != nil {
+		done.Failure = err.Error()
+		v.request(done, nil)
+		return
+	}
+	v.x.w.line(v.host.String(), "", "shooting", string(a.Target))
+	s := &shooting{by: v.hand(), of: b, shot: shot}
+	s.live = func() bool { return v.shooting == s }
+	s.over = func(res fencing.Result) {
+		v.shooting = nil
+		done.Grade, done.Readings, done.InFlight = arbiter.Grade(res.Grade), toReadings(res.Readings), res.InFlight
+		if !res.Proven {
+			done.Failure = res.Reason
+		}
+		v.request(done, nil)
+	}
+	v.shooting = s
+	s.step(fencing.Tick{})
 }
 
 func toReadings(list []fencing.Reading) []arbiter.Reading {
@@ -231,7 +306,7 @@ func toReadings(list []fencing.Reading) []arbiter.Reading {
 	return out
 }
 
-func (n *Node) fromReadings(list []arbiter.Reading) []fencing.Reading {
+func fromReadings(list []arbiter.Reading, by string) []fencing.Reading {
 	var out []fencing.Reading
 	for _, r := range list {
 		p := fencing.PowerUnknown
@@ -241,7 +316,7 @@ func (n *Node) fromReadings(list []arbiter.Reading) []fencing.Reading {
 		case "off":
 			p = fencing.PowerOff
 		}
-		out = append(out, fencing.Reading{Device: fencing.DeviceName(r.Device), Power: p, At: r.At, Executor: string(n.id)})
+		out = append(out, fencing.Reading{Device: fencing.DeviceName(r.Device), Power: p, At: r.At, Executor: by})
 	}
 	return out
 }

@@ -132,7 +132,7 @@ func (w *World) watchMandate(c *arbiter.Cluster) {
 	m, disk := c.Mandate, w.witness.disks
 	switch {
 	case m != nil && m.Phase == arbiter.Begun:
-		if w.begun.mandate.ID != m.ID || w.begun.disk != disk {
+		if was := w.begun.mandate; was.ID != m.ID || was.ByWitness != m.ByWitness || w.begun.disk != disk {
 			w.begun = begun{*m, disk, w.now, false}
 		}
 	case w.begun.disk == disk && (m == nil || m.Phase == arbiter.Open):
@@ -141,11 +141,11 @@ func (w *World) watchMandate(c *arbiter.Cluster) {
 }
 
 // checkShot holds whenever a shot lands on a machine that was on.
-func (w *World) checkShot(target, by *Node) {
+func (w *World) checkShot(target *Node, by hand) {
 	w.checkSteady(target, "is shot")
 	w.checkSpared(target)
-	if by.shot {
-		w.breaks("S5: %s and %s have shot each other", target.id, by.id)
+	if target.peer.shot {
+		w.breaks("S5: %s is shot by %s, and %s was", target.id, by.name, target.peer.id)
 	}
 	b := w.begun
 	lands := arbiter.Guard(w.Definition.Timing.FenceTimeout) + time.Second

@@ -164,6 +164,10 @@ func (w *World) groupOf(r string) arbiter.GroupID {
 
 // toldArbiter notes what the replicated state is told.
 func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
+	switch cmd.(type) {
+	case arbiter.WitnessBegin, arbiter.WitnessReport:
+		return // these pairs have no witness that shoots
+	}
 	told := indexOf(commandIndex, cmd)
 	c := state.Clusters[w.Definition.Cluster]
 	if c == nil {

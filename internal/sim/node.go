@@ -75,7 +75,8 @@ type Node struct {
 	newest   uint64 // number of the peer's beat heard last
 	track    fencing.Track
 	shooting *shooting
-	heard    int // life of the peer's agent heard last
+	mandate  arbiter.MandateID // of it
+	heard    int               // life of the peer's agent heard last
 	saves    int
 	actions  map[reflect.Type]int
 }

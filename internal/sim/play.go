@@ -13,6 +13,13 @@ const lasting = 3 * time.Second
 // Play runs a schedule, up to its end or to what breaks first.
 func Play(s *Schedule) *World { return play(s, s.options()) }
 
+// PlayOn runs a schedule on a pair that differs from what it says.
+func PlayOn(s *Schedule, change func(*Options)) *World {
+	o := s.options()
+	change(&o)
+	return play(s, o)
+}
+
 func play(s *Schedule, o Options) *World {
 	w := New(o)
 	w.Start()

@@ -68,6 +68,7 @@ type voter struct {
 	ticket    leader.Ticket
 	waiting   map[int]leader.Token // by index
 	verifying []verification
+	shooting  *shooting
 }
 
 // verification is the question whether this voter still leads, as of a round of
@@ -157,7 +158,7 @@ func (v *voter) resign() {
 	if v.lead != nil || v.leads {
 		v.x.w.line(v.host.String(), "", "leads no more", "")
 	}
-	v.leads, v.lead, v.verifying = false, nil, nil
+	v.leads, v.lead, v.verifying, v.shooting = false, nil, nil, nil
 	v.tickets, v.waiting = map[leader.Ticket]asker{}, map[int]leader.Token{}
 	v.due.stop()
 	v.beats.stop()

@@ -250,6 +250,10 @@ func (v *voter) perform(actions []leader.Action) {
 			}
 		case leader.Notify:
 			v.notify(a)
+		case leader.Look:
+			v.look(a)
+		case leader.Shoot:
+			v.shoot(a)
 		}
 	}
 	v.arm()
@@ -281,7 +285,11 @@ func (v *voter) request(m leader.Message, reply asker) {
 		if reply != nil {
 			v.tickets[v.ticket] = reply
 		}
-		v.x.w.toldLeader(v, indexOf(messageIndex, m))
+		switch m.(type) {
+		case leader.Looked, leader.ShotDone: // the pairs of the grid have no witness that shoots
+		default:
+			v.x.w.toldLeader(v, indexOf(messageIndex, m))
+		}
 		v.perform(v.lead.Request(v.clock.now(), v.ticket, m))
 	})
 }
@@ -299,6 +307,7 @@ func (v *voter) opened() {
 	x := v.x
 	v.lead = leader.New(v.clock.now(), x.state.Version, x.clusters())
 	v.lead.Remembers(x.state.Leads)
+	v.lead.Reaches(x.w.reaches())
 	x.last = v
 	x.Changes++
 	v.reign = x.Changes

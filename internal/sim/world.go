@@ -46,6 +46,8 @@ type Options struct {
 	Stepping   bool          // through calm times too
 	Voters     int           // of the witness: 1 or 3
 	Worst      bool          // every reset takes as long as it may
+	Hands      bool          // the witness's hosts reach the power switches
+	Far        bool          // and the nodes do not
 }
 
 // World is one run.
