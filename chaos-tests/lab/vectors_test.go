@@ -89,8 +89,9 @@ func settings(words []string) map[string]string {
 // connectOptions are the options of the connection as this node has to spell
 // them: what is local to one is remote to the other.
 func (v vector) connectOptions(i int) string {
-	// A busy machine must not look like a lost peer.
-	options := []string{"--protocol=C", "--connect-int=1", "--ping-int=60", "--ping-timeout=300", "--timeout=300"}
+	// A busy machine must not look like a lost peer; but an attempt to connect that
+	// went wrong is held up for four times ping-timeout.
+	options := []string{"--protocol=C", "--connect-int=1", "--ping-int=60", "--ping-timeout=30", "--timeout=300"}
 	for key, value := range v.options {
 		switch {
 		case key == "tentative" && i == 1: // A asks what would be
