@@ -79,20 +79,6 @@ var fromTheModel = []struct {
 		},
 	},
 	{
-		// B's disk fails; before A or a witness has heard of it, A dies, and B
-		// boots and looks whole.
-		"M_DISKWORD",
-		[]mutant.Name{mutant.OwnDiskIgnored},
-		"split brain", "stonith", db, 60 * time.Second,
-		[]sim.Fault{
-			{What: "witness dies", Host: "node-a", At: s(0), For: sim.Span(10 * time.Second)},
-			{What: "heartbeats cut", Host: "node-a", At: s(0)},
-			{What: "disk fails", Host: "node-b", At: s(1), For: sim.Span(3 * time.Second)},
-			{What: "is unplugged", Host: "node-a", At: s(3)},
-			{What: "is reset", Host: "node-b", At: s(4.5)},
-		},
-	},
-	{
 		// B's promise runs, A's lease has run out at the witness, B is granted it
 		// and takes it.
 		"M_BASIS",
