@@ -95,7 +95,7 @@ func (g *Guard) ended(now boottime.Instant, ev Ended) {
 		return
 	}
 	if ev.Err != nil {
-		g.alarm(gr.Group, "step failed", ev.Err.Error())
+		g.alarm(gr.Group, "not done", ev.Err.Error())
 	}
 	if ev.Order == gr.cutting {
 		gr.cutting = 0

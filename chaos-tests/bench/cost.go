@@ -16,18 +16,20 @@ import (
 func (b *bench) memory(ctx context.Context) (figures, error) {
 	f := figures{}
 	for _, n := range b.Nodes() {
-		out, code, err := n.Run(ctx, "cat /proc/$(systemctl show -P MainPID sbagent)/smaps_rollup")
-		if err == nil && code != 0 {
-			err = fmt.Errorf("exit %d: %s", code, out)
+		for key, unit := range map[string]string{"agent_pss_mib": "sbagent", "guard_pss_mib": "sbagent-guard"} {
+			out, code, err := n.Run(ctx, "cat /proc/$(systemctl show -P MainPID "+unit+")/smaps_rollup")
+			if err == nil && code != 0 {
+				err = fmt.Errorf("exit %d: %s", code, out)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("measure %s of %s: %w", unit, n.Name, err)
+			}
+			mib, err := pss(out)
+			if err != nil {
+				return nil, err
+			}
+			f[key] = max(f[key], mib)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("measure the agent of %s: %w", n.Name, err)
-		}
-		mib, err := pss(out)
-		if err != nil {
-			return nil, err
-		}
-		f["agent_pss_mib"] = max(f["agent_pss_mib"], mib)
 	}
 	witness, err := b.witnessProcess()
 	if err != nil {
