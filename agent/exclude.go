@@ -315,11 +315,16 @@ func (m *Machine) refusedExclusion(now boottime.Instant, g *group, code int, why
 	}
 }
 
+// newsWithin is how late an agent may hear of what DRBD has noticed, and more. A
+// copy is not readmitted sooner than that after its exclusion was learnt: what
+// either side takes for "in step" may be of the time before.
+const newsWithin = 5 * time.Second
+
 // readmission asks the witness to readmit the peer by the numbers that both
 // sides know while they are in step.
 func (m *Machine) readmission(now boottime.Instant, g *group) {
 	ex := g.answer.Peer
-	if g.readmit != nil || g.excl.call != nil || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
+	if g.readmit != nil || g.excl.call != nil || now.Sub(g.peerOutAt) < newsWithin || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
 		return
 	}
 	p := m.peer.group(g.id)

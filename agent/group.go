@@ -33,14 +33,15 @@ type group struct {
 	id    arbiter.GroupID
 	phase Phase
 
-	right   right
-	wasUp   bool // services have run under this right
-	granted arbiter.Basis
-	barred  bool
-	stopBy  boottime.Instant // a stop ends in a reset
-	stops   uint64           // number of the last one ordered
-	failed  string
-	backoff boottime.Instant
+	right     right
+	peerOutAt boottime.Instant // what the witness has recorded of the peer's copy changed last
+	wasUp     bool             // services have run under this right
+	granted   arbiter.Basis
+	barred    bool
+	stopBy    boottime.Instant // a stop ends in a reset
+	stops     uint64           // number of the last one ordered
+	failed    string
+	backoff   boottime.Instant
 
 	bid     *bid
 	release *call

@@ -197,6 +197,9 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 }
 
 func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAnswer, sent boottime.Instant) {
+	if was := g.answer.Peer; was.Number != a.Peer.Number || was.OwnWord != a.Peer.OwnWord {
+		g.peerOutAt = now
+	}
 	g.answer, g.answerAt = a, sent
 	m.learnHolder(g, a.Holder, a.Epoch)
 	m.learnExclusions(g, a)

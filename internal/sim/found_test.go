@@ -142,3 +142,36 @@ func TestShotThatMayStillLandSilencesItsExecutor(t *testing.T) {
 		t.Fatal("nobody was shot")
 	}
 }
+
+// Agents hear of DRBD late, so both still took the copies for in step when the
+// holder's disk had failed and its record of that was known: it was readmitted at
+// once, and later promoted over what its peer alone had.
+func TestCopyIsNotReadmittedByNewsOfTheTimeBefore(t *testing.T) {
+	span := func(seconds float64) sim.Span { return sim.Span(seconds * float64(time.Second)) }
+	for seed := uint64(130); seed < 140; seed++ {
+		s := &sim.Schedule{Format: 1, Seed: seed, Pair: "stonith", Groups: []arbiter.GroupID{db}, Episodes: []sim.Episode{{
+			After: span(10), Mended: span(15), Faults: []sim.Fault{
+				{At: span(0.1), What: "hears of DRBD late", Host: "node-a", For: span(14)},
+				{At: span(0.1), What: "hears of DRBD late", Host: "node-b", For: span(14)},
+				{At: span(3), What: "disk fails", Host: "node-a", For: span(14)},
+			},
+		}}}
+		w := sim.Play(s)
+		for _, b := range w.Broken() {
+			t.Fatalf("seed %d: %s\n%s", seed, b, w.Timeline())
+		}
+		failed := false
+		for _, l := range w.Lines() {
+			failed = failed || l.What == "! disk failed"
+			if l.What == "up" && l.At > 10*time.Second {
+				break // with a disk again
+			}
+			if failed && l.What == "readmit" && l.Why != "" {
+				t.Fatalf("seed %d: a node without a disk is readmitted\n%s", seed, w.Timeline())
+			}
+		}
+		if !failed {
+			t.Fatalf("seed %d: no disk failed\n%s", seed, w.Timeline())
+		}
+	}
+}
