@@ -142,7 +142,11 @@ func (s *Shot) advance(now boottime.Instant) []Action {
 			why += fmt.Sprintf("; %s: %s", d.name, d.failure)
 		}
 	}
-	return s.finish(now, min(grade, E1), why)
+	if grade >= ProvenByPower {
+		// Its readings would prove it, but a device of the level has failed since.
+		grade = E0
+	}
+	return s.finish(now, grade, why)
 }
 
 type levelState uint8
