@@ -218,7 +218,22 @@ func (c *Cluster) learnt(incarnation uint32) {
 			}
 		}
 	}
+	c.numberPending(incarnation)
 	c.Learning = false
+}
+
+// numberPending numbers the exclusions that a holder knows by its peer's word
+// alone: without a number nobody could name them, and clear them.
+func (c *Cluster) numberPending(incarnation uint32) {
+	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
+		g := c.Groups[id]
+		for _, node := range c.Definition.Nodes {
+			if e, ok := g.Excluded[node]; ok && e.Number == 0 && e.OwnWord == 0 {
+				e.Number = c.number(incarnation)
+				g.exclude(node, e)
+			}
+		}
+	}
 }
 
 func (c *Cluster) learntGroup(id GroupID, g *Group) {
