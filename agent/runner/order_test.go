@@ -68,7 +68,12 @@ func (p *plug) Off(context.Context) error {
 	return nil
 }
 
-func (p *plug) On(context.Context) error { return nil }
+func (p *plug) On(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off = false
+	return nil
+}
 
 // The witness allows less time for a shot than this node's devices may take:
 // the permission is as young as it is all the same.
@@ -79,13 +84,34 @@ func TestShotBeginsHoweverShortItsTimeIs(t *testing.T) {
 		Shooter: &shooter.Shooter{Fencers: map[fencing.DeviceName]fencing.Fencer{"plug": &plug{}}, Executor: "node-a", Now: boottime.Now},
 	}
 	now := boottime.Now()
-	done := p.shoot(t.Context(), agent.Shoot{Mandate: 1, Asked: now, Before: now.Add(10 * time.Second)})
-	if done.Failure != "" {
-		t.Errorf("the shot failed: %s", done.Failure)
+	done, revive := p.shoot(t.Context(), agent.Shoot{Mandate: 1, Asked: now, Before: now.Add(10 * time.Second)})
+	if done.Failure != "" || revive != nil {
+		t.Errorf("the shot failed, or is undone: %s", done.Failure)
 	}
 	late := now.Add(-3 * time.Second)
-	if done := p.shoot(t.Context(), agent.Shoot{Mandate: 2, Asked: late, Before: now.Add(10 * time.Second)}); done.Failure == "" || done.InFlight {
+	if done, _ := p.shoot(t.Context(), agent.Shoot{Mandate: 2, Asked: late, Before: now.Add(10 * time.Second)}); done.Failure == "" || done.InFlight {
 		t.Errorf("a permission asked for 3 s ago was used: %+v", done)
+	}
+}
+
+// A peer that is to be rebooted is switched on only by what follows the proof.
+func TestARebootComesAfterTheProof(t *testing.T) {
+	device := &plug{}
+	p := &Power{
+		Target: "node-b", Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{"plug"}}}, Reboot: true,
+		Limits:  map[fencing.DeviceName]fencing.Limits{"plug": fencing.DefaultLimits()},
+		Shooter: &shooter.Shooter{Fencers: map[fencing.DeviceName]fencing.Fencer{"plug": device}, Executor: "node-a", Now: boottime.Now},
+	}
+	now := boottime.Now()
+	done, revive := p.shoot(t.Context(), agent.Shoot{Mandate: 1, Asked: now, Before: now.Add(10 * time.Second)})
+	if power, _ := device.Status(t.Context()); done.Failure != "" || power != fencing.PowerOff || revive == nil {
+		t.Fatalf("%+v; it is %s", done, power)
+	}
+	if err := revive(t.Context(), boottime.Now()); err != nil {
+		t.Error(err)
+	}
+	if power, _ := device.Status(t.Context()); power != fencing.PowerOn {
+		t.Errorf("after the reboot it is %s", power)
 	}
 }
 

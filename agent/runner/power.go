@@ -29,6 +29,9 @@ type Power struct {
 	Topology fencing.Topology
 	Limits   map[fencing.DeviceName]fencing.Limits
 	Shooter  *shooter.Shooter
+	// Reboot switches the peer on again, once it is proven off and nothing of the
+	// shot can land any more.
+	Reboot bool
 	// Troubled is told what a device says in place of its power, and nil when it
 	// is well again. It may be nil.
 	Troubled func(device fencing.DeviceName, err error)
@@ -92,19 +95,20 @@ func (p *Power) read(ctx context.Context) []arbiter.Reading {
 
 // shoot switches the peer off, and returns when it was seen off, when it can
 // not be done, or at the deadline.
-func (p *Power) shoot(ctx context.Context, a agent.Shoot) agent.ShotDone {
+func (p *Power) shoot(ctx context.Context, a agent.Shoot) (agent.ShotDone, revival) {
 	p.init()
 	select {
 	case <-p.heard: // before the shot: the machine has weighed that
 	default:
 	}
 	seenOn, contradicted := p.known()
-	res, err := p.Shooter.Shoot(ctx, fencing.Spec{
+	spec := fencing.Spec{
 		Target: p.Target, Topology: p.Topology, Limits: p.Limits,
 		Start: a.Asked, StartBy: a.Asked.Add(shootWithin), Deadline: a.Before, MaxGap: fencing.DefaultMaxGap,
 		Before:       append(fromReadings(a.Readings, p.Shooter.Executor), seenOn...),
 		Contradicted: contradicted,
-	}, p.heard)
+	}
+	res, err := p.Shooter.Shoot(ctx, spec, p.heard)
 	done := agent.ShotDone{
 		Mandate: a.Mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
 		InFlight: res.InFlight,
@@ -115,7 +119,25 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) agent.ShotDone {
 	case !res.Proven:
 		done.Failure = res.Reason
 	}
-	return done
+	if !p.Reboot || done.Failure != "" {
+		return done, nil
+	}
+	return done, func(ctx context.Context, now boottime.Instant) error {
+		if res.InFlight {
+			sleep(ctx, a.Before.Sub(now))
+		}
+		return p.Shooter.Revive(ctx, spec, res)
+	}
+}
+
+// revival switches a node that was shot on again.
+type revival func(ctx context.Context, now boottime.Instant) error
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 func toReadings(list []fencing.Reading) []arbiter.Reading {
@@ -177,12 +199,20 @@ func (r *Runner) shoot(a agent.Shoot) {
 	r.tasks.Go(func() error {
 		defer cancel()
 		began := r.now()
-		done := p.shoot(ctx, a)
+		done, revive := p.shoot(ctx, a)
 		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
 		if fencing.Grade(done.Grade) >= fencing.ProvenByPower {
 			r.gauge.took(shotMeasured, r.now().Sub(aimed))
 		}
 		r.post(done)
+		if revive == nil {
+			return nil
+		}
+		if err := revive(r.ctx, r.now()); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("the peer was shot and does not come back", "error", err, "alarm", true, "why", "switch it on by hand")
+			return nil
+		}
+		r.log.Info("the peer was switched on again")
 		return nil
 	})
 }

@@ -34,6 +34,16 @@ type FenceSpec interface {
 	unit() (address netip.Addr, part string)
 }
 
+// FenceAction says what becomes of a peer that was shot.
+type FenceAction string
+
+// It stays off until somebody has looked, or is switched on again: all devices
+// off, then all on.
+const (
+	FenceOff    FenceAction = "off"
+	FenceReboot FenceAction = "reboot"
+)
+
 // Cuts says what of a machine's power a device cuts.
 type Cuts string
 

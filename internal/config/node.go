@@ -23,6 +23,7 @@ type Node struct {
 	AllowSingleLink bool
 	References      References
 	Fencing         Fencing // how to power off the peer; empty: no power fencing
+	FenceAction     FenceAction
 	// OwnBMC is the power controller of this machine itself, which is no fence
 	// device of its; the zero value where the file does not say.
 	OwnBMC   netip.Addr
@@ -77,7 +78,7 @@ func ParseNode(file string, data []byte, hostname string) (Node, error) {
 
 func (v value) readNode(hostname string) Node {
 	m := v.mapping("cluster", "node", "peer", "witnesses", "links", "allow_single_link", "references", "fencing",
-		"own_bmc", "watchdog", "timing", "groups", "state_dir", "runtime_dir", "pki", "heartbeat_key")
+		"fence_action", "own_bmc", "watchdog", "timing", "groups", "state_dir", "runtime_dir", "pki", "heartbeat_key")
 	n := Node{
 		Cluster:         m.need("cluster", "nfs1").name(),
 		Name:            or(m.get("node"), hostname, value.host),
@@ -86,10 +87,13 @@ func (v value) readNode(hostname string) Node {
 		AllowSingleLink: m.get("allow_single_link").bool(),
 		References:      m.need("references", "[10.0.0.254]").references(),
 		Fencing:         m.get("fencing").fencing(),
-		OwnBMC:          m.get("own_bmc").addr(),
-		StateDir:        or(m.get("state_dir"), defaultStateDir, value.absolute),
-		RuntimeDir:      or(m.get("runtime_dir"), defaultRuntimeDir, value.absolute),
-		PKIDir:          or(m.get("pki"), defaultPKIDir, value.absolute),
+		FenceAction: or(m.get("fence_action"), FenceOff, func(v value) FenceAction {
+			return FenceAction(v.oneOf(string(FenceOff), string(FenceReboot)))
+		}),
+		OwnBMC:     m.get("own_bmc").addr(),
+		StateDir:   or(m.get("state_dir"), defaultStateDir, value.absolute),
+		RuntimeDir: or(m.get("runtime_dir"), defaultRuntimeDir, value.absolute),
+		PKIDir:     or(m.get("pki"), defaultPKIDir, value.absolute),
 	}
 	n.HeartbeatKey = or(m.get("heartbeat_key"), path.Join(n.PKIDir, "heartbeat.key"), value.absolute)
 	n.Links = m.need("links", "[{local: 10.0.0.1:7694, peer: 10.0.0.2:7694}]").links(linkRule(n.AllowSingleLink))

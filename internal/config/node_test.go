@@ -58,8 +58,9 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 			},
 			Timeout: 10 * time.Second, CallTimeout: 3 * time.Second, Attempts: 3, Cuts: CutsMachine,
 		}}},
-		Watchdog: Watchdog{Device: "/dev/watchdog", Timeout: 5 * time.Second},
-		Timing:   profile,
+		FenceAction: FenceOff,
+		Watchdog:    Watchdog{Device: "/dev/watchdog", Timeout: 5 * time.Second},
+		Timing:      profile,
 		Groups: []Group{{
 			Name: "nfs", DRBD: []string{"r0"},
 			Services: []Service{
@@ -133,8 +134,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 				30 * time.Second, 8 * time.Second, 3, CutsMachine,
 			}},
 		},
-		OwnBMC:   netip.MustParseAddr("10.0.0.241"),
-		Watchdog: Watchdog{"/dev/watchdog1", 8 * time.Second},
+		FenceAction: FenceReboot,
+		OwnBMC:      netip.MustParseAddr("10.0.0.241"),
+		Watchdog:    Watchdog{"/dev/watchdog1", 8 * time.Second},
 		Timing: timing.Plan{
 			TTL: 30 * time.Second, Promise: 25 * time.Second, Renew: 300 * time.Millisecond, RPCTimeout: 400 * time.Millisecond,
 			SuspectAfter: 2 * time.Second, Stop: 8 * time.Second, Watchdog: 8 * time.Second, Reset: 3 * time.Second, Late: time.Second,

@@ -4,6 +4,7 @@ import (
 	"sbarbiter/agent/runner"
 	"sbarbiter/cmd/internal/fences"
 	"sbarbiter/fencing"
+	"sbarbiter/internal/config"
 )
 
 // power makes the drivers of the peer's fence devices, nil where there are none.
@@ -17,6 +18,7 @@ func (d *Daemon) power() (*runner.Power, error) {
 	}
 	return &runner.Power{
 		Target: set.Target, Topology: set.Topology, Limits: set.Limits, Shooter: set.Shooter, Troubled: d.troubled,
+		Reboot: d.Node.FenceAction == config.FenceReboot,
 	}, nil
 }
 
