@@ -55,12 +55,14 @@ type deadline struct {
 }
 
 func newDesk(now boottime.Instant) *desk {
-	d := &desk{}
+	d := &desk{takeovers: map[arbiter.GroupID]deadline{}}
 	d.restart(now)
 	return d
 }
 
-// restart forgets everything heard: all leases count as just renewed.
+// restart forgets everything heard: all leases count as just renewed. How long ago
+// something was taken over or shot at is known as well as before: counted anew at
+// each pause, it would never be long enough.
 func (d *desk) restart(now boottime.Instant) {
 	d.since = now
 	d.heard = map[arbiter.NodeID]*hearing{}
@@ -70,7 +72,6 @@ func (d *desk) restart(now boottime.Instant) {
 	d.refusals = map[asker]arbiter.Reason{}
 	d.asked = map[arbiter.NodeID]boottime.Instant{}
 	d.mandate, d.phase = deadline{}, ""
-	d.takeovers, d.shots = map[arbiter.GroupID]deadline{}, nil
 	if d.c != nil {
 		d.take(now, d.c)
 	}

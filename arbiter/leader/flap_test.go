@@ -93,6 +93,28 @@ func TestNextLeaderMayHoldBackLongerAndNotShorter(t *testing.T) {
 	}
 }
 
+// A witness that is late now and then is not to hold a group back, or to count a
+// shot, for ever.
+func TestALateLeaderGoesOnCounting(t *testing.T) {
+	s := takenOver(t, holding(5*time.Minute), func(def *arbiter.Definition) { def.ShotsPerHour = 1 })
+	late := func(d time.Duration) {
+		for range int(d / time.Minute) {
+			s.passWith(time.Minute-time.Second, s.beating(nodeA, 0))
+			s.now = s.now.Add(time.Second)
+			s.tick()
+		}
+		s.passWith(durations.SuspectAfter+step, s.beating(nodeA, 0))
+	}
+	late(6 * time.Minute)
+	if v := s.say(s.acquire(nodeA)); v.Reason != arbiter.ShotsSpent {
+		t.Errorf("six minutes after a takeover that is held back for five: %+v", v)
+	}
+	late(56 * time.Minute)
+	if v := s.say(s.acquire(nodeA)); v.Kind != arbiter.FenceFirst {
+		t.Errorf("an hour after the shot: %+v", v)
+	}
+}
+
 func TestWithoutAHoldTimeNobodyWaits(t *testing.T) {
 	s := takenOver(t)
 	if v := s.say(s.acquire(nodeA)); v.Kind != arbiter.FenceFirst {
