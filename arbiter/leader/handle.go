@@ -163,7 +163,7 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, cmd.Group)
 	v := d.preview(l.version, cmd)
 	if v.Kind == arbiter.Refused { // what else was only tried is not so yet
-		if own := l.turn(now, d, cmd); own != nil {
+		if own := l.turn(now, d, r, cmd); own != nil {
 			if l.ledSince(r) {
 				l.reply(r, Answer{Verdict: &v})
 				l.propose(now, d, nil, own)

@@ -78,13 +78,13 @@ func (l *Leader) reaches(d *desk, target arbiter.NodeID) bool {
 
 // turn returns this host's own question, put by the ask that shows that the group
 // is still wanted, or nil when it is not its turn.
-func (l *Leader) turn(now boottime.Instant, d *desk, ask arbiter.Acquire) arbiter.Command {
+func (l *Leader) turn(now boottime.Instant, d *desk, r *request, ask arbiter.Acquire) arbiter.Command {
 	m := d.c.Mandate
 	switch {
 	case m == nil || !m.ByWitness || m.Phase != arbiter.Open || m.Executor != ask.Caller.Node || m.Group != ask.Group:
 		return nil
-	case !l.reaches(d, m.Target):
-		return nil
+	case !l.reaches(d, m.Target) || now.Sub(r.at) > d.c.Definition.Timing.Renew:
+		return nil // an ask that waited behind the log says what was true then
 	// As for the mandate itself: DRBD may hear a machine whose agent is dead, so
 	// once the lease has run out that is no sign of life. A node that hears the
 	// target's beats asks for nothing.

@@ -127,6 +127,29 @@ func TestWhoHearsTheTargetPutsNoQuestion(t *testing.T) {
 	}
 }
 
+// An ask that waited behind a slow disk says what was true when it was sent.
+func TestNothingIsShotOnAnOldAsk(t *testing.T) {
+	s, _, _ := second(t)
+	s.passWith(durations.FenceTimeout+time.Second, s.asking())
+	s.look("on")
+	s.slowLog = true
+	s.send(leader.Release{Release: arbiter.Release{Caller: s.caller(nodeB), Group: data, Epoch: 4}})
+	s.send(s.acquire(nodeB))
+	s.pass(time.Second)
+	s.settle()
+	s.slowLog = false
+	for len(s.proposed) > 0 {
+		s.settle()
+	}
+	if len(s.shots) > 0 {
+		t.Fatalf("shot by an ask that was sent a second ago: %+v", s.shots)
+	}
+	s.asking()()
+	if len(s.shots) != 1 {
+		t.Errorf("by a new ask: %v", s.shots)
+	}
+}
+
 func TestNothingIsShotOnAnOldLook(t *testing.T) {
 	s, _, _ := second(t)
 	s.passWith(durations.FenceTimeout+time.Second, s.asking())
