@@ -35,7 +35,10 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		g.joined = true // from here on a person or a recovery decides about it
 		m.saveBoot()
 	case now >= g.joinAt && m.mayJoin(now, g):
-		g.joinAt, g.meetBy = now.Add(joinAgain), now.Add(meetWithin)
+		g.joinAt = now.Add(joinAgain)
+		if g.meetBy.IsZero() { // once: where nothing helps, nobody is to wait for ever
+			g.meetBy = now.Add(meetWithin)
+		}
 		m.note(g, "looking for the peer", "no write waits there for this node's copy to be excluded")
 		m.do(Join{g.id})
 	}

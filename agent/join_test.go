@@ -34,3 +34,27 @@ func TestNothingIsAskedForWhileDRBDIsAboutToMeetThePeer(t *testing.T) {
 		t.Error("waits for a peer that nobody hears")
 	}
 }
+
+// A connection that cannot be made (its configuration is wrong, say) is tried again
+// and again, and the group is not left lying for that.
+func TestAGroupIsAskedForThoughDRBDCannotBeConnected(t *testing.T) {
+	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	g := m.groups[0]
+	m.spoken, m.peer.known = true, true
+	m.peer.beat.Groups = []PeerGroup{{Group: "db", Phase: Stopped, Ready: true}}
+	m.disks["r0"] = Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}}
+	tries, wanted := 0, 0
+	for now := boot.Add(time.Second); now < boot.Add(time.Minute); now = now.Add(100 * time.Millisecond) {
+		m.peer.at = now
+		m.join(now, g)
+		if _, tried := first[Join](m.take()); tried {
+			tries++
+		}
+		if m.wants(now, g) {
+			wanted++
+		}
+	}
+	if tries < 10 || wanted == 0 {
+		t.Errorf("connected %d times, in vain, and then wanted %d times", tries, wanted)
+	}
+}
