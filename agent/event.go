@@ -74,10 +74,12 @@ type Storage struct {
 	Recorded bool
 }
 
-// Found is the state of a group's services when the agent starts.
+// Found is the state of a group's services when the agent starts, or the guard's
+// word, which is said again and again, that it has begun to stop them.
 type Found struct {
-	Group arbiter.GroupID
-	Up    bool // any of them may be running
+	Group   arbiter.GroupID
+	Up      bool // any of them may be running
+	ByGuard bool
 }
 
 // StartDone says how a start ended.

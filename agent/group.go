@@ -222,11 +222,15 @@ func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
 	})
 }
 
-// onFound is told what an agent that has just started finds running.
+// onFound is told what an agent that has just started finds running, and what its
+// guard has begun to stop.
 func (m *Machine) onFound(now boottime.Instant, ev Found) {
 	g := m.by[ev.Group]
 	switch {
 	case g == nil:
+	case ev.ByGuard && g.phase == Stopping && !g.stopBy.IsZero():
+		// It is being stopped. Begun anew by every word of the guard's, it would
+		// never be the last stop ordered that ends.
 	case g.phase == Stopping:
 		m.orderStop(now, g, "a start or a stop was cut short")
 	case ev.Up && g.phase == Stopped:

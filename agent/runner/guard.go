@@ -29,6 +29,6 @@ func Rights(cfg agent.Config, held *agent.BootMemory) []guard.Right {
 // stopped: this agent stops the rest of it, gives it back and asks anew.
 func (r *Runner) hearGuard() error {
 	return r.parts.Guard.Run(r.ctx, func(id guard.GroupID) {
-		r.post(agent.Found{Group: arbiter.GroupID(id), Up: false})
+		r.post(agent.Found{Group: arbiter.GroupID(id), ByGuard: true})
 	})
 }
