@@ -411,6 +411,28 @@ func TestAgentThatComesBackIsToldThatItsGroupIsBeingStopped(t *testing.T) {
 	}
 }
 
+// The word by which the agent gave the group back was lost on the way, and the next
+// one is of another epoch: what was stopped before says nothing of what runs now.
+func TestAGroupStoppedUnderAnEarlierEpochIsNotDownUnderTheNext(t *testing.T) {
+	r := stopped(t)
+	r.pass(3 * second)
+	r.done(guard.Services, nil)
+	r.done(guard.Unmount, nil)
+	r.done(guard.Demote, nil)
+	r.tell(1, r.right("nfs", 8))
+	hard := start.Add(r.at).Add(12450 * time.Millisecond)
+	r.clear()
+	r.pass(60 * second)
+	for _, a := range r.did {
+		if f, ok := a.(guard.Feed); ok && f.Before > hard {
+			t.Fatalf("fed with a deadline of %v, beyond the hard stop %v", f.Before, hard)
+		}
+	}
+	if len(r.ran(guard.Services)) == 0 || count[guard.Reset](r) != 1 {
+		t.Errorf("the agent is silent and nothing stops its group:\n%s", r.out.String())
+	}
+}
+
 func TestNewAgentHearsWhatWasStopped(t *testing.T) {
 	r := stopped(t)
 	r.pass(3 * second)

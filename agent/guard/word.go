@@ -114,7 +114,12 @@ func (g *Guard) hear(now boottime.Instant, r Right) {
 	case gr == nil:
 		gr = &group{Right: r}
 		g.groups = append(g.groups, gr)
-	case gr.gone:
+	case gr.gone, gr.stop.begun && r.Epoch > gr.Epoch && r.Sent > gr.Sent:
+		// Another epoch is another start, though the word between the two was lost:
+		// what was seen down before says nothing of it.
+		if gr.stop.begun {
+			g.do(Halt{gr.Group})
+		}
 		*gr = group{Right: r, cutAt: gr.cutAt, joinAt: gr.joinAt, joining: gr.joining}
 	case r.Sent > gr.Sent:
 		gr.Right = r
