@@ -106,12 +106,13 @@ func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
 		return fencing.PowerUnknown, err
 	}
 	said := strings.ToUpper(string(out.Stdout))
-	// The code 2 is a shell's "wrong usage" too: an agent that prints the status
-	// must print the same.
+	// The code 2 is also how a shell and an interpreter say that they cannot run the
+	// agent, and how many programs say "wrong usage". An agent that prints the
+	// status must print the same; one that prints none must not complain.
 	switch off, on := strings.Contains(said, "STATUS: OFF"), strings.Contains(said, "STATUS: ON"); {
 	case out.Code == 0 && !off:
 		return fencing.PowerOn, nil
-	case out.Code == statusOff && !on:
+	case out.Code == statusOff && !on && (off || strings.TrimSpace(out.Stderr) == ""):
 		return fencing.PowerOff, nil
 	}
 	return fencing.PowerUnknown, d.refusal("status", out, hide)

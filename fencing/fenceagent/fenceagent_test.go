@@ -110,6 +110,23 @@ func TestFenceDummySwitches(t *testing.T) {
 	}
 }
 
+// A shell that cannot read the agent, and a program that does not know an option,
+// end with the code of "off".
+func TestAnAgentThatCannotRunDoesNotSayOff(t *testing.T) {
+	for text, want := range map[string]fencing.Power{
+		"if then\n": fencing.PowerUnknown,
+		"echo 'usage: agent: unknown option' >&2; exit 2\n": fencing.PowerUnknown,
+		"echo 'Status: ON'; exit 2\n":                       fencing.PowerUnknown,
+		"echo warning >&2; echo 'Status: OFF'; exit 2\n":    fencing.PowerOff,
+		"exit 2\n": fencing.PowerOff,
+	} {
+		d := driver(t, Config{Agent: keep(t, "agent", "#!/bin/sh\n"+text, 0o755)})
+		if got, err := d.Status(t.Context()); got != want || (err == nil) != (want == fencing.PowerOff) {
+			t.Errorf("%q: %s, %v", text, got, err)
+		}
+	}
+}
+
 func TestAgentsDescribeTheirOptions(t *testing.T) {
 	for name, want := range map[string][]string{
 		"fence_dummy":   {"status_file", "type", "random_sleep_range"},
