@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -273,10 +274,20 @@ func (m mapping) fenceAgent() FenceAgent {
 // reservedOptions are the driver's own, or make an agent write passwords down.
 var reservedOptions = []string{"action", "option", "verbose", "verbose_level", "debug", "debug_file"}
 
+// powerless are agents that keep a machine from a shared disk or a network, or take
+// somebody's word. A copy on the machine's own disk is out of their reach.
+var powerless = []string{
+	"fence_ack_manual", "fence_brocade", "fence_cisco_mds", "fence_heuristics_ping", "fence_heuristics_resource", "fence_ifmib",
+	"fence_kdump", "fence_mpath", "fence_sanbox2", "fence_sbd", "fence_scsi",
+}
+
 // agent reads the name of a fence agent, or its path.
 func (v value) agent() string {
 	s := v.text()
 	switch {
+	case slices.Contains(powerless, path.Base(s)):
+		v.fail("use the agent of the machine's BMC or power switch", "%s cuts no power: what it calls off may run on and write to its own disk", path.Base(s))
+		return ""
 	case s == "" || strings.HasPrefix(s, "/"):
 		return s
 	case strings.Contains(s, "/"):
