@@ -92,6 +92,22 @@ sim-long: ## the same for HOURS=20000 simulated hours, of seeds from FROM=1 on
 	@go build -o build/sim-search ./internal/sim/cmd/sim
 	@build/sim-search -hours $(HOURS) -workers $(SIM_WORKERS) -from $(or $(FROM),1)
 
+# MUTANT_FOR is how long each weakening is hunted, in time of one core; ONLY=a,b
+# hunts these alone.
+MUTANT_FOR := 60s
+
+.PHONY: mutants
+mutants: ## weaken every rule, one at a time, and see that it is noticed; ONLY=a,b MUTANT_FOR=60s
+	@mkdir -p build
+	@go build -tags mutants -o build/hunt ./internal/mutant/hunt
+	@build/hunt -for $(MUTANT_FOR) -only '$(ONLY)'
+
+.PHONY: mutants-record
+mutants-record: ## the same, and keep the schedules that CI replays
+	@mkdir -p build
+	@go build -tags mutants -o build/hunt ./internal/mutant/hunt
+	@build/hunt -for $(MUTANT_FOR) -only '$(ONLY)' -record
+
 .PHONY: verify-model
 verify-model: ## every state of the protocol's model, and its weakenings, with spin
 	@go test -tags mutants -count=1 -run WhatSpinFinds ./internal/sim

@@ -56,6 +56,7 @@ if [ "${1:-all}" = all ]; then
 	# The lab measures times: it runs alone, after the rest.
 	{
 		go test -race -json -timeout 15m $inner
+		go test -json -timeout 10m -tags mutants ./internal/mutant/hunt
 		go test -race -json -timeout 60m -p 1 ./chaos-tests/...
 	} 2>&1 | go run ./internal/testreport -no-skips sbarbiter/chaos-tests || failed="$failed tests"
 fi

@@ -60,7 +60,7 @@ func (a *applying) again(c *Cluster, g *Group, cmd Acquire) *Verdict {
 	if l == nil || l.Holder != cmd.Caller.Node || l.Boot != cmd.Caller.Boot {
 		return nil
 	}
-	if c.shotAt(l.Holder) {
+	if c.shotAt(l.Holder) && !mutant.On(mutant.AgainAfterBegin) {
 		return refused(MandateBegun, "a shot at %s has begun; it gets nothing before that is over", l.Holder)
 	}
 	if v := c.excluded(g, cmd.Group, l.Holder, &cmd.Evidence); v != nil {

@@ -86,7 +86,7 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 	if v := c.repeated(n, caller, a.entry.Command); v != nil {
 		return *v
 	}
-	if caller.Request != 0 && caller.Request < n.Newest {
+	if caller.Request != 0 && caller.Request < n.Newest && !mutant.On(mutant.OvertakenHeard) {
 		return refuse(Overtaken, "a later request of %s has been answered already; ask again under a new number", caller.Node)
 	}
 	if caller.Floor < implausible {

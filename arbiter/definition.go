@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"sbarbiter/internal/mutant"
 	"sbarbiter/timing"
 )
 
@@ -53,9 +52,7 @@ type Timing struct {
 
 // Guard returns how long the granting side counts a duration of d that the
 // other side counts from earlier.
-func Guard(d time.Duration) time.Duration {
-	return mutant.Weak(mutant.NoMargin, timing.Guard(d), d)
-}
+func Guard(d time.Duration) time.Duration { return timing.Guard(d) }
 
 // Peer returns the other node of the pair, or "" if n is not in it.
 func (d *Definition) Peer(n NodeID) NodeID {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sbarbiter/internal/mutant"
 )
 
 // Grade says how well "the other node cannot write" is proven. A higher grade
@@ -101,6 +103,8 @@ func Judge(e Evidence) (Grade, string) {
 		return E4, fmt.Sprintf("%s read off; of these, %s went from on to off", strings.Join(witnesses, " and "), strings.Join(fromOn, " and "))
 	case len(fromOn) > 0:
 		return E3, fromOn[0] + " went from on to off"
+	case len(witnesses) > 0 && mutant.On(mutant.OffNeverOn):
+		return E3, ""
 	}
 	if len(e.Taken) > 0 {
 		return E1, joinDevices(e.Taken) + " took the command to stop; only the target's own stop receipt, its new boot, or another device can say that it has stopped"

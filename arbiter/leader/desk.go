@@ -222,7 +222,7 @@ func (d *desk) renew(received boottime.Instant, id arbiter.GroupID, e arbiter.Ep
 	if g := d.c.Groups[id]; g != nil && g.Lease != nil {
 		ttl = max(ttl, g.Lease.TTL)
 	}
-	at := received.Add(arbiter.Guard(ttl))
+	at := received.Add(mutant.Weak(mutant.NoMargin, arbiter.Guard(ttl), ttl))
 	if was := d.deadlines[id]; was.of == uint64(e) && was.at > at {
 		return
 	}

@@ -172,7 +172,7 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 		}
 	}
 	key := asker{cmd.Caller.Node, cmd.Group}
-	open := d.c.Mandate != nil && v.Kind == arbiter.FenceFirst
+	open := d.c.Mandate != nil && !mutant.On(mutant.MandateNotExclusive) && v.Kind == arbiter.FenceFirst
 	if open || v.Kind == arbiter.Refused && d.refusals[key] == v.Reason {
 		if l.ledSince(r) { // what is not logged must not come from the past either
 			l.reply(r, Answer{Verdict: &v})

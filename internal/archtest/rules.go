@@ -22,7 +22,6 @@ var cores = map[string][]string{
 	"timing":            {},
 	"drbd/model":        {"drbd"},
 	"internal/boottime": {},
-	"internal/mutant":   {},
 }
 
 // forEveryCore: the type boottime.Instant, and the lines that weaken a rule in

@@ -18,7 +18,7 @@ const None Name = 0
 const (
 	LeaseFromReply          Name = iota + 1 // counted from the answer, not from before the question
 	VerdictFromResend                       // a verdict given once more counts from the last time it was asked for
-	NoMargin                                // a deadline is no longer than what the other side counts
+	NoMargin                                // a leader waits no longer than the holder counts
 	WatchdogUncounted                       // the last feed does not leave the watchdog its time
 	FedAfterTheEnd                          // the watchdog is fed whatever right there is
 	NewLeaderGrantsAtOnce                   // a new leader takes leases for run out
@@ -27,6 +27,7 @@ const (
 	NotVerified                             // renewals are answered without asking whether this is still the leader
 	BeforeTheBarrier                        // a new leader begins before all earlier commands are applied
 	RenewalBesideEnding                     // renewals are answered while a command may be ending their lease
+	ClosingFeeds                            // a watchdog may be opened more than once in a boot
 	E2BeforeExpiry                          // E2 is reached as soon as the holder is silent
 	E2Unarmed                               // E2 needs no armed watchdog
 )
@@ -75,10 +76,13 @@ const (
 	BeginUnjudged                         // a shot may begin though the target was heard
 	RenewalVoidsNothing                   // a renewal leaves an open mandate against the holder
 	RenewedAfterBegin                     // renewals are answered after the shot has begun
-	OffWithoutStatus                      // a device's word that it obeyed counts as a proof
+	AgainAfterBegin                       // a holder that asks again is answered after the shot has begun
+	OffWithoutStatus                      // the witness takes any "off" for a proof
+	OffNeverOn                            // the executor takes any "off" for a proof
 	ProofWhileAlive                       // a proof counts though the target was heard after it
 	OldLeaseForNewBoot                    // a new boot goes on under the old one's lease
 	StaleLifeHeard                        // messages of an earlier life of a node count
+	OvertakenHeard                        // a request that a later one has overtaken counts
 	StopTakenForDone                      // a group counts as stopped once its stop is ordered
 	OldStopBelieved                       // any stop that ended counts as the last one ordered
 	NothingLearnt                         // a witness without memory grants at once

@@ -51,6 +51,15 @@ func (w *World) Drift(h Host, ppm int64) {
 	c.ppm, c.drift = ppm, ppm
 }
 
+// driftApart makes a node's clock as slow as it may be, and all others as fast.
+func (w *World) driftApart(n *Node) {
+	for _, c := range w.clocks {
+		c.reset(c.now())
+		c.ppm, c.drift = mostDrift, mostDrift
+	}
+	w.Drift(n.host, -mostDrift)
+}
+
 func (c *clock) setCalm(calm bool) {
 	c.reset(c.now())
 	c.ppm = c.drift

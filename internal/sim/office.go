@@ -57,10 +57,12 @@ func (w *World) nodeOf(id arbiter.NodeID) *Node {
 	return w.nodes[slices.IndexFunc(w.nodes[:], func(n *Node) bool { return n.id == id })]
 }
 
-// permitted: nobody is shot whose lease the witness has renewed a moment before.
+// permitted: nobody is shot whose lease a witness has renewed a moment before, or
+// did so until the one that leads now began to listen.
 func (w *World) permitted(target *Node, asked time.Duration) {
-	if ago := asked - target.office.renewed; target.office.renewed > 0 && ago < w.Definition.Timing.SuspectAfter*95/100 {
-		w.breaks("S5: a shot at %s is permitted, whose lease was renewed %v before", target.id, ago)
+	heard := max(target.office.renewed, w.witness.listens)
+	if ago := asked - heard; target.office.renewed > 0 && ago < w.Definition.Timing.SuspectAfter*95/100 {
+		w.breaks("S5: a shot at %s is permitted, whose lease was renewed, by a witness that has listened for %v since", target.id, ago)
 	}
 	target.office.shot = 0 // of a machine that does not run there is nothing to confirm
 	if target.running {

@@ -27,6 +27,8 @@ var schemes = []struct {
 	{"hears the witness late, and is cut off then", (*World).lateAnswers},
 	{"hears its peer late, loses the witness, and is cut off when its lease is over", (*World).lateWord},
 	{"is relieved by a node that hears of it late, and is cut off then", (*World).lateGrant},
+	{"has a witness that does not know that another one leads", (*World).twoLeaders},
+	{"loses its watchdog, and cannot stop when it is cut off", (*World).unguarded},
 }
 
 // in does something later, if the end has not come.
@@ -43,6 +45,7 @@ func (w *World) uptoTheEnd(n *Node, end time.Duration) {
 	n.FailStops(true)
 	if w.rng.IntN(2) == 0 {
 		n.dawdles = true
+		w.driftApart(n)
 		return
 	}
 	last := t.TTL - w.Watchdog*101/100 - w.Options.Reset - w.Late
@@ -193,17 +196,46 @@ func (w *World) lateWord(n *Node, end time.Duration) {
 // nearly over, and nothing else.
 func (w *World) lateGrant(n *Node, end time.Duration) {
 	p, t := n.peer, w.Definition.Timing
+	w.hear(p, func(y *way) { y.slow = 3 * time.Second }) // every answer comes too late
 	w.order(p)
-	w.in(w.between(50*time.Millisecond, time.Second), end, string(p.id)+" cannot hear the witness", func() {
-		w.hear(p, func(y *way) { y.cut = true })
-	})
-	w.in(t.TTL+w.between(-2*time.Second, 500*time.Millisecond), end, string(p.id)+" hears the witness for a moment", func() {
-		w.hear(p, func(y *way) { y.cut = false })
+	w.in(t.TTL+w.between(0, 5*time.Second), end, string(p.id)+" hears the witness for a moment", func() {
+		w.hear(p, func(y *way) { y.slow = 0 })
 		w.ask(p, func(y *way) { y.loss = 0.5 })
-		w.in(w.between(100*time.Millisecond, 400*time.Millisecond), end, "", func() {
+		w.in(w.between(50*time.Millisecond, 400*time.Millisecond), end, "", func() {
 			w.ask(p, func(y *way) { y.loss = 0 })
 			w.uptoTheEnd(p, end)
 		})
+	})
+}
+
+// twoLeaders leaves a holder with a witness that does not know yet that another
+// one leads, and lets its peer find that one.
+func (w *World) twoLeaders(n *Node, end time.Duration) {
+	p := n.peer
+	w.Cut(A, B, true)
+	w.CutReplication(true)
+	w.CutWitness(p.host, true)
+	w.in(w.between(1500*time.Millisecond, 2500*time.Millisecond), end, "leading witness is cut off from the others", func() {
+		old := w.witness.leader()
+		w.witness.Part(true)
+		w.in(w.between(400*time.Millisecond, 1500*time.Millisecond), end, string(p.id)+" reaches the others", func() {
+			w.CutWitness(p.host, false)
+			w.Cut(p.host, old.host, true)
+		})
+	})
+}
+
+// unguarded takes a holder's watchdog away, and then everything else that could
+// stop it.
+func (w *World) unguarded(n *Node, end time.Duration) {
+	n.dogless = true
+	n.KillAgent()
+	n.bite.stop()
+	n.StartAgent()
+	w.in(w.between(500*time.Millisecond, 3*time.Second), end, "", func() {
+		w.isolate(n, true)
+		n.FailStops(true)
+		w.in(w.between(0, 2*time.Second), end, string(n.id)+" agent stopped", func() { n.PauseAgent(true) })
 	})
 }
 

@@ -135,6 +135,9 @@ func (v *voter) crash() {
 }
 
 func (v *voter) pause(paused bool) {
+	if v.paused && !paused {
+		v.x.listens = v.x.w.now
+	}
 	v.paused = paused
 	for !v.paused && len(v.deferred) > 0 {
 		do := v.deferred[0]

@@ -21,6 +21,7 @@ type Witness struct {
 	last    *voter        // that has led last
 	Changes int           // of leadership
 	slow    time.Duration // at most, on top of what a disk takes
+	listens time.Duration // whoever leads has listened since
 }
 
 // copied is a copy of a lone voter's disk.
@@ -308,7 +309,7 @@ func (v *voter) opened() {
 	v.lead = leader.New(v.clock.now(), x.state.Version, x.clusters())
 	v.lead.Remembers(x.state.Leads)
 	v.lead.Reaches(x.w.reaches())
-	x.last = v
+	x.last, x.listens = v, x.w.now
 	x.Changes++
 	v.reign = x.Changes
 	x.w.line(v.host.String(), "", "leads", "")
