@@ -32,6 +32,8 @@ type DRBD struct {
 	Err        string  // why nothing can be said
 	Violations []Violation
 	Helper     File // the program that DRBD's handlers run
+	// StartedBy are the units that bring resources up when the machine starts.
+	StartedBy []string
 }
 
 // Violation is a setting that must be another one.

@@ -66,6 +66,10 @@ func (n Node) drbd(out *findings) {
 		out.add(Critical, v.Where, v.What, "acknowledged writes could be lost, or both nodes write", v.Fix)
 	}
 	n.DRBD.Helper.examine(out)
+	if units := strings.Join(n.DRBD.StartedBy, " "); units != "" {
+		out.add(Critical, units, "it connects DRBD when the machine starts, before sbagent has asked whether that is safe",
+			"a peer whose writes are frozen goes on as soon as this machine connects, and they are lost if it dies then", "systemctl disable "+units)
+	}
 }
 
 func (n Node) watchdog(out *findings) {

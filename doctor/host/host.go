@@ -29,6 +29,23 @@ var managers = map[string]string{
 // Managers returns the units of other cluster managers that run.
 func Managers() []string { return managersIn("/proc") }
 
+// wants are the links of units that systemd starts with the machine.
+const wants = "/etc/systemd/system/*.wants/drbd*.service"
+
+// StartsDRBD returns the units that bring DRBD up when the machine starts.
+func StartsDRBD() []string { return unitsOf(wants) }
+
+func unitsOf(pattern string) []string {
+	links, _ := filepath.Glob(pattern) // the pattern is a constant, and well formed
+	var out []string
+	for _, l := range links {
+		if unit := filepath.Base(l); !slices.Contains(out, unit) {
+			out = append(out, unit)
+		}
+	}
+	return out
+}
+
 func managersIn(proc string) []string {
 	var out []string
 	for _, pid := range processes(proc) {

@@ -25,6 +25,22 @@ func proc(t *testing.T, names ...string) string {
 	return dir
 }
 
+func TestUnitsThatStartDRBDAreFoundByTheirLinks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "multi-user.target.wants")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range []string{"drbd.service", "ssh.service"} {
+		if err := os.Symlink("/dev/null", filepath.Join(dir, u)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := unitsOf(filepath.Join(filepath.Dir(dir), "*.wants", "drbd*.service"))
+	if len(got) != 1 || got[0] != "drbd.service" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestOtherManagersAreFoundByTheirPrograms(t *testing.T) {
 	got := managersIn(proc(t, "pacemakerd", "bash", "corosync"))
 	if len(got) != 2 || got[0] != "corosync" || got[1] != "pacemaker" {

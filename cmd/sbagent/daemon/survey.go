@@ -81,6 +81,7 @@ func (d *Daemon) survey(_ context.Context) doctor.Node {
 	if n.DRBD.Used {
 		program, _, _ := strings.Cut(handlerProgram, " ")
 		n.DRBD.Helper = host.File(program, "what DRBD's handlers run", doctor.Program)
+		n.DRBD.StartedBy = host.StartsDRBD()
 	}
 	for _, l := range d.Node.Links {
 		n.Links = append(n.Links, host.Path(l.Peer.Addr()))
