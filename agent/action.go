@@ -90,6 +90,8 @@ type Shoot struct {
 	Readings []arbiter.Reading // taken before
 	Asked    boottime.Instant  // for the permission: it is soon too old
 	Before   boottime.Instant
+	// Rehearsal: the peer is well, and is switched on again.
+	Rehearsal bool
 }
 
 // Hold gives a shot up: no device is told anything more.

@@ -51,6 +51,10 @@ func (m *Machine) fenceFirst(g *group, v arbiter.Verdict) {
 
 // onPower asks for the permission to begin, with the power as it was before.
 func (m *Machine) onPower(now boottime.Instant, ev PowerRead) {
+	if d := m.drill; d != nil && d.mandate == ev.Mandate && d.step == reading {
+		m.onDrillPower(now, ev)
+		return
+	}
 	s := m.shot
 	if s == nil || s.mandate != ev.Mandate || s.step != reading {
 		return
@@ -95,6 +99,10 @@ func (m *Machine) onPermission(now boottime.Instant, s *shot, c *call, v arbiter
 }
 
 func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {
+	if d := m.drill; d != nil && d.mandate == ev.Mandate && d.step == shooting {
+		m.reportDrill(now, d, ev)
+		return
+	}
 	s := m.shot
 	if s == nil || s.mandate != ev.Mandate || s.step != shooting {
 		return
@@ -142,6 +150,7 @@ func (m *Machine) endShot(now boottime.Instant, s *shot) {
 
 // abortShot gives up a shot that has not been reported yet.
 func (m *Machine) abortShot(why string) {
+	m.abortDrill(why)
 	s := m.shot
 	if s == nil {
 		return
@@ -166,7 +175,7 @@ func (m *Machine) landed() boottime.Instant {
 // target nothing for as long as a shot takes.
 func (m *Machine) fencing(now boottime.Instant) {
 	s := m.shot
-	if s == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
+	if s == nil && m.drill == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
 		m.mem.Mandates, m.dirty = nil, true
 	}
 	if s == nil || s.step != shooting || now < s.before.Add(m.timing.SuspectAfter) {

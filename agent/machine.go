@@ -50,6 +50,8 @@ type Machine struct {
 
 	shot      *shot
 	landsBy   boottime.Instant // a shot that was given up may hit the peer until then
+	drill     *drill
+	drilled   arbiter.MandateID // the latest rehearsal begun
 	feedAt    boottime.Instant
 	disagrees bool   // with the witness about durations
 	hasty     bool   // the witness gives a shot less time than the devices may take

@@ -196,7 +196,7 @@ func (m *Machine) tellGroup(now boottime.Instant, g *group) PeerGroup {
 // way. Then it gives its peer no word, about no group: a shot hits the whole
 // machine, whichever group it is fired for.
 func (m *Machine) bids(now boottime.Instant) bool {
-	if m.shot != nil || len(m.mem.Asking) > 0 && !mutant.On(mutant.AskForgotten) {
+	if m.shot != nil || m.drill != nil || len(m.mem.Asking) > 0 && !mutant.On(mutant.AskForgotten) {
 		return true
 	}
 	for _, g := range m.groups {

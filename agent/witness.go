@@ -189,6 +189,9 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	m.answered = sent
 	m.agree(ev.Answer.Definition.Timing)
 	m.witnessed, m.standby = ev.Answer.Peer, ev.Answer.Standby
+	if ev.Answer.Rehearse != 0 {
+		m.rehearse(ev.Answer.Rehearse)
+	}
 	for _, a := range ev.Answer.Groups {
 		if g := m.by[a.Group]; g != nil {
 			m.onGroupAnswer(now, g, a, sent)

@@ -67,6 +67,8 @@ func (a *applying) dispatch() Verdict {
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.maintenance(c, cmd) })
 	case Confirm:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.confirm(c, cmd) })
+	case Rehearse:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.rehearse(c, cmd) })
 	case Armed:
 		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.armed(c, cmd) })
 	case Calm:

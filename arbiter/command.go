@@ -206,6 +206,14 @@ type Confirm struct {
 	Reason  string    `json:"reason"`
 }
 
+// Rehearse asks for a node to be switched off and on again by the other one.
+type Rehearse struct {
+	Cluster       ClusterID `json:"cluster"`
+	Node          NodeID    `json:"node"`
+	ExecutorHeard bool      `json:"executor_heard,omitempty"` // by the leader, a moment ago
+	By            string    `json:"by"`
+}
+
 // Armed is what a holder reports of its watchdog, where that has changed since it
 // was granted the group: a takeover may rest on it.
 type Armed struct {
@@ -253,6 +261,7 @@ func (Order) command()         {}
 func (Standby) command()       {}
 func (Maintenance) command()   {}
 func (Confirm) command()       {}
+func (Rehearse) command()      {}
 func (Armed) command()         {}
 func (Calm) command()          {}
 func (Remark) command()        {}

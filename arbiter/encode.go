@@ -49,6 +49,7 @@ func init() {
 		Standby{},
 		Maintenance{},
 		Confirm{},
+		Rehearse{},
 		Armed{},
 		Calm{},
 		Remark{},

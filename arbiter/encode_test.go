@@ -35,6 +35,9 @@ func everyCommand() []arbiter.Command {
 		arbiter.Standby{Cluster: pair, On: true},
 		arbiter.Maintenance{Cluster: pair, Until: 1},
 		arbiter.Confirm{Cluster: pair, Epochs: []arbiter.Epoch{4}},
+		arbiter.Rehearse{Cluster: pair, Node: "node-b", ExecutorHeard: true, By: "ops"},
+		arbiter.Armed{Caller: arbiter.Caller{Cluster: pair}, Group: "g", Epoch: 4, Watchdog: arbiter.Watchdog{Armed: true}},
+		arbiter.Calm{Cluster: pair, Shot: true},
 		arbiter.Remark{Cluster: pair, Node: "node-a", Rule: "stop nfs on node-a", State: "tight", Sentence: "x"},
 	}
 }

@@ -42,7 +42,9 @@ func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
 	v := c.mayBegin(n, cmd)
 	if v.Kind == Permitted && !mutant.On(mutant.TwoSteps) {
 		c.Mandate.Phase, c.Mandate.Readings = Begun, slices.Clone(cmd.Readings)
-		c.Shots++
+		if !c.Mandate.Rehearsal {
+			c.Shots++
+		}
 	}
 	a.record(c, group, cmd.Caller.Node, "begin", v)
 	return v
@@ -62,6 +64,9 @@ func (c *Cluster) mayBegin(n *Node, cmd Begin) Verdict {
 // permit answers Begin for the open mandate m, whoever asks: n may be granted the
 // group, and the target is silent still.
 func (c *Cluster) permit(n *Node, m *Mandate, j Judgement) Verdict {
+	if m.Rehearsal {
+		return c.mayBeginRehearsal(m)
+	}
 	g := c.Groups[m.Group]
 	no := c.allowed(n, m.Group, m.Executor)
 	if _, excluded := g.Excluded[m.Executor]; excluded {
@@ -139,6 +144,9 @@ func (a *applying) witnessReport(c *Cluster, cmd WitnessReport) Verdict {
 
 func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 	m := c.Mandate
+	if m.Rehearsal {
+		return c.rehearsed(m, cmd, a.entry.At)
+	}
 	proven, why := m.proven(cmd)
 	if proven && !cmd.Alive {
 		c.noteProofs(m, cmd, a.entry.At)
@@ -230,12 +238,16 @@ const mostProofs = 32
 
 // noteProofs remembers for people when each device was last seen to work.
 func (c *Cluster) noteProofs(m *Mandate, cmd ReportFence, at int64) {
-	n := c.Nodes[m.Target]
+	_, turned := m.turned(cmd)
+	c.proved(m.Target, turned, at)
+}
+
+func (c *Cluster) proved(target NodeID, devices []string, at int64) {
+	n := c.Nodes[target]
 	if n == nil {
 		return
 	}
-	_, turned := m.turned(cmd)
-	for _, device := range turned {
+	for _, device := range devices {
 		if n.Proven == nil {
 			n.Proven = map[string]int64{}
 		}
@@ -296,7 +308,7 @@ func (a *applying) endMandate(c *Cluster, cmd EndMandate) Verdict {
 		c.blame(cmd.Reason)
 	}
 	v := done("mandate %d against %s is over: %s", m.ID, m.Target, cmd.Reason)
-	if m.Phase == Begun && !m.ByWitness && cmd.Next {
+	if m.Phase == Begun && !m.ByWitness && !m.Rehearsal && cmd.Next {
 		c.handOver()
 		v = done("mandate %d against %s: %s; the witness's own host tries next", m.ID, m.Target, cmd.Reason)
 	} else {

@@ -188,6 +188,8 @@ type Mandate struct {
 	Group    GroupID   `json:"group"` // that was asked for
 	Phase    Phase     `json:"phase"`
 	Readings []Reading `json:"readings,omitempty"` // taken before Begin
+	// Rehearsal: the target is well, holds nothing, and is switched on again.
+	Rehearsal bool `json:"rehearsal,omitempty"`
 	// ByWitness: Executor has failed, and the host of the witness that leads shoots
 	// in its place, for the group that Executor asked for. It stays one mandate: a
 	// node that has begun it has noted its number, and compares a promise with that.

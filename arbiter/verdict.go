@@ -48,6 +48,8 @@ const (
 	GateClosed      Reason = "start_gate"
 	SwitchUnderWay  Reason = "switchover_under_way"
 	TakeoverDelayed Reason = "takeover_delayed"
+	NoMaintenance   Reason = "no_maintenance"
+	HoldsGroup      Reason = "holds_group"
 	HeldBack        Reason = "hold_time"
 	ShotsSpent      Reason = "shots_per_hour"
 	NotHolder       Reason = "not_holder"

@@ -199,11 +199,17 @@ func (r *Runner) shoot(a agent.Shoot) {
 	r.tasks.Go(func() error {
 		defer cancel()
 		began := r.now()
+		if a.Rehearsal {
+			done := p.rehearse(ctx, r.ctx, a, func() { r.gauge.took(shotMeasured, r.now().Sub(aimed)) })
+			r.log.Info("rehearsal ended", "took", r.now().Sub(began).String(), "failure", done.Failure)
+			r.post(done)
+			return nil
+		}
 		done, revive := p.shoot(ctx, a)
-		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
 		if fencing.Grade(done.Grade) >= fencing.ProvenByPower {
 			r.gauge.took(shotMeasured, r.now().Sub(aimed))
 		}
+		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
 		r.post(done)
 		if revive == nil {
 			return nil

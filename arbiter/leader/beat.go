@@ -94,6 +94,7 @@ type BeatAnswer struct {
 	Maintenance bool
 	Standby     bool
 	Peer        PeerView
+	Rehearse    arbiter.MandateID // the receiver is to switch the other node off and on again
 }
 
 // GroupAnswer is the part of an answer about one group.
@@ -155,6 +156,8 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 		return m.Cluster, nil
 	case arbiter.Confirm:
 		return m.Cluster, nil
+	case arbiter.Rehearse:
+		return m.Cluster, nil
 	case arbiter.Define:
 		return m.Definition.Cluster, nil
 	case Looked:
@@ -181,7 +184,7 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 	if h.first.IsZero() {
 		h.first = r.at
 	}
-	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open && !mutant.On(mutant.RenewalVoidsNothing) {
+	if m := d.c.Mandate; m != nil && m.Target == node && m.Phase == arbiter.Open && !m.Rehearsal && !mutant.On(mutant.RenewalVoidsNothing) {
 		d.queue = append([]*request{r}, d.queue...)
 		l.propose(now, d, nil, arbiter.EndMandate{
 			Cluster: b.Caller.Cluster, Mandate: m.ID, Phase: arbiter.Open, Reason: string(node) + " has been heard again",
@@ -248,6 +251,9 @@ func (d *desk) answer(now, received boottime.Instant, b Beat) *BeatAnswer {
 	}
 	if h := d.heard[peer]; h != nil && !d.suspected(now, peer) {
 		out.Peer = PeerView{Heard: true, References: h.beat.References, Needed: h.beat.Needed}
+	}
+	if m := d.c.Mandate; m != nil && m.Rehearsal && m.Phase == arbiter.Open && m.Executor == node {
+		out.Rehearse = m.ID
 	}
 	for _, gb := range b.Groups {
 		if d.c.Groups[gb.Group] != nil {

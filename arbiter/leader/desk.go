@@ -10,6 +10,7 @@ import (
 
 const (
 	shotBackoff  = 5 * time.Second  // between a failed shot and the next mandate
+	switchOnTime = 45 * time.Second // of a rehearsal, after the shot
 	orderTimeout = 60 * time.Second // of a planned switchover
 	// mostWaiting bounds the requests of a cluster that wait for its log: two
 	// nodes' for half a minute.
@@ -102,6 +103,9 @@ func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
 	case d.mandate.of != uint64(m.ID) || d.phase == arbiter.Open && m.Phase != arbiter.Open:
 		// A begun shot is waited out from here: whoever began it counts less.
 		d.mandate = deadline{of: uint64(m.ID), at: now.Add(arbiter.Guard(t.FenceTimeout))}
+		if m.Rehearsal {
+			d.mandate.at = d.mandate.at.Add(switchOnTime)
+		}
 	}
 	if m != nil {
 		d.phase = m.Phase

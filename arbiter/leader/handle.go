@@ -116,6 +116,10 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		l.propose(now, d, r, m)
 	case arbiter.Maintenance:
 		l.propose(now, d, r, m)
+	case arbiter.Rehearse:
+		executor := d.c.Definition.Peer(m.Node)
+		m.ExecutorHeard = d.heard[executor] != nil && !d.suspected(now, executor)
+		l.propose(now, d, r, m)
 	case Looked:
 		d.looked(now, m)
 		l.reply(r, Answer{})
@@ -339,6 +343,10 @@ func (d *desk) mandateOver(now boottime.Instant, m *arbiter.Mandate) string {
 	switch {
 	case m.Phase != arbiter.Open && now > d.mandate.at:
 		return fmt.Sprintf("its executor, %s, has not reported in time", m.Shooter())
+	case m.Phase == arbiter.Open && m.Rehearsal:
+		if now > d.mandate.at {
+			return fmt.Sprintf("%s has not begun the rehearsal; has it a fence device for %s?", m.Executor, m.Target)
+		}
 	case m.Phase == arbiter.Open && silence(now, d.asked[m.Executor], d.since) > t.SuspectAfter:
 		return fmt.Sprintf("%s does not ask any more", m.Executor)
 	}

@@ -214,7 +214,8 @@ var beatAnswers = rapid.Custom(func(t *rapid.T) leader.BeatAnswer {
 	}), 0, 3, func(a leader.GroupAnswer) arbiter.GroupID { return a.Group })
 	a := leader.BeatAnswer{
 		Number: numbers.Draw(t, "number"), Groups: groups.Draw(t, "groups"), Maintenance: flags.Draw(t, "maintenance"), Standby: flags.Draw(t, "standby"),
-		Peer: leader.PeerView{Heard: flags.Draw(t, "heard"), References: counts.Draw(t, "references"), Needed: counts.Draw(t, "needed")},
+		Rehearse: arbiter.MandateID(rapid.Uint64().Draw(t, "rehearse")),
+		Peer:     leader.PeerView{Heard: flags.Draw(t, "heard"), References: counts.Draw(t, "references"), Needed: counts.Draw(t, "needed")},
 	}
 	if flags.Draw(t, "defined") {
 		a.Definition = definitions.Draw(t, "definition")

@@ -78,6 +78,14 @@ func FromMaintenance(p *sbv1.MaintenanceRequest, by string, wall time.Time) (arb
 	return c, r.err()
 }
 
+// FromRehearse reads a rehearsal of a node's fence devices asked for by the
+// operator by.
+func FromRehearse(p *sbv1.RehearseFenceRequest, by string) (arbiter.Rehearse, error) {
+	var r reader
+	c := arbiter.Rehearse{Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Node: arbiter.NodeID(r.name("node", p.GetNode())), By: by}
+	return c, r.err()
+}
+
 // ToConfirm writes an operator's word that a node is off. Typed is the node's
 // name as the operator typed it.
 func ToConfirm(c arbiter.Confirm, typed string) *sbv1.ConfirmFenceRequest {

@@ -125,7 +125,7 @@ func fromLink(p *sbv1.Link) (leader.Link, error) {
 func ToBeatAnswer(a leader.BeatAnswer, version arbiter.Version, clock boottime.Instant) *sbv1.BeatAnswer {
 	p := &sbv1.BeatAnswer{
 		Number: a.Number, ClockNs: int64(clock), Version: ToVersion(version), Groups: all(a.Groups, toGroupAnswer),
-		Maintenance: a.Maintenance, Standby: a.Standby,
+		Maintenance: a.Maintenance, Standby: a.Standby, Rehearse: uint64(a.Rehearse),
 		Peer: &sbv1.PeerView{Heard: a.Peer.Heard, References: unsigned(a.Peer.References), Needed: unsigned(a.Peer.Needed)},
 	}
 	if a.Definition.Cluster != "" {
@@ -150,7 +150,7 @@ func FromBeatAnswer(p *sbv1.BeatAnswer) (leader.BeatAnswer, arbiter.Version, boo
 	var r reader
 	a := leader.BeatAnswer{
 		Number: p.GetNumber(), Groups: each(&r, "groups", p.GetGroups(), fromGroupAnswer),
-		Maintenance: p.GetMaintenance(), Standby: p.GetStandby(),
+		Maintenance: p.GetMaintenance(), Standby: p.GetStandby(), Rehearse: arbiter.MandateID(p.GetRehearse()),
 		Peer: leader.PeerView{
 			Heard: p.GetPeer().GetHeard(), References: r.count("peer.references", p.GetPeer().GetReferences()),
 			Needed: r.count("peer.needed", p.GetPeer().GetNeeded()),

@@ -44,6 +44,11 @@ func (s *Server) Maintenance(ctx context.Context, p *sbv1.MaintenanceRequest) (*
 	return fromOperator(ctx, s, func(by string) (arbiter.Maintenance, error) { return wire.FromMaintenance(p, by, time.Now()) })
 }
 
+// RehearseFence lets one node switch the other off and on again.
+func (s *Server) RehearseFence(ctx context.Context, p *sbv1.RehearseFenceRequest) (*sbv1.Verdict, error) {
+	return fromOperator(ctx, s, func(by string) (arbiter.Rehearse, error) { return wire.FromRehearse(p, by) })
+}
+
 // ConfirmFence takes an operator's word that a node is off, who has typed the
 // node's name.
 func (s *Server) ConfirmFence(ctx context.Context, p *sbv1.ConfirmFenceRequest) (*sbv1.Verdict, error) {

@@ -216,6 +216,8 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Cluster, true
 	case arbiter.Armed:
 		return c.Caller.Cluster, true
+	case arbiter.Rehearse:
+		return c.Cluster, true
 	case arbiter.Calm:
 		return c.Cluster, true
 	case arbiter.Remark:

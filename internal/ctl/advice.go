@@ -39,6 +39,8 @@ var advice = map[arbiter.Reason]string{
 	arbiter.GateClosed:      "wait for start_gate, or start the other node",
 	arbiter.SwitchUnderWay:  "wait for the switchover, or: sbctl switchover GROUP --cancel",
 	arbiter.TakeoverDelayed: "wait for takeover_delay, or mend the holder meanwhile",
+	arbiter.NoMaintenance:   "sbctl maintenance on --for 30m, and try again",
+	arbiter.HoldsGroup:      "end maintenance, sbctl standby NODE, and try again in a new window",
 	arbiter.HeldBack:        "look at both nodes; wait for hold_time, or, if you have seen that the holder is off: sbctl fence confirm NODE",
 	arbiter.ShotsSpent:      "find out why nodes are shot so often; wait, or, if you have seen that the holder is off: sbctl fence confirm NODE",
 	arbiter.NotHolder:       "nothing; the lease ended before the message came: sbctl why GROUP",

@@ -158,6 +158,14 @@ func (f *fake) Maintenance(_ context.Context, q *sbv1.MaintenanceRequest) (*sbv1
 	return f.answer("maintenance", q, "so be it")
 }
 
+func (f *fake) RehearseFence(_ context.Context, q *sbv1.RehearseFenceRequest) (*sbv1.Verdict, error) {
+	v, err := f.answer("rehearse", q, "mandate 3: node-a is to switch "+q.GetNode()+" off and on again, to see that it can, says alice")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.scene.records = append(f.scene.records, f.scene.live...)
+	return v, err
+}
+
 func (f *fake) ConfirmFence(_ context.Context, q *sbv1.ConfirmFenceRequest) (*sbv1.Verdict, error) {
 	return f.answer("confirm", q, q.GetNode()+" is off, says alice; 1 lease(s) ended with grade E1")
 }

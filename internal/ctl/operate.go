@@ -115,10 +115,10 @@ func (a *app) operate(cmd *cobra.Command, node string, do func(*witness, *pair) 
 func (a *app) fenceCommand() *cobra.Command {
 	cmd := family(&cobra.Command{
 		Use:     "fence",
-		Short:   "say that a node is off where no device can prove it",
+		Short:   "say that a node is off where no device can prove it, or see that a device can",
 		Example: "  sbctl fence confirm node-a --reason 'BMC dead, power cable pulled'",
 	})
-	cmd.AddCommand(a.confirmCommand())
+	cmd.AddCommand(a.confirmCommand(), a.fenceTestCommand())
 	return cmd
 }
 

@@ -30,6 +30,12 @@ var scenes = map[string]func() scene{
 	"blind":       blind,
 	"slow-stop":   slowStop,
 	"ill":         ill,
+	"rehearsed": func() scene {
+		return rehearsed("", "rehearsal: node-b was seen going off and on again by ipmi 10.0.0.242")
+	},
+	"dark": func() scene {
+		return rehearsed("not_proven", "rehearsal: node-b was seen going off, but ipmi 10.0.0.242 does not say that it is on again; switch it on by hand (no error)")
+	},
 }
 
 const morning = 1795314840000 // 2026-11-22 03:14:00 UTC, in Unix milliseconds

@@ -50,3 +50,14 @@ func ill() scene {
 	}}
 	return s
 }
+
+// rehearsed: a rehearsal ends so.
+func rehearsed(reason, sentence string) scene {
+	s := maintenance()
+	s.live = []*sbv1.Record{
+		{Index: 51, AtMs: morning, Cluster: "nfs1", Node: "node-b", What: "rehearsal", Sentence: "mandate 3: node-a is to switch node-b off and on again"},
+		{Index: 52, AtMs: morning + 500, Cluster: "nfs1", Node: "node-a", What: "begin", Sentence: "mandate 3: node-a switches node-b off and on again now"},
+		{Index: 53, AtMs: morning + 9000, Cluster: "nfs1", Node: "node-a", What: "fence", Reason: reason, Sentence: sentence},
+	}
+	return s
+}

@@ -77,6 +77,9 @@ func exclusionWords(e *sbv1.ExclusionStatus) string {
 }
 
 func mandateWords(m *sbv1.MandateStatus) string {
+	if m.GetGroup() == "" && m.GetTarget() != "" {
+		return fmt.Sprintf("%s rehearses switching %s off and on again", m.GetExecutor(), m.GetTarget())
+	}
 	switch arbiter.Phase(m.GetPhase()) {
 	case arbiter.Open:
 		return fmt.Sprintf("%s may shoot %s for %s and has not begun", m.GetExecutor(), m.GetTarget(), m.GetGroup())

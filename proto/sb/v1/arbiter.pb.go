@@ -1137,6 +1137,7 @@ type BeatAnswer struct {
 	Maintenance   bool                   `protobuf:"varint,6,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
 	Standby       bool                   `protobuf:"varint,7,opt,name=standby,proto3" json:"standby,omitempty"` // of this node
 	Peer          *PeerView              `protobuf:"bytes,8,opt,name=peer,proto3" json:"peer,omitempty"`
+	Rehearse      uint64                 `protobuf:"varint,9,opt,name=rehearse,proto3" json:"rehearse,omitempty"` // mandate: the receiver is to switch the other node off and on again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1226,13 @@ func (x *BeatAnswer) GetPeer() *PeerView {
 		return x.Peer
 	}
 	return nil
+}
+
+func (x *BeatAnswer) GetRehearse() uint64 {
+	if x != nil {
+		return x.Rehearse
+	}
+	return 0
 }
 
 type GroupAnswer struct {
@@ -2031,7 +2039,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\n" +
 	"hears_peer\x18\x02 \x01(\bR\thearsPeer\x12&\n" +
 	"\x0flost_in_percent\x18\x03 \x01(\rR\rlostInPercent\x12(\n" +
-	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xa9\x02\n" +
+	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xc5\x02\n" +
 	"\n" +
 	"BeatAnswer\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
@@ -2043,7 +2051,8 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"definition\x12 \n" +
 	"\vmaintenance\x18\x06 \x01(\bR\vmaintenance\x12\x18\n" +
 	"\astandby\x18\a \x01(\bR\astandby\x12#\n" +
-	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\"\xd2\x02\n" +
+	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\x12\x1a\n" +
+	"\brehearse\x18\t \x01(\x04R\brehearse\"\xd2\x02\n" +
 	"\vGroupAnswer\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\arenewed\x18\x02 \x01(\x04R\arenewed\x12\x16\n" +

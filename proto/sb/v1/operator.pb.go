@@ -1855,6 +1855,58 @@ func (x *MaintenanceRequest) GetForNs() int64 {
 	return 0
 }
 
+type RehearseFenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"` // to be switched off and on again by the other one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RehearseFenceRequest) Reset() {
+	*x = RehearseFenceRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RehearseFenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RehearseFenceRequest) ProtoMessage() {}
+
+func (x *RehearseFenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RehearseFenceRequest.ProtoReflect.Descriptor instead.
+func (*RehearseFenceRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RehearseFenceRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *RehearseFenceRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 type ConfirmFenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1868,7 +1920,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1932,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1945,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -2093,13 +2145,16 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x12MaintenanceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02on\x18\x02 \x01(\bR\x02on\x12\x15\n" +
-	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"\x89\x01\n" +
+	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"D\n" +
+	"\x14RehearseFenceRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x89\x01\n" +
 	"\x13ConfirmFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06epochs\x18\x03 \x03(\x04R\x06epochs\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\x9e\x04\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\xdc\x04\n" +
 	"\bOperator\x123\n" +
 	"\x06Status\x12\x14.sb.v1.StatusRequest\x1a\x13.sb.v1.StatusAnswer\x12*\n" +
 	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x123\n" +
@@ -2111,7 +2166,8 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"Switchover\x12\x18.sb.v1.SwitchoverRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
 	"\aStandby\x12\x15.sb.v1.StandbyRequest\x1a\x0e.sb.v1.Verdict\x128\n" +
-	"\vMaintenance\x12\x19.sb.v1.MaintenanceRequest\x1a\x0e.sb.v1.Verdict\x12:\n" +
+	"\vMaintenance\x12\x19.sb.v1.MaintenanceRequest\x1a\x0e.sb.v1.Verdict\x12<\n" +
+	"\rRehearseFence\x12\x1b.sb.v1.RehearseFenceRequest\x1a\x0e.sb.v1.Verdict\x12:\n" +
 	"\fConfirmFence\x12\x1a.sb.v1.ConfirmFenceRequest\x1a\x0e.sb.v1.VerdictB\x1cZ\x1asbarbiter/proto/sb/v1;sbv1b\x06proto3"
 
 var (
@@ -2126,69 +2182,70 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_sb_v1_operator_proto_goTypes = []any{
-	(*StatusRequest)(nil),       // 0: sb.v1.StatusRequest
-	(*StatusAnswer)(nil),        // 1: sb.v1.StatusAnswer
-	(*WitnessStatus)(nil),       // 2: sb.v1.WitnessStatus
-	(*ClusterStatus)(nil),       // 3: sb.v1.ClusterStatus
-	(*NodeStatus)(nil),          // 4: sb.v1.NodeStatus
-	(*LinkStatus)(nil),          // 5: sb.v1.LinkStatus
-	(*GroupStatus)(nil),         // 6: sb.v1.GroupStatus
-	(*ExclusionStatus)(nil),     // 7: sb.v1.ExclusionStatus
-	(*GroupOnNode)(nil),         // 8: sb.v1.GroupOnNode
-	(*ServiceStatus)(nil),       // 9: sb.v1.ServiceStatus
-	(*MandateStatus)(nil),       // 10: sb.v1.MandateStatus
-	(*WhyRequest)(nil),          // 11: sb.v1.WhyRequest
-	(*WhyAnswer)(nil),           // 12: sb.v1.WhyAnswer
-	(*DoctorRequest)(nil),       // 13: sb.v1.DoctorRequest
-	(*DoctorAnswer)(nil),        // 14: sb.v1.DoctorAnswer
-	(*FenceProof)(nil),          // 15: sb.v1.FenceProof
-	(*TimingRequest)(nil),       // 16: sb.v1.TimingRequest
-	(*TimingAnswer)(nil),        // 17: sb.v1.TimingAnswer
-	(*TimingRule)(nil),          // 18: sb.v1.TimingRule
-	(*TimingTerm)(nil),          // 19: sb.v1.TimingTerm
-	(*TimingBound)(nil),         // 20: sb.v1.TimingBound
-	(*EventsRequest)(nil),       // 21: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),   // 22: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),   // 23: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),      // 24: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),  // 25: sb.v1.MaintenanceRequest
-	(*ConfirmFenceRequest)(nil), // 26: sb.v1.ConfirmFenceRequest
-	(*Version)(nil),             // 27: sb.v1.Version
-	(*Definition)(nil),          // 28: sb.v1.Definition
-	(*Watchdog)(nil),            // 29: sb.v1.Watchdog
-	(*Basis)(nil),               // 30: sb.v1.Basis
-	(*Disk)(nil),                // 31: sb.v1.Disk
-	(*Record)(nil),              // 32: sb.v1.Record
-	(*Finding)(nil),             // 33: sb.v1.Finding
-	(*Verdict)(nil),             // 34: sb.v1.Verdict
+	(*StatusRequest)(nil),        // 0: sb.v1.StatusRequest
+	(*StatusAnswer)(nil),         // 1: sb.v1.StatusAnswer
+	(*WitnessStatus)(nil),        // 2: sb.v1.WitnessStatus
+	(*ClusterStatus)(nil),        // 3: sb.v1.ClusterStatus
+	(*NodeStatus)(nil),           // 4: sb.v1.NodeStatus
+	(*LinkStatus)(nil),           // 5: sb.v1.LinkStatus
+	(*GroupStatus)(nil),          // 6: sb.v1.GroupStatus
+	(*ExclusionStatus)(nil),      // 7: sb.v1.ExclusionStatus
+	(*GroupOnNode)(nil),          // 8: sb.v1.GroupOnNode
+	(*ServiceStatus)(nil),        // 9: sb.v1.ServiceStatus
+	(*MandateStatus)(nil),        // 10: sb.v1.MandateStatus
+	(*WhyRequest)(nil),           // 11: sb.v1.WhyRequest
+	(*WhyAnswer)(nil),            // 12: sb.v1.WhyAnswer
+	(*DoctorRequest)(nil),        // 13: sb.v1.DoctorRequest
+	(*DoctorAnswer)(nil),         // 14: sb.v1.DoctorAnswer
+	(*FenceProof)(nil),           // 15: sb.v1.FenceProof
+	(*TimingRequest)(nil),        // 16: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),         // 17: sb.v1.TimingAnswer
+	(*TimingRule)(nil),           // 18: sb.v1.TimingRule
+	(*TimingTerm)(nil),           // 19: sb.v1.TimingTerm
+	(*TimingBound)(nil),          // 20: sb.v1.TimingBound
+	(*EventsRequest)(nil),        // 21: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),    // 22: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),    // 23: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),       // 24: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),   // 25: sb.v1.MaintenanceRequest
+	(*RehearseFenceRequest)(nil), // 26: sb.v1.RehearseFenceRequest
+	(*ConfirmFenceRequest)(nil),  // 27: sb.v1.ConfirmFenceRequest
+	(*Version)(nil),              // 28: sb.v1.Version
+	(*Definition)(nil),           // 29: sb.v1.Definition
+	(*Watchdog)(nil),             // 30: sb.v1.Watchdog
+	(*Basis)(nil),                // 31: sb.v1.Basis
+	(*Disk)(nil),                 // 32: sb.v1.Disk
+	(*Record)(nil),               // 33: sb.v1.Record
+	(*Finding)(nil),              // 34: sb.v1.Finding
+	(*Verdict)(nil),              // 35: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	27, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	28, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	28, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	29, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
 	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	29, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	30, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	30, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	31, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
 	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
 	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	30, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	31, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	31, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	32, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
 	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	32, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	33, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	33, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	34, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
 	15, // 17: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
 	18, // 18: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
 	20, // 19: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
 	19, // 20: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
 	19, // 21: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
 	19, // 22: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	28, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	29, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
 	0,  // 24: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
 	11, // 25: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
 	13, // 26: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
@@ -2198,19 +2255,21 @@ var file_sb_v1_operator_proto_depIdxs = []int32{
 	23, // 30: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
 	24, // 31: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
 	25, // 32: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	26, // 33: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	1,  // 34: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 35: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	14, // 36: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
-	17, // 37: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	32, // 38: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	34, // 39: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	34, // 40: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	34, // 41: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	34, // 42: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	34, // 43: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	34, // [34:44] is the sub-list for method output_type
-	24, // [24:34] is the sub-list for method input_type
+	26, // 33: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
+	27, // 34: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	1,  // 35: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	12, // 36: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	14, // 37: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	17, // 38: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	33, // 39: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	35, // 40: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	35, // 41: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	35, // 42: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	35, // 43: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	35, // 44: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
+	35, // 45: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name
@@ -2228,7 +2287,7 @@ func file_sb_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,16 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Operator_Status_FullMethodName       = "/sb.v1.Operator/Status"
-	Operator_Why_FullMethodName          = "/sb.v1.Operator/Why"
-	Operator_Doctor_FullMethodName       = "/sb.v1.Operator/Doctor"
-	Operator_Timing_FullMethodName       = "/sb.v1.Operator/Timing"
-	Operator_Events_FullMethodName       = "/sb.v1.Operator/Events"
-	Operator_AddCluster_FullMethodName   = "/sb.v1.Operator/AddCluster"
-	Operator_Switchover_FullMethodName   = "/sb.v1.Operator/Switchover"
-	Operator_Standby_FullMethodName      = "/sb.v1.Operator/Standby"
-	Operator_Maintenance_FullMethodName  = "/sb.v1.Operator/Maintenance"
-	Operator_ConfirmFence_FullMethodName = "/sb.v1.Operator/ConfirmFence"
+	Operator_Status_FullMethodName        = "/sb.v1.Operator/Status"
+	Operator_Why_FullMethodName           = "/sb.v1.Operator/Why"
+	Operator_Doctor_FullMethodName        = "/sb.v1.Operator/Doctor"
+	Operator_Timing_FullMethodName        = "/sb.v1.Operator/Timing"
+	Operator_Events_FullMethodName        = "/sb.v1.Operator/Events"
+	Operator_AddCluster_FullMethodName    = "/sb.v1.Operator/AddCluster"
+	Operator_Switchover_FullMethodName    = "/sb.v1.Operator/Switchover"
+	Operator_Standby_FullMethodName       = "/sb.v1.Operator/Standby"
+	Operator_Maintenance_FullMethodName   = "/sb.v1.Operator/Maintenance"
+	Operator_RehearseFence_FullMethodName = "/sb.v1.Operator/RehearseFence"
+	Operator_ConfirmFence_FullMethodName  = "/sb.v1.Operator/ConfirmFence"
 )
 
 // OperatorClient is the client API for Operator service.
@@ -48,6 +49,7 @@ type OperatorClient interface {
 	Switchover(ctx context.Context, in *SwitchoverRequest, opts ...grpc.CallOption) (*Verdict, error)
 	Standby(ctx context.Context, in *StandbyRequest, opts ...grpc.CallOption) (*Verdict, error)
 	Maintenance(ctx context.Context, in *MaintenanceRequest, opts ...grpc.CallOption) (*Verdict, error)
+	RehearseFence(ctx context.Context, in *RehearseFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
 	ConfirmFence(ctx context.Context, in *ConfirmFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
 }
 
@@ -158,6 +160,16 @@ func (c *operatorClient) Maintenance(ctx context.Context, in *MaintenanceRequest
 	return out, nil
 }
 
+func (c *operatorClient) RehearseFence(ctx context.Context, in *RehearseFenceRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Operator_RehearseFence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operatorClient) ConfirmFence(ctx context.Context, in *ConfirmFenceRequest, opts ...grpc.CallOption) (*Verdict, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Verdict)
@@ -183,6 +195,7 @@ type OperatorServer interface {
 	Switchover(context.Context, *SwitchoverRequest) (*Verdict, error)
 	Standby(context.Context, *StandbyRequest) (*Verdict, error)
 	Maintenance(context.Context, *MaintenanceRequest) (*Verdict, error)
+	RehearseFence(context.Context, *RehearseFenceRequest) (*Verdict, error)
 	ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error)
 	mustEmbedUnimplementedOperatorServer()
 }
@@ -220,6 +233,9 @@ func (UnimplementedOperatorServer) Standby(context.Context, *StandbyRequest) (*V
 }
 func (UnimplementedOperatorServer) Maintenance(context.Context, *MaintenanceRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method Maintenance not implemented")
+}
+func (UnimplementedOperatorServer) RehearseFence(context.Context, *RehearseFenceRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method RehearseFence not implemented")
 }
 func (UnimplementedOperatorServer) ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmFence not implemented")
@@ -400,6 +416,24 @@ func _Operator_Maintenance_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Operator_RehearseFence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RehearseFenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).RehearseFence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_RehearseFence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).RehearseFence(ctx, req.(*RehearseFenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Operator_ConfirmFence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ConfirmFenceRequest)
 	if err := dec(in); err != nil {
@@ -456,6 +490,10 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Maintenance",
 			Handler:    _Operator_Maintenance_Handler,
+		},
+		{
+			MethodName: "RehearseFence",
+			Handler:    _Operator_RehearseFence_Handler,
 		},
 		{
 			MethodName: "ConfirmFence",
