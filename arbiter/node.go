@@ -178,7 +178,7 @@ func (c *Cluster) learn(n *Node, caller Caller, report Report, incarnation uint3
 		g.Reports[caller.Node] = r
 	}
 	for _, r := range report.Groups {
-		c.Epoch = max(c.Epoch, r.Epoch)
+		c.Epoch = max(c.Epoch, mutant.Weak(mutant.FloorIgnored, r.Epoch, 0))
 	}
 	for _, m := range mutant.Weak(mutant.MandatesForgotten, report.Mandates, nil) {
 		c.inFlight(m, caller.Node)
