@@ -257,7 +257,7 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 			d.failedAt = now
 		}
 	case arbiter.WitnessBegin:
-		l.permitted(d, p, v)
+		l.permitted(now, d, p, v)
 	case arbiter.WitnessReport:
 		if v.Reason == arbiter.NotProven || v.Reason == arbiter.TargetAlive {
 			d.failedAt = now

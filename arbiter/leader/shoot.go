@@ -125,11 +125,16 @@ func (d *desk) looked(now boottime.Instant, m Looked) {
 	d.look.answered, d.look.readings = now, m.Readings
 }
 
-// permitted has the shell shoot. An answer that was lost permits nothing: the
-// mandate ends by its deadline.
-func (l *Leader) permitted(d *desk, p *proposal, v arbiter.Verdict) {
+// permitted has the shell shoot, unless the target was heard while the question was
+// written down. An answer that was lost permits nothing: the mandate ends by its
+// deadline.
+func (l *Leader) permitted(now boottime.Instant, d *desk, p *proposal, v arbiter.Verdict) {
 	m := d.c.Mandate
 	if v.Kind != arbiter.Permitted || m == nil {
+		return
+	}
+	if h := d.heard[m.Target]; h != nil && h.at >= p.at {
+		l.shotDone(now, d, nil, ShotDone{Cluster: d.c.Definition.Cluster, Mandate: m.ID, Failure: string(m.Target) + " is heard again"})
 		return
 	}
 	l.do(Shoot{

@@ -150,6 +150,28 @@ func TestNothingIsShotOnAnOldAsk(t *testing.T) {
 	}
 }
 
+// It is heard while the question is being written down. It may be shot then, and a
+// node that heard it would not.
+func TestTheWitnessSparesWhomItHearsWhileItAsks(t *testing.T) {
+	s, e, _ := second(t)
+	s.passWith(durations.FenceTimeout+time.Second, s.asking())
+	s.look("on")
+	s.slowLog = true
+	s.send(s.acquire(nodeB))
+	beat := s.send(s.beatOf(nodeA, e))
+	s.pass(step)
+	s.slowLog = false
+	for len(s.proposed) > 0 {
+		s.settle()
+	}
+	if len(s.shots) > 0 {
+		t.Fatalf("shot at a node that was heard a moment ago: %+v", s.shots)
+	}
+	if a := s.answers[beat].Beat; s.mandate() != nil || a == nil || a.Groups[0].Renewed != e {
+		t.Errorf("the mandate is %+v, and its target is answered %+v", s.mandate(), a)
+	}
+}
+
 func TestNothingIsShotOnAnOldLook(t *testing.T) {
 	s, _, _ := second(t)
 	s.passWith(durations.FenceTimeout+time.Second, s.asking())
