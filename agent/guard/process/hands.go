@@ -93,9 +93,12 @@ func (h *hands) run(a guard.Run) {
 	began := boottime.Now()
 	argv := h.plan(a.Group).Steps[a.Step]
 	var err error
-	if len(argv) > 0 {
+	switch {
+	case len(argv) > 0:
 		h.mend(a, guard.Cut)
 		err = h.command(a.Group, argv, a.Before)
+	case a.Step != guard.Cut && a.Step != guard.Join: // a group may have no connection
+		err = errors.New("no agent has said how that is done")
 	}
 	if err == nil {
 		h.mend(a, guard.Join)
