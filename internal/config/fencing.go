@@ -147,13 +147,15 @@ func (v value) checkTopology(f Fencing) {
 	var all []seen
 	units := map[string]seen{}
 	for i, level := range f {
-		strong, supplies := 0, 0
+		strong, weak, supplies := 0, "", 0
 		for j, d := range level {
 			if d.Spec == nil {
 				return // said already
 			}
 			at := v.deviceAt(i, j)
-			if !d.Weak() {
+			if d.Weak() {
+				weak = at
+			} else {
 				strong++
 			}
 			if d.Cuts == CutsSupply {
@@ -172,6 +174,9 @@ func (v value) checkTopology(f Fencing) {
 				units[key] = seen{d.Name(), at}
 			}
 			all = append(all, seen{d.Name(), at})
+		}
+		if weak != "" && strong > 0 {
+			v.src.addAt(weak, "all devices of a level must succeed, and a machine that is dead takes no command", "give it a level of its own: [[ssh], [power]]")
 		}
 		if strong == 1 && supplies == 1 {
 			v.src.addAt(fmt.Sprintf("%s[%d]", v.path, i), "the only device of this level cuts one supply, so the level can never prove the machine off",
