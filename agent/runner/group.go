@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"sbarbiter/agent"
@@ -29,6 +30,7 @@ type operator struct {
 	cancel context.CancelFunc // of a start under way or waiting; nil: nothing to cut short
 	last   <-chan struct{}    // closed once the newest operation has ended
 	barred <-chan struct{}    // closed once the newest barrier stands
+	hard   atomic.Int64       // the hard stop of the right held; 0: none
 }
 
 // then runs do after every operation before it has ended.
@@ -70,7 +72,7 @@ func (r *Runner) start(a agent.Start) {
 		defer cancel()
 		waitFor(ctx, barred)
 		began := r.now()
-		err := r.startGroup(ctx, o.group, cutOff)
+		err := r.startGroup(rightful{ctx, r.now, &o.hard}, o.group, cutOff)
 		if err == nil {
 			r.gauge.took(startOf(a.Group), r.now().Sub(began))
 		}
@@ -103,6 +105,9 @@ func (r *Runner) promote(ctx context.Context, g Group, cutOff []string) error {
 		}
 	}
 	for _, res := range g.Resources {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("promote %s: %w", res, err)
+		}
 		if err := r.timed(g, "promote "+res, func() error { return r.parts.DRBD.Promote(ctx, res) }); err != nil {
 			return fmt.Errorf("promote %s: %w", res, err)
 		}
@@ -177,7 +182,7 @@ func (r *Runner) lift(a agent.Lift) {
 	barred := o.barred
 	o.cancel = r.then(o, func(ctx context.Context) {
 		waitFor(ctx, barred)
-		if err := o.group.Services.Start(ctx, nil, r.report(o.group)); err != nil && ctx.Err() == nil {
+		if err := o.group.Services.Start(rightful{ctx, r.now, &o.hard}, nil, r.report(o.group)); err != nil && ctx.Err() == nil {
 			r.log.Error("not unblocked", "group", a.Group, "error", err, "alarm", true)
 		}
 	})

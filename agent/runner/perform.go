@@ -106,6 +106,7 @@ func (r *Runner) perform(a agent.Action) {
 
 func (r *Runner) saveBoot(memory *agent.BootMemory) {
 	r.holds = len(memory.Groups) > 0
+	r.rights(memory)
 	if r.parts.Guard != nil {
 		_ = r.parts.Guard.Hand(Rights(r.cfg.Agent, memory)) // nothing is started until it has worked
 	}

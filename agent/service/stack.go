@@ -96,6 +96,10 @@ func (s *Stack) Start(ctx context.Context, below func(context.Context) error, re
 		}
 	}
 	for i, e := range s.entries {
+		// Who has stood still meanwhile may have no right to go on.
+		if err := ctx.Err(); err != nil {
+			return &StartError{Index: i, Unit: e.Unit.Name(), Err: err}
+		}
 		if err := s.step(ctx, e.StartTimeout, e.Unit, ActionStart, starts[i], report); err != nil {
 			return &StartError{Index: i, Unit: e.Unit.Name(), Err: err}
 		}

@@ -100,6 +100,29 @@ func TestUnitsStartInOrderAndStopInReverse(t *testing.T) {
 	log.want(t, "start fs", "start ip", "stop ip", "stop fs")
 }
 
+// untimely is a context whose owner looks at the clock itself.
+type untimely struct {
+	context.Context
+	over *bool
+}
+
+func (c untimely) Err() error {
+	if *c.over {
+		return errors.New("there is no right any more")
+	}
+	return c.Context.Err()
+}
+
+func TestAStartThatStoodStillGoesNoFurther(t *testing.T) {
+	over := false
+	ip := &part{name: "ip"}
+	s := stackOf(t, &part{name: "fs", start: func(context.Context) error { over = true; return nil }}, ip)
+	err := s.Start(untimely{t.Context(), &over}, nil, nil)
+	if err == nil || ip.state == Running {
+		t.Errorf("%v, and ip is %v", err, ip.state)
+	}
+}
+
 func TestFailedStartNamesItsUnitAndTouchesNothingAbove(t *testing.T) {
 	broken := errors.New("broken")
 	s := stackOf(t, &part{name: "fs"}, &part{name: "db", start: func(context.Context) error { return broken }}, &part{name: "ip"})
