@@ -324,6 +324,9 @@ const newsWithin = 5 * time.Second
 // sides know while they are in step.
 func (m *Machine) readmission(now boottime.Instant, g *group) {
 	ex := g.answer.Peer
+	if g.answer.Own != (arbiter.Exclusion{}) || m.mem.Groups[g.id].OwnWord != 0 {
+		return // then neither copy is known to be good
+	}
 	if g.readmit != nil || g.excl.call != nil || now.Sub(g.peerOutAt) < newsWithin || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
 		return
 	}

@@ -111,6 +111,9 @@ func (c *Cluster) excluded(g *Group, id GroupID, node NodeID, ev *Evidence) *Ver
 	if !c.Definition.Groups[id].DRBD {
 		return nil
 	}
+	if g.noGoodCopy(c.Definition) {
+		return refused(NoGoodCopy, "both copies of %s are stale: %s's disk failed, or it was excluded, before the other one was in step again; an operator has to say which is kept", id, node)
+	}
 	if e, ok := g.Excluded[node]; ok {
 		return refused(IsExcluded, "%s's copy of %s is stale (exclusion %s, obtained by %s under epoch %d); it must resynchronise first",
 			node, id, e.Number, e.By, e.Epoch)

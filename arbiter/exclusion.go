@@ -130,6 +130,17 @@ func (g *Group) clear(node NodeID, e Exclusion) {
 
 // readmit clears an exclusion by the numbers that both sides knew while they
 // were in step. A later exclusion has other numbers and stays.
+// noGoodCopy reports whether both copies are excluded: a holder whose disk failed
+// before the peer that it had excluded was in step again.
+func (g *Group) noGoodCopy(d Definition) bool {
+	for _, n := range d.Nodes {
+		if _, stale := g.Excluded[n]; !stale {
+			return false
+		}
+	}
+	return true
+}
+
 func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	g, ok := c.Groups[cmd.Group]
 	if !ok {
@@ -147,6 +158,9 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	case (e.Number != cmd.Number || e.OwnWord != cmd.OwnWord) && !(mutant.On(mutant.ReadmitByEpoch) && e.Epoch == epochOf(g.Lease)):
 		v = refuse(NotLatest, "%s's copy of %s is excluded by %s (own record %d), not by %s (%d)",
 			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
+	case g.noGoodCopy(c.Definition):
+		// Whichever way DRBD has copied, the source lacked something.
+		v = refuse(NoGoodCopy, "both copies of %s are stale, each in its own way: that they are alike now does not make them good", cmd.Group)
 	case !cmd.Evidence.InStep():
 		v = refuse(NotInStep, "%s is readmitted only while both copies are connected and UpToDate on all volumes", cmd.Node)
 	default:

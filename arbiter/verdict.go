@@ -58,6 +58,7 @@ const (
 	LastCopy        Reason = "last_copy"
 	NotLatest       Reason = "not_latest"
 	NotInStep       Reason = "not_in_step"
+	NoGoodCopy      Reason = "no_good_copy"
 	TargetAlive     Reason = "target_alive"
 	NotProven       Reason = "not_proven"
 	NothingToDo     Reason = "nothing_to_do"

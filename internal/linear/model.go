@@ -192,7 +192,7 @@ func readmitted(s State, ask Ask) []State {
 		return []State{s}
 	}
 	now, fits := s.stale(ask.Of, ask.Number)
-	return only(now.exclude(ask.Of, 0), fits)
+	return only(now.exclude(ask.Of, 0), fits && s.excluded(ask.Of.Peer()) == 0)
 }
 
 func ordered(s State, ask Ask) []State {
@@ -254,6 +254,8 @@ func refused(s State, ask Ask, told Told) []State {
 		return only(s, held)
 	case arbiter.NotLatest:
 		return only(s, s.excluded(ask.Of) != 0 && s.excluded(ask.Of) != ask.Number)
+	case arbiter.NoGoodCopy:
+		return only(s, s.excluded(NodeA) != 0 && s.excluded(NodeB) != 0)
 	case arbiter.NotInStep:
 		return only(s, s.Holder != ask.Of) // the node was not heard a moment ago
 	case arbiter.NothingToDo:

@@ -53,6 +53,9 @@ func (w *World) episode(e Episode) {
 func (w *World) recover(limit time.Duration) {
 	for !w.ended() {
 		if _, ok := w.RunUntil(limit, w.settled); !ok {
+			if w.noGoodCopy() {
+				w.except("both copies of a group are stale: a holder's disk failed before the peer that it had excluded was in step again")
+			}
 			if !w.ended() {
 				w.breaks("L1: not recovered %v after everything was mended: %s", w.recovery(), w.unsettled())
 			}
@@ -62,6 +65,21 @@ func (w *World) recover(limit time.Duration) {
 			return
 		}
 	}
+}
+
+// noGoodCopy reports whether the witness has both copies of a group as stale. L1
+// promises nothing then.
+func (w *World) noGoodCopy() bool {
+	known := w.witness.State()
+	if known == nil {
+		return false
+	}
+	for _, g := range known.Groups {
+		if len(g.Excluded) == len(w.nodes) {
+			return true
+		}
+	}
+	return false
 }
 
 // plan puts a fault on the heap; whatever lasts ends at end.

@@ -225,14 +225,15 @@ func (w *World) twoLeaders(n *Node, end time.Duration) {
 	})
 }
 
-// unguarded takes a holder's watchdog away, and then everything else that could
-// stop it.
+// unguarded boots a node without its watchdog, lets it have the groups, and takes
+// everything else away that could stop it. A guard lets no agent start that wants
+// another watchdog than the one it has open, so that none is lost under a group.
 func (w *World) unguarded(n *Node, end time.Duration) {
 	n.dogless = true
-	n.KillAgent()
-	n.bite.stop()
-	n.StartAgent()
-	w.in(w.between(500*time.Millisecond, 3*time.Second), end, "", func() {
+	n.Reset("its watchdog is taken out")
+	up := w.Options.Reset + w.Boot + w.between(3*time.Second, 10*time.Second)
+	w.in(up, end, string(n.id)+" is to take the group", func() { w.order(n) })
+	w.in(up+w.between(time.Second, 5*time.Second), end, "", func() {
 		w.isolate(n, true)
 		n.FailStops(true)
 		w.in(w.between(0, 2*time.Second), end, string(n.id)+" agent stopped", func() { n.PauseAgent(true) })

@@ -135,7 +135,7 @@ func (v *voter) crash() {
 }
 
 func (v *voter) pause(paused bool) {
-	if v.paused && !paused {
+	if v.paused && !paused && v.x.last == v { // not a deposed leader that wakes up
 		v.x.listens = v.x.w.now
 	}
 	v.paused = paused
