@@ -20,6 +20,10 @@ const (
 	ReadingTime = 2 * time.Second
 )
 
+// enough answers, four of which come in a second, make a 99.9th percentile that is
+// not simply the slowest of them.
+const enough = 1000
+
 // Pair is a cluster with all that is known of its timing.
 type Pair struct {
 	TTL, Promise, Renew, RPCTimeout, SuspectAfter time.Duration // as the witness has them
@@ -157,7 +161,7 @@ func (p Pair) nodeRules(n Node) []Rule {
 		rules = append(rules, observed("shot", n.Name, "reading and devices", min(n.Fence, p.FenceTimeout), n.Shot,
 			"shots take longer than they are given, and prove nothing", "raise timeout: of the fence devices and fence_timeout"))
 	}
-	if n.Answer.Known() {
+	if n.Answer.Count >= enough {
 		rules = append(rules, observed("answer", n.Name, "rpc_timeout", n.Plan.RPCTimeout, n.Answer,
 			"answers of the witness come too late to be waited for, and leases run out though everybody is well", "raise rpc_timeout, then suspect_after and ttl with it"))
 	}

@@ -60,7 +60,7 @@ func TestEachNumberBreaksItsOwnRule(t *testing.T) {
 		"agreement":   func(p *Pair, _ *Node) { p.TTL = 30 * sec },
 		"fence":       func(p *Pair, _ *Node) { p.FenceTimeout = 10 * sec },
 		"shot":        func(_ *Pair, n *Node) { n.Shot = Measured{Count: 1, P999: 13 * sec} },
-		"answer":      func(_ *Pair, n *Node) { n.Answer = Measured{Count: 1, P999: 251 * ms} },
+		"answer":      func(_ *Pair, n *Node) { n.Answer = Measured{Count: enough, P999: 251 * ms} },
 		"stop budget": func(_ *Pair, n *Node) { n.Groups[0].StopBudget = 11 * sec },
 		"stop":        func(_ *Pair, n *Node) { n.Groups[0].Stop = Measured{Count: 1, P999: 10100 * ms} },
 		"start":       func(_ *Pair, n *Node) { n.Groups[0].Start = Measured{Count: 1, P999: 61 * sec} },
@@ -177,5 +177,15 @@ func TestSamplesKeepTheLatest(t *testing.T) {
 	}
 	if got := DecodeSamples([]byte("{")); got == nil || len(got) != 0 {
 		t.Errorf("from damaged bytes: %v", got)
+	}
+}
+
+func TestAFewAnswersAreNoPercentile(t *testing.T) {
+	p := pair(ProfileSTONITH)
+	p.Nodes[1].Answer = Measured{Count: enough - 1, P999: 251 * ms}
+	for _, r := range p.Rules() {
+		if r.Name == "answer" {
+			t.Errorf("one slow answer after a start is an alarm: %s", r)
+		}
 	}
 }

@@ -18,7 +18,7 @@ func proven() timing.Pair {
 	for _, name := range []string{"node-a", "node-b"} {
 		p.Nodes = append(p.Nodes, timing.Node{
 			Name: name, Plan: plan, ReadBack: plan.Watchdog, Hardware: true, Fence: 12 * time.Second,
-			Answer: timing.Measured{Count: 900, P999: 12 * time.Millisecond, Max: 40 * time.Millisecond},
+			Answer: timing.Measured{Count: 1900, P999: 12 * time.Millisecond, Max: 40 * time.Millisecond},
 			Groups: []timing.Group{{
 				Name: "nfs", StartBudget: time.Minute, StopBudget: plan.Stop, Start: timing.Measured{Count: 3, P999: 1200 * time.Millisecond, Max: 1200 * time.Millisecond},
 				DRBD: []timing.DRBD{{Resource: "r0", PingInt: time.Second, PingTimeout: 300 * time.Millisecond, Timeout: time.Second, KoCount: 7}},
