@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -20,9 +21,16 @@ func (w *World) breaks(format string, a ...any) {
 		w.except("an operator's false word, which S1 names: " + what)
 		return
 	}
+	if strings.HasPrefix(what, "S1") && (w.nodes[A].clockStood() || w.nodes[B].clockStood()) {
+		w.except("a machine that was stopped from outside, its clock too: S1 rests on E3 then: " + what)
+		return
+	}
 	w.broken = append(w.broken, what)
 	w.line("BROKEN", "", what, "")
 }
+
+// clockStood reports whether the node's clock has stood still in this boot.
+func (n *Node) clockStood() bool { return n.stood != 0 && n.stood == n.boots }
 
 // check holds after every step: nobody runs a group beside somebody else, and
 // epochs only grow.

@@ -22,6 +22,7 @@ func (w *World) stopClock(n *Node) {
 func (w *World) startClock(n *Node) {
 	if n.running && n.frozen && n.stoppedAt != 0 {
 		n.clock.reset(n.stoppedAt)
+		n.stood = n.boots
 	}
 	n.stoppedAt = 0
 	n.Freeze(false)

@@ -46,6 +46,7 @@ type Node struct {
 	newsLate  time.Duration    // that the agent hears of DRBD's changes
 	slowBoot  time.Duration    // added to a boot
 	stoppedAt boottime.Instant // its clock, with the machine; 0: not
+	stood     int              // the boot in which its clock stood still last
 	dogless   bool             // it has no watchdog
 	dawdles   bool             // the feeder of its watchdog is to stand still in the last feed
 	dawdled   bool             // and did

@@ -18,7 +18,7 @@ type office struct {
 
 // entitled reports whether a node may run a group, as it knows itself.
 func (n *Node) entitled(g arbiter.GroupID) bool {
-	if !n.running || n.bootMem == nil {
+	if !n.running || n.dying || n.bootMem == nil {
 		return false
 	}
 	r := n.bootMem.Groups[g]

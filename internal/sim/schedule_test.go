@@ -52,7 +52,25 @@ func TestScheduleThatWouldBeAnotherRunIsRefused(t *testing.T) {
 
 // Each of these has broken something once.
 func TestSchedulesThatOnceBrokeSomethingDoNotAnyMore(t *testing.T) {
-	names, err := filepath.Glob("testdata/*.json")
+	eachSchedule(t, "testdata/*.json", func(t *testing.T, s *sim.Schedule) {
+		if w := sim.Play(s); len(w.Broken()) > 0 {
+			t.Fatalf("it once showed: %s\n%s", s.Found, sim.Story(s, w))
+		}
+	})
+}
+
+// Each of these breaks something still; docs/architecture.md says so.
+func TestWhatIsNotClosedStillBreaks(t *testing.T) {
+	eachSchedule(t, "testdata/open/*.json", func(t *testing.T, s *sim.Schedule) {
+		if w := sim.Play(s); len(w.Broken()) == 0 {
+			t.Error("it breaks nothing any more: if that is a cure, move it to testdata; if the simulation draws another run now, search anew")
+		}
+	})
+}
+
+func eachSchedule(t *testing.T, pattern string, do func(*testing.T, *sim.Schedule)) {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +84,7 @@ func TestSchedulesThatOnceBrokeSomethingDoNotAnyMore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if w := sim.Play(s); len(w.Broken()) > 0 {
-				t.Fatalf("it once showed: %s\n%s", s.Found, sim.Story(s, w))
-			}
+			do(t, s)
 		})
 	}
 }
