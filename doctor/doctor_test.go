@@ -37,16 +37,19 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		"fencing is dont-care": {Critical, "resource-and-stonith", func(n *Node) {
 			n.DRBD.Violations = []Violation{{"r0, volume 0", "fencing is dont-care", "disk { fencing resource-and-stonith; }"}}
 		}},
-		"cannot be checked: no driver":          {Critical, "drbdadm dump", func(n *Node) { n.DRBD.Err = "no driver" }},
-		"/usr/sbin/sbagent: it does not":        {Critical, "put it there", func(n *Node) { n.DRBD.Helper.Err = "it does not exist" }},
-		"not executable (mode 0644)":            {Critical, "chmod 755 /usr/sbin/sbagent", func(n *Node) { n.DRBD.Helper.Mode = 0o644 }},
-		"may write to it (mode 0775)":           {Critical, "chmod go-w", func(n *Node) { n.DRBD.Helper.Mode = 0o775 }},
-		"there is no watchdog":                  {Warning, "watchdog: {device", func(n *Node) { n.Watchdog = Watchdog{} }},
-		"does not exist":                        {Critical, "modprobe", func(n *Node) { n.Watchdog.Missing = "it does not exist" }},
-		"watchdogd has it open":                 {Critical, "stop watchdogd", func(n *Node) { n.Watchdog.Owner, n.Watchdog.Ours = "watchdogd", false }},
-		"stands still with its machine":         {Warning, "accept_pause_risk", func(n *Node) { n.Watchdog.Software, n.Watchdog.Driver = true, "softdog" }},
-		"no fence device for node-b":            {Warning, "fencing: in node.yaml", func(n *Node) { n.Devices = nil }},
-		"does not tell the power of node-b":     {Critical, "password", func(n *Node) { n.Devices[0].Err = "wrong password" }},
+		"cannot be checked: no driver":      {Critical, "drbdadm dump", func(n *Node) { n.DRBD.Err = "no driver" }},
+		"/usr/sbin/sbagent: it does not":    {Critical, "put it there", func(n *Node) { n.DRBD.Helper.Err = "it does not exist" }},
+		"not executable (mode 0644)":        {Critical, "chmod 755 /usr/sbin/sbagent", func(n *Node) { n.DRBD.Helper.Mode = 0o644 }},
+		"may write to it (mode 0775)":       {Critical, "chmod go-w", func(n *Node) { n.DRBD.Helper.Mode = 0o775 }},
+		"there is no watchdog":              {Warning, "watchdog: {device", func(n *Node) { n.Watchdog = Watchdog{} }},
+		"does not exist":                    {Critical, "modprobe", func(n *Node) { n.Watchdog.Missing = "it does not exist" }},
+		"watchdogd has it open":             {Critical, "stop watchdogd", func(n *Node) { n.Watchdog.Owner, n.Watchdog.Ours = "watchdogd", false }},
+		"stands still with its machine":     {Warning, "accept_pause_risk", func(n *Node) { n.Watchdog.Software, n.Watchdog.Driver = true, "softdog" }},
+		"no fence device for node-b":        {Warning, "fencing: in node.yaml", func(n *Node) { n.Devices = nil }},
+		"does not tell the power of node-b": {Critical, "password", func(n *Node) { n.Devices[0].Err = "wrong password" }},
+		"it switches node-a itself": {Critical, "write the address of node-b's device", func(n *Node) {
+			n.Machine, n.Devices[0].Machine = "4c4c4544-0031-4210-8052-b4c04f4e3632", "44454c4c310010428052b4c04f4e3632"
+		}},
 		"by the name bmc-b":                     {Warning, "write its address", func(n *Node) { n.Devices[0].Address, n.Devices[0].HostName = netip.Addr{}, "bmc-b" }},
 		"no route to 10.0.0.242":                {Critical, "ip route get", func(n *Node) { n.Devices[0].Path.Interface = "" }},
 		"as the only heartbeat links are":       {Warning, "another interface", func(n *Node) { n.Links = []Path{{Interface: "eno3"}} }},
@@ -90,6 +93,25 @@ func TestOneLinkBesideTheFenceDeviceIsEnough(t *testing.T) {
 	}
 }
 
+func TestOneMachineHasItsUUIDInManyOrders(t *testing.T) {
+	const dmi = "4c4c4544-0031-4210-8052-b4c04f4e3632"
+	for order, s := range map[string]string{
+		"as printed":                 "4C4C4544-0031-4210-8052-B4C04F4E3632",
+		"as stored by the PC":        "44454c4c310010428052b4c04f4e3632",
+		"in reverse":                 "32364e4fc0b452801042310044454c4c",
+		"in reverse, fields as well": "4f4e3632b4c080521042310044454c4c",
+	} {
+		if !SameMachine(dmi, s) {
+			t.Errorf("%s: %s", order, s)
+		}
+	}
+	for _, s := range []string{"", "none", "4c4c4544-0031-4210-8052-b4c04f4e3633", "00000000-0000-0000-0000-000000000000"} {
+		if SameMachine(dmi, s) || SameMachine(s, s) && !Machine(s) {
+			t.Errorf("%q is taken for %s", s, dmi)
+		}
+	}
+}
+
 func TestPairsAreComparedByTheWitness(t *testing.T) {
 	good := func() Pair {
 		m := Member{Heard: true, Reported: true, Examined: true, ConfigHash: "h", Proven: map[string]time.Duration{"ipmi": time.Hour}}
@@ -109,7 +131,11 @@ func TestPairsAreComparedByTheWitness(t *testing.T) {
 		"has not examined itself":     func(p *Pair) { p.Members[0].Examined = false },
 		"was ever seen switching":     func(p *Pair) { p.Members[0].Proven = nil },
 		"switching node-b off 91 day": func(p *Pair) { p.Members[1].Proven = map[string]time.Duration{"ipmi": 91*24*time.Hour + 1} },
-		"suspect_after 500ms <":       func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
+		"has another machine's UUID": func(p *Pair) {
+			p.Members[1].Machine = "4c4c4544-0031-4210-8052-b4c04f4e3632"
+			p.Members[0].Switches = map[string]string{"ipmi": "4c4c4544-0031-4210-8052-b4c04f4e3633"}
+		},
+		"suspect_after 500ms <": func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
 	} {
 		p := good()
 		spoil(&p)

@@ -105,6 +105,10 @@ func (n Node) devices(out *findings) {
 		if d.HostName != "" {
 			out.add(Warning, d.Name, "it is reached by the name "+d.HostName, "name resolution may be gone when it is needed", "write its address instead")
 		}
+		if SameMachine(d.Machine, n.Machine) {
+			out.add(Critical, d.Name, "it switches "+n.Name+" itself: it has the UUID of this machine", "a shot at "+n.Peer+" would hit the node that takes over, and "+n.Peer+" would run on",
+				"write the address of "+n.Peer+"'s device")
+		}
 		if !d.Address.IsValid() {
 			continue
 		}
@@ -116,6 +120,17 @@ func (n Node) devices(out *findings) {
 				"the cable that silences the peer cuts off its fence device as well", "connect it through another interface, or add a heartbeat link that does not use "+d.Path.Interface)
 		}
 	}
+}
+
+// Switches are the machines that the fence devices say they switch.
+func (n Node) Switches() map[string]string {
+	out := map[string]string{}
+	for _, d := range n.Devices {
+		if d.Machine != "" {
+			out[d.Name] = d.Machine
+		}
+	}
+	return out
 }
 
 // onlyLink reports whether every heartbeat link goes through that interface.

@@ -20,6 +20,9 @@ type Member struct {
 	Examined   Watched
 	ConfigHash string
 	Machine    string // DMI's UUID, as the node itself reads it
+	// Switches says for each of its fence devices which machine that switches,
+	// where the device tells it: it should be the other node.
+	Switches map[string]string
 	// Proven says for each fence device of this node how long ago it was seen
 	// going from on to off.
 	Proven map[string]time.Duration
@@ -42,6 +45,8 @@ func (p Pair) Examine() []Finding {
 		}
 	}
 	a, b := p.Members[0], p.Members[1]
+	a.aims(b, &out)
+	b.aims(a, &out)
 	if a.ConfigHash != "" && b.ConfigHash != "" && a.ConfigHash != b.ConfigHash {
 		out.add(Critical, a.Name+" and "+b.Name, "their node files do not say the same about cluster, witnesses, links, timing or groups",
 			"one node would start what the other does not know, or count by other times", "compare /etc/sbarbiter/node.yaml of both, and restart sbagent where it was changed")
@@ -70,6 +75,20 @@ func (m Member) examine(out *findings) {
 	}
 }
 
+// aims asks whether the node's fence devices switch the other one. Not every BMC
+// has the number of its board, so that a difference alone is no proof.
+func (m Member) aims(peer Member, out *findings) {
+	for _, device := range sortedKeys(m.Switches) {
+		has := m.Switches[device]
+		if !Machine(has) || !Machine(peer.Machine) || SameMachine(has, peer.Machine) || SameMachine(has, m.Machine) {
+			continue // nothing to compare, right, or found by the node itself
+		}
+		out.add(Warning, device, fmt.Sprintf("%s would shoot %s with it, and it has another machine's UUID: %s, not %s", m.Name, peer.Name, has, peer.Machine),
+			"a shot might switch off a machine that has nothing to do with the pair, and prove nothing",
+			"compare the addresses of the fence devices; if they are right, prove it: sbctl fence test "+peer.Name+" --rehearse")
+	}
+}
+
 // proofs asks when the node's fence devices were last seen to work.
 func (m Member) proofs(out *findings) {
 	fix := "in a maintenance window: sbctl fence test " + m.Name + " --rehearse"
@@ -84,4 +103,4 @@ func (m Member) proofs(out *findings) {
 	}
 }
 
-func sortedKeys(m map[string]time.Duration) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

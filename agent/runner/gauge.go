@@ -30,6 +30,8 @@ const (
 type Examination struct {
 	DRBD     []timing.DRBD
 	Findings []doctor.Finding
+	Machine  string            // DMI's UUID of this node
+	Switches map[string]string // the machine of each fence device that tells one
 }
 
 // Gauge is what a node reports of itself. The zero value reports nothing.
@@ -134,6 +136,7 @@ func (g *gauge) found(e Examination, owner map[string]arbiter.GroupID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.Report.Examined, g.Report.Findings, g.news = true, e.Findings, true
+	g.Report.Machine, g.Report.Switches = e.Machine, e.Switches
 	for i := range g.Report.Timing.Groups {
 		group := &g.Report.Timing.Groups[i]
 		group.DRBD = nil

@@ -16,6 +16,8 @@ type Report struct {
 	Timing     timing.Node // the name is the sender's
 	Examined   bool        // Findings are of an examination, and not missing
 	Findings   []doctor.Finding
+	Machine    string            // DMI's UUID of the node
+	Switches   map[string]string // the machine that each of its fence devices switches, by the device's word
 }
 
 // Pair is all that is known of a cluster's timing. Nodes that have not reported

@@ -166,6 +166,7 @@ var reports = rapid.Custom(func(t *rapid.T) *leader.Report {
 	}), 0, 2)
 	return &leader.Report{
 		ConfigHash: mayNames.Draw(t, "hash"), Examined: flags.Draw(t, "examined"), Findings: findings.Draw(t, "findings"),
+		Machine: texts.Draw(t, "machine"), Switches: rapid.MapOfN(names, texts, 1, 3).Draw(t, "switches"),
 		Timing: timing.Node{
 			Plan: timing.Plan{
 				TTL: spans.Draw(t, "ttl"), Promise: spans.Draw(t, "promise"), Renew: spans.Draw(t, "renew"), RPCTimeout: spans.Draw(t, "rpc"),

@@ -24,6 +24,7 @@ const (
 	longestText = 4096
 	mostListed  = 512
 	mostCounted = 1 << 20
+	mostNamed   = 64
 	longestSpan = 30 * 24 * time.Hour
 )
 
@@ -64,6 +65,19 @@ func (r *reader) text(field, s string) string {
 		r.fail(field, "%d bytes are too long for a sentence", len(s))
 	}
 	return s
+}
+
+// texts reads sentences by name.
+func (r *reader) texts(field string, m map[string]string) map[string]string {
+	if len(m) > mostNamed {
+		r.fail(field, "%d are more than can be", len(m))
+		return nil
+	}
+	for name, s := range m {
+		r.text(field, r.name(field, name))
+		r.text(field+"."+name, s)
+	}
+	return m
 }
 
 func (r *reader) count(field string, n uint32) int {

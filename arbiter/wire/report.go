@@ -15,6 +15,7 @@ func ToReport(n *leader.Report) *sbv1.NodeReport {
 	t := n.Timing
 	return &sbv1.NodeReport{
 		ConfigHash: n.ConfigHash, Examined: n.Examined, Findings: all(n.Findings, ToFinding),
+		Machine: n.Machine, Switches: n.Switches,
 		Timing: &sbv1.NodeTiming{
 			TtlNs: int64(t.Plan.TTL), PromiseNs: int64(t.Plan.Promise), RenewNs: int64(t.Plan.Renew), RpcTimeoutNs: int64(t.Plan.RPCTimeout),
 			SuspectAfterNs: int64(t.Plan.SuspectAfter), StopNs: int64(t.Plan.Stop), WatchdogNs: int64(t.Plan.Watchdog),
@@ -57,6 +58,7 @@ func FromReport(p *sbv1.NodeReport) (*leader.Report, error) {
 	out := &leader.Report{
 		ConfigHash: r.mayName("config_hash", p.GetConfigHash()), Examined: p.GetExamined(),
 		Findings: each(&r, "findings", p.GetFindings(), FromFinding),
+		Machine:  r.text("machine", p.GetMachine()), Switches: r.texts("switches", p.GetSwitches()),
 		Timing: timing.Node{
 			Plan: timing.Plan{
 				TTL: r.span("ttl_ns", t.GetTtlNs()), Promise: r.span("promise_ns", t.GetPromiseNs()), Renew: r.span("renew_ns", t.GetRenewNs()),

@@ -28,8 +28,11 @@ func TestDoctorGathersWhatTheNodesHaveFoundAndWhatDoesNotFit(t *testing.T) {
 	plan, _ := timing.Profile(timing.ProfileSTONITH)
 	numbers := timing.Node{Plan: plan, ReadBack: plan.Watchdog, Hardware: true}
 	found := doctor.Finding{Severity: doctor.Critical, Subject: "r0", What: "fencing is dont-care", Why: "writes", Fix: "write it"}
-	a.reports(leader.Report{ConfigHash: "one", Timing: numbers, Examined: true, Findings: []doctor.Finding{found}})
-	b.reports(leader.Report{ConfigHash: "other", Timing: numbers, Examined: true})
+	a.reports(leader.Report{
+		ConfigHash: "one", Timing: numbers, Examined: true, Findings: []doctor.Finding{found},
+		Switches: map[string]string{"ipmi 10.0.0.242": "4c4c4544-0031-4210-8052-b4c04f4e3699"},
+	})
+	b.reports(leader.Report{ConfigHash: "other", Timing: numbers, Examined: true, Machine: "4c4c4544-0031-4210-8052-b4c04f4e3632"})
 	eventually(t, "both have been heard", func() bool {
 		got, err := op.Doctor(short(t), &sbv1.DoctorRequest{Cluster: string(cluster)})
 		if err != nil {
@@ -40,7 +43,8 @@ func TestDoctorGathersWhatTheNodesHaveFoundAndWhatDoesNotFit(t *testing.T) {
 			all = append(all, f.GetNode()+": "+f.GetWhat())
 		}
 		text := strings.Join(all, "\n")
-		return strings.Contains(text, "node-a: fencing is dont-care") && strings.Contains(text, "do not say the same")
+		return strings.Contains(text, "node-a: fencing is dont-care") && strings.Contains(text, "do not say the same") &&
+			strings.Contains(text, "it has another machine's UUID")
 	})
 	numbersNow, err := op.Timing(short(t), &sbv1.TimingRequest{Cluster: string(cluster)})
 	if err != nil || len(numbersNow.GetMissing()) != 0 || len(numbersNow.GetRules()) < 5 {

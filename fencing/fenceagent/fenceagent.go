@@ -118,15 +118,6 @@ func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
 	return fencing.PowerUnknown, d.refusal("status", out, hide)
 }
 
-// Monitor has the agent look whether the device can be used.
-func (d *Driver) Monitor(ctx context.Context) error {
-	out, hide, err := d.run(ctx, "monitor")
-	if err == nil && out.Code != 0 {
-		err = d.refusal("monitor", out, hide)
-	}
-	return err
-}
-
 func (d *Driver) order(ctx context.Context, action string) error {
 	if err := fencing.CheckNotAfter(ctx); err != nil {
 		return fmt.Errorf("%s %s: %w", d, action, err)

@@ -89,9 +89,6 @@ func TestFenceDummySwitches(t *testing.T) {
 		}
 	}
 	want(fencing.PowerOn)
-	if err := d.Monitor(t.Context()); err != nil {
-		t.Error(err)
-	}
 	if err := d.Off(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ package ipmi
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,10 @@ type Driver struct {
 	last types.CipherSuiteID
 }
 
-var _ fencing.Fencer = (*Driver)(nil)
+var (
+	_ fencing.Fencer     = (*Driver)(nil)
+	_ fencing.Identifier = (*Driver)(nil)
+)
 
 // New returns the driver for c. It sends nothing yet.
 func New(c Config) (*Driver, error) {
@@ -75,6 +79,21 @@ func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
 		return fencing.PowerUnknown, err
 	}
 	return power, nil
+}
+
+// Machine reads the system's GUID (IPMI 2.0 section 22.14), in the order of its
+// bytes on the wire: BMCs do not agree about what that order means.
+func (d *Driver) Machine(ctx context.Context) (string, error) {
+	machine := ""
+	err := d.do(ctx, "read GUID", func(ctx context.Context, s *session) error {
+		res, err := s.client.GetSystemGUID(ctx)
+		if err != nil {
+			return classify(err)
+		}
+		machine = hex.EncodeToString(res.GUID[:])
+		return nil
+	})
+	return machine, err
 }
 
 func (d *Driver) control(ctx context.Context, verb string, c chassis.ChassisControl) error {

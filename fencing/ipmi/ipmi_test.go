@@ -195,3 +195,11 @@ func TestAShotThroughARealBMCIsProven(t *testing.T) {
 		})
 	}
 }
+
+func TestTheBMCTellsWhichMachineItSwitches(t *testing.T) {
+	b := fencetest.StartBMC(t, fencetest.Setup{Power: fencing.PowerOn})
+	got, err := serverDriver(t, b.Address, 3).Machine(t.Context())
+	if err != nil || got != "a123456789abcdefa123456789abcde1" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

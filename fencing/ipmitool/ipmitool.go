@@ -84,7 +84,10 @@ type Driver struct {
 	last uint8      // the cipher suite that worked
 }
 
-var _ fencing.Fencer = (*Driver)(nil)
+var (
+	_ fencing.Fencer     = (*Driver)(nil)
+	_ fencing.Identifier = (*Driver)(nil)
+)
 
 // New returns the driver for c. It runs nothing yet.
 func New(c Config) (*Driver, error) {
@@ -111,7 +114,7 @@ func (d *Driver) On(ctx context.Context) error { return d.order(ctx, "on") }
 
 // Status reads the power.
 func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
-	out, err := d.run(ctx, "status")
+	out, err := d.run(ctx, reads, "chassis", "power", "status")
 	if err != nil {
 		return fencing.PowerUnknown, err
 	}
@@ -125,18 +128,39 @@ func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
 	}
 }
 
+// Machine reads the system's GUID as ipmitool prints it: "System GUID  : 1b4e...".
+func (d *Driver) Machine(ctx context.Context) (string, error) {
+	out, err := d.run(ctx, reads, "mc", "guid")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(out.Stdout)) {
+		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "System GUID" {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", nil
+}
+
 func (d *Driver) order(ctx context.Context, verb string) error {
-	_, err := d.run(ctx, verb)
+	_, err := d.run(ctx, switches, "chassis", "power", verb)
 	return err
 }
 
-// run speaks one chassis power command, with each cipher suite until the BMC
-// takes one.
-func (d *Driver) run(ctx context.Context, verb string) (program.Outcome, error) {
+// effect is what a command does.
+type effect bool
+
+const (
+	reads    effect = false
+	switches effect = true
+)
+
+// run speaks one command, with each cipher suite until the BMC takes one.
+func (d *Driver) run(ctx context.Context, does effect, words ...string) (program.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	fail := func(err error) (program.Outcome, error) {
-		return program.Outcome{}, fmt.Errorf("%s: power %s: %w", d, verb, err)
+		return program.Outcome{}, fmt.Errorf("%s: %s: %w", d, strings.TrimPrefix(strings.Join(words, " "), "chassis "), err)
 	}
 	password, err := d.cfg.Password.Line()
 	if err == nil && len(password) > maxPassword {
@@ -147,13 +171,13 @@ func (d *Driver) run(ctx context.Context, verb string) (program.Outcome, error) 
 	}
 	suites := d.suites()
 	for _, suite := range suites {
-		if verb != "status" {
+		if does == switches {
 			// The suite before may have taken a while.
 			if err := fencing.CheckNotAfter(ctx); err != nil {
 				return fail(err)
 			}
 		}
-		out, err := program.Run(ctx, d.call(verb, suite, password))
+		out, err := program.Run(ctx, d.call(suite, password, words))
 		switch {
 		case errors.Is(err, program.ErrNotTrusted):
 			return fail(fmt.Errorf("%w: %w; apt-get install ipmitool, or name it in program", fencing.ErrConfig, err))
@@ -174,14 +198,14 @@ func (d *Driver) run(ctx context.Context, verb string) (program.Outcome, error) 
 
 // call is one call of ipmitool, which reads the password from descriptor 3. It
 // is told to say more (-v): otherwise a wrong password looks like a dead BMC.
-func (d *Driver) call(verb string, suite uint8, password string) program.Call {
+func (d *Driver) call(suite uint8, password string, words []string) program.Call {
 	return program.Call{
 		Path: d.cfg.Program,
-		Args: []string{
+		Args: append([]string{
 			"-v", "-I", "lanplus", "-H", d.cfg.Address.Addr().String(), "-p", strconv.Itoa(int(d.cfg.Address.Port())),
 			"-U", d.cfg.User, "-L", "OPERATOR", "-C", strconv.Itoa(int(suite)), "-N", "1", "-R", "2",
-			"-f", "/dev/fd/3", "chassis", "power", verb,
-		},
+			"-f", "/dev/fd/3",
+		}, words...),
 		Pipe: []byte(password + "\n"),
 	}
 }

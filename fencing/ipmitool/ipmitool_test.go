@@ -69,6 +69,23 @@ func TestAForeignCipherSuiteIsNamed(t *testing.T) {
 	}
 }
 
+func TestTheMachineIsReadFromWhatIpmitoolPrints(t *testing.T) {
+	dir := t.TempDir()
+	password, path := filepath.Join(dir, "password"), filepath.Join(dir, "ipmitool")
+	for file, text := range map[string]string{password: "x", path: "#!/bin/sh\necho 'System GUID  : 4c4c4544-0031-4210-8052-b4c04f4e3632'\necho 'Timestamp    : 01/01/1999 00:00:00'\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := New(Config{Address: netip.MustParseAddrPort("127.0.0.1:623"), User: "u", Password: secret.Source{File: password}, Program: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Machine(t.Context()); err != nil || got != "4c4c4544-0031-4210-8052-b4c04f4e3632" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestAnAnswerThatIsNotUnderstoodProvesNothing(t *testing.T) {
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password")

@@ -28,7 +28,10 @@ const (
 // Driver is the fencing.Fencer of one system.
 type Driver struct{ cfg Config }
 
-var _ fencing.Fencer = (*Driver)(nil)
+var (
+	_ fencing.Fencer     = (*Driver)(nil)
+	_ fencing.Identifier = (*Driver)(nil)
+)
 
 // New returns the driver for c. It sends nothing yet.
 func New(c Config) (*Driver, error) {
@@ -57,21 +60,39 @@ func (d *Driver) On(ctx context.Context) error { return d.reset(ctx, turnOn, fen
 
 // Status reads PowerState.
 func (d *Driver) Status(ctx context.Context) (fencing.Power, error) {
+	power := fencing.PowerUnknown
+	err := d.read(ctx, "power", func(s *system) (err error) {
+		power, err = s.power()
+		return err
+	})
+	return power, err
+}
+
+// Machine reads the system's UUID.
+func (d *Driver) Machine(ctx context.Context) (string, error) {
+	machine := ""
+	err := d.read(ctx, "UUID", func(s *system) error {
+		machine = s.UUID
+		return nil
+	})
+	return machine, err
+}
+
+// read reads the system's resource, and take what is wanted of it.
+func (d *Driver) read(ctx context.Context, what string, take func(*system) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	power := fencing.PowerUnknown
 	err := d.within(ctx, func(c *client) error {
 		s, err := c.system(ctx)
 		if err != nil {
 			return err
 		}
-		power, err = s.power()
-		return err
+		return take(s)
 	})
 	if err != nil {
-		return fencing.PowerUnknown, fmt.Errorf("%s: read power: %w", d, ended(ctx, err))
+		return fmt.Errorf("%s: read %s: %w", d, what, ended(ctx, err))
 	}
-	return power, nil
+	return nil
 }
 
 // reset orders one type of reset that makes the power become want.
@@ -126,6 +147,7 @@ func ended(ctx context.Context, err error) error {
 // system is the part of a ComputerSystem that is used.
 type system struct {
 	PowerState string
+	UUID       string
 	Actions    struct {
 		Reset resetAction `json:"#ComputerSystem.Reset"`
 	}

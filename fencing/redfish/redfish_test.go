@@ -140,6 +140,9 @@ func TestTheSystemIsFound(t *testing.T) {
 	if p, err := driver(t, c).Status(t.Context()); err != nil || p != fencing.PowerOn {
 		t.Errorf("%s, %v", p, err)
 	}
+	if m, err := driver(t, c).Machine(t.Context()); err != nil || m != machine {
+		t.Errorf("it is machine %q, %v", m, err)
+	}
 	c.System = "Sytsem"
 	if err := driver(t, c).Off(t.Context()); !errors.Is(err, fencing.ErrConfig) || !errors.Is(err, fencing.ErrNotSent) {
 		t.Errorf("one that is not there: %v", err)

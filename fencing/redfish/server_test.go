@@ -26,6 +26,7 @@ const (
 	user     = "stonith"
 	password = "s3cret-of-redfish"
 	token    = "t0ken-of-session"
+	machine  = "4c4c4544-0031-4210-8052-b4c04f4e3632"
 )
 
 // service is a Redfish service over TLS with one system, as far as a fence
@@ -152,7 +153,7 @@ func (r *service) system(w http.ResponseWriter, _ *http.Request) {
 	} else {
 		action["@Redfish.ActionInfo"] = "/redfish/v1/Systems/System/ResetActionInfo"
 	}
-	say(w, http.StatusOK, map[string]any{"PowerState": state, "Actions": map[string]any{"#ComputerSystem.Reset": action}})
+	say(w, http.StatusOK, map[string]any{"PowerState": state, "UUID": machine, "Actions": map[string]any{"#ComputerSystem.Reset": action}})
 }
 
 func (r *service) info(w http.ResponseWriter, _ *http.Request) {

@@ -60,6 +60,31 @@ func (s *Shooter) Read(ctx context.Context) []Observation {
 	return obs
 }
 
+// Machines asks the devices that can tell which machine they switch. One that
+// does not answer, or has no word for it, is missing: that is no fault.
+func (s *Shooter) Machines(ctx context.Context) map[fencing.DeviceName]string {
+	var mu sync.Mutex // guards out
+	out := map[fencing.DeviceName]string{}
+	var wg sync.WaitGroup
+	for name, fencer := range s.Fencers {
+		device, ok := fencer.(fencing.Identifier)
+		if !ok {
+			continue
+		}
+		wg.Go(func() {
+			machine, err := device.Machine(ctx)
+			if err != nil || machine == "" {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[name] = machine
+		})
+	}
+	wg.Wait()
+	return out
+}
+
 func (s *Shooter) devices() []fencing.DeviceName {
 	var names []fencing.DeviceName
 	for name := range s.Fencers {

@@ -50,7 +50,7 @@ func (d *Daemon) look(ctx context.Context, driver *kernel.Driver, power *runner.
 		e.DRBD = d.kernelTimes(ctx, driver)
 	}
 	d.deviceFacts(ctx, power, &n)
-	e.Findings = n.Examine()
+	e.Findings, e.Machine, e.Switches = n.Examine(), n.Machine, n.Switches()
 	return e
 }
 

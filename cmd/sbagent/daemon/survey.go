@@ -166,4 +166,11 @@ func (d *Daemon) deviceFacts(ctx context.Context, power *runner.Power, n *doctor
 			}
 		}
 	}
+	for name, machine := range power.Shooter.Machines(ctx) {
+		for i := range n.Devices {
+			if n.Devices[i].Name == string(name) {
+				n.Devices[i].Machine = machine
+			}
+		}
+	}
 }

@@ -480,7 +480,9 @@ type NodeReport struct {
 	ConfigHash    string                 `protobuf:"bytes,1,opt,name=config_hash,json=configHash,proto3" json:"config_hash,omitempty"` // of what both nodes' files must agree about
 	Timing        *NodeTiming            `protobuf:"bytes,2,opt,name=timing,proto3" json:"timing,omitempty"`
 	Findings      []*Finding             `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
-	Examined      bool                   `protobuf:"varint,4,opt,name=examined,proto3" json:"examined,omitempty"` // findings are of an examination, and not missing
+	Examined      bool                   `protobuf:"varint,4,opt,name=examined,proto3" json:"examined,omitempty"`                                                                          // findings are of an examination, and not missing
+	Machine       string                 `protobuf:"bytes,5,opt,name=machine,proto3" json:"machine,omitempty"`                                                                             // DMI's UUID of the node
+	Switches      map[string]string      `protobuf:"bytes,6,rep,name=switches,proto3" json:"switches,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // which machine each of its fence devices switches, by the device's word
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +543,20 @@ func (x *NodeReport) GetExamined() bool {
 		return x.Examined
 	}
 	return false
+}
+
+func (x *NodeReport) GetMachine() string {
+	if x != nil {
+		return x.Machine
+	}
+	return ""
+}
+
+func (x *NodeReport) GetSwitches() map[string]string {
+	if x != nil {
+		return x.Switches
+	}
+	return nil
 }
 
 // NodeTiming is a node's file, what its machine makes of it, and what was
@@ -1976,14 +1992,19 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"references\x18\x06 \x01(\rR\n" +
 	"references\x12\x16\n" +
 	"\x06needed\x18\a \x01(\rR\x06needed\x12)\n" +
-	"\x06report\x18\b \x01(\v2\x11.sb.v1.NodeReportR\x06report\"\xa0\x01\n" +
+	"\x06report\x18\b \x01(\v2\x11.sb.v1.NodeReportR\x06report\"\xb4\x02\n" +
 	"\n" +
 	"NodeReport\x12\x1f\n" +
 	"\vconfig_hash\x18\x01 \x01(\tR\n" +
 	"configHash\x12)\n" +
 	"\x06timing\x18\x02 \x01(\v2\x11.sb.v1.NodeTimingR\x06timing\x12*\n" +
 	"\bfindings\x18\x03 \x03(\v2\x0e.sb.v1.FindingR\bfindings\x12\x1a\n" +
-	"\bexamined\x18\x04 \x01(\bR\bexamined\"\xee\x03\n" +
+	"\bexamined\x18\x04 \x01(\bR\bexamined\x12\x18\n" +
+	"\amachine\x18\x05 \x01(\tR\amachine\x12;\n" +
+	"\bswitches\x18\x06 \x03(\v2\x1f.sb.v1.NodeReport.SwitchesEntryR\bswitches\x1a;\n" +
+	"\rSwitchesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xee\x03\n" +
 	"\n" +
 	"NodeTiming\x12\x15\n" +
 	"\x06ttl_ns\x18\x01 \x01(\x03R\x05ttlNs\x12\x1d\n" +
@@ -2133,7 +2154,7 @@ func file_sb_v1_arbiter_proto_rawDescGZIP() []byte {
 	return file_sb_v1_arbiter_proto_rawDescData
 }
 
-var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*FromAgent)(nil),          // 0: sb.v1.FromAgent
 	(*FromWitness)(nil),        // 1: sb.v1.FromWitness
@@ -2158,71 +2179,73 @@ var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*ReadmitRequest)(nil),     // 20: sb.v1.ReadmitRequest
 	(*BeginRequest)(nil),       // 21: sb.v1.BeginRequest
 	(*ReportFenceRequest)(nil), // 22: sb.v1.ReportFenceRequest
-	(*Verdict)(nil),            // 23: sb.v1.Verdict
-	(*Caller)(nil),             // 24: sb.v1.Caller
-	(*Finding)(nil),            // 25: sb.v1.Finding
-	(*Evidence)(nil),           // 26: sb.v1.Evidence
-	(*Version)(nil),            // 27: sb.v1.Version
-	(*Definition)(nil),         // 28: sb.v1.Definition
-	(*Reading)(nil),            // 29: sb.v1.Reading
+	nil,                        // 23: sb.v1.NodeReport.SwitchesEntry
+	(*Verdict)(nil),            // 24: sb.v1.Verdict
+	(*Caller)(nil),             // 25: sb.v1.Caller
+	(*Finding)(nil),            // 26: sb.v1.Finding
+	(*Evidence)(nil),           // 27: sb.v1.Evidence
+	(*Version)(nil),            // 28: sb.v1.Version
+	(*Definition)(nil),         // 29: sb.v1.Definition
+	(*Reading)(nil),            // 30: sb.v1.Reading
 }
 var file_sb_v1_arbiter_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.FromAgent.hello:type_name -> sb.v1.Hello
 	4,  // 1: sb.v1.FromAgent.beat:type_name -> sb.v1.Beat
-	23, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
+	24, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
 	13, // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
 	16, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
-	24, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
+	25, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
 	3,  // 6: sb.v1.Hello.groups:type_name -> sb.v1.GroupReport
-	24, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
+	25, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
 	10, // 8: sb.v1.Beat.groups:type_name -> sb.v1.GroupBeat
 	12, // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
 	5,  // 10: sb.v1.Beat.report:type_name -> sb.v1.NodeReport
 	6,  // 11: sb.v1.NodeReport.timing:type_name -> sb.v1.NodeTiming
-	25, // 12: sb.v1.NodeReport.findings:type_name -> sb.v1.Finding
-	9,  // 13: sb.v1.NodeTiming.answer:type_name -> sb.v1.Measured
-	9,  // 14: sb.v1.NodeTiming.shot:type_name -> sb.v1.Measured
-	7,  // 15: sb.v1.NodeTiming.groups:type_name -> sb.v1.GroupTiming
-	9,  // 16: sb.v1.GroupTiming.start:type_name -> sb.v1.Measured
-	9,  // 17: sb.v1.GroupTiming.stop:type_name -> sb.v1.Measured
-	8,  // 18: sb.v1.GroupTiming.drbd:type_name -> sb.v1.DrbdTiming
-	26, // 19: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
-	11, // 20: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
-	27, // 21: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
-	14, // 22: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
-	28, // 23: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
-	15, // 24: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
-	24, // 25: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
-	26, // 26: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
-	24, // 27: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
-	24, // 28: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
-	26, // 29: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
-	24, // 30: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
-	26, // 31: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
-	24, // 32: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
-	29, // 33: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
-	24, // 34: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
-	29, // 35: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
-	26, // 36: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
-	0,  // 37: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
-	17, // 38: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
-	18, // 39: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
-	19, // 40: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
-	20, // 41: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
-	21, // 42: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
-	22, // 43: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
-	1,  // 44: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
-	23, // 45: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
-	23, // 46: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
-	23, // 47: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
-	23, // 48: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
-	23, // 49: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
-	23, // 50: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
-	44, // [44:51] is the sub-list for method output_type
-	37, // [37:44] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	26, // 12: sb.v1.NodeReport.findings:type_name -> sb.v1.Finding
+	23, // 13: sb.v1.NodeReport.switches:type_name -> sb.v1.NodeReport.SwitchesEntry
+	9,  // 14: sb.v1.NodeTiming.answer:type_name -> sb.v1.Measured
+	9,  // 15: sb.v1.NodeTiming.shot:type_name -> sb.v1.Measured
+	7,  // 16: sb.v1.NodeTiming.groups:type_name -> sb.v1.GroupTiming
+	9,  // 17: sb.v1.GroupTiming.start:type_name -> sb.v1.Measured
+	9,  // 18: sb.v1.GroupTiming.stop:type_name -> sb.v1.Measured
+	8,  // 19: sb.v1.GroupTiming.drbd:type_name -> sb.v1.DrbdTiming
+	27, // 20: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
+	11, // 21: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
+	28, // 22: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
+	14, // 23: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
+	29, // 24: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
+	15, // 25: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
+	25, // 26: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
+	27, // 27: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
+	25, // 28: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
+	25, // 29: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
+	27, // 30: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
+	25, // 31: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
+	27, // 32: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
+	25, // 33: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
+	30, // 34: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
+	25, // 35: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
+	30, // 36: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
+	27, // 37: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
+	0,  // 38: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
+	17, // 39: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
+	18, // 40: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
+	19, // 41: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
+	20, // 42: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
+	21, // 43: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
+	22, // 44: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
+	1,  // 45: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
+	24, // 46: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
+	24, // 47: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
+	24, // 48: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
+	24, // 49: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
+	24, // 50: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
+	24, // 51: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
+	45, // [45:52] is the sub-list for method output_type
+	38, // [38:45] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_arbiter_proto_init() }
@@ -2246,7 +2269,7 @@ func file_sb_v1_arbiter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_arbiter_proto_rawDesc), len(file_sb_v1_arbiter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
