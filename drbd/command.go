@@ -10,10 +10,12 @@ import (
 type Program string
 
 // drbdsetup talks to the kernel; drbdadm reads the configuration first and
-// runs drbdsetup, which costs another process or two.
+// runs drbdsetup, which costs another process or two. drbdmeta reads metadata off
+// disks.
 const (
 	Drbdsetup Program = "drbdsetup"
 	Drbdadm   Program = "drbdadm"
+	Drbdmeta  Program = "drbdmeta"
 )
 
 // Command is one command line, ready to run without a shell.
@@ -173,6 +175,29 @@ func (c Commands) Generations(r Resource) ([]Command, error) {
 		}
 	}
 	return list, nil
+}
+
+// MetadataAccess prints, for each of this node's volumes of a resource, how drbdmeta
+// finds its metadata. Nothing is run.
+func (c Commands) MetadataAccess(resource string) Command {
+	return adm("--dry-run", "dump-md", resource)
+}
+
+// Disks prints the devices that hold this node's data of a resource, in volume
+// order.
+func (c Commands) Disks(resource string) Command { return adm("sh-ll-dev", resource) }
+
+// StoredGenerations reads a volume's generations from the driver or, where that
+// has no disk, from the disk.
+func (c Commands) StoredGenerations(resource string, volume int) Command {
+	return adm("get-gi", fmt.Sprintf("%s/%d", resource, volume))
+}
+
+// DumpMetadata prints a volume's metadata, found by the words that
+// [ParseMetadataAccess] returns, also while the disk is attached.
+func (c Commands) DumpMetadata(access []string) Command {
+	args := append([]string{"--force"}, access...)
+	return Command{Program: Drbdmeta, Args: append(args, "dump-md")}
 }
 
 // Show prints what is in force in the kernel, defaults included.

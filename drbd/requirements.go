@@ -96,6 +96,18 @@ func (q Requirements) CheckFiles(dump Section) []Violation {
 	return append(out, q.checkHandlers(base)...)
 }
 
+// CheckSplit checks only what would let DRBD resolve a split brain on its own,
+// parsed from "drbdadm dump".
+func (q Requirements) CheckSplit(dump Section) []Violation {
+	var out []Violation
+	for _, v := range q.CheckFiles(dump) {
+		if strings.HasPrefix(v.What, "after-sb-") || strings.HasPrefix(v.What, "rr-conflict") {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // CheckKernel checks what is in force now, parsed from "drbdsetup show". While
 // StandAlone 8.4 has no connection to show; what is not there is not judged.
 func (q Requirements) CheckKernel(show Section) []Violation {

@@ -36,6 +36,8 @@ type Step struct {
 	Kind     StepKind `json:"kind"`
 	Resource string   `json:"resource,omitempty"`
 	Volume   int      `json:"volume,omitempty"` // of dump-metadata and snapshot
+	// Bytes is how much of the volume may be overwritten afterwards, of snapshot.
+	Bytes uint64 `json:"bytes,omitempty"`
 }
 
 // String is the step as a person reads it.
@@ -99,9 +101,9 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	for _, r := range resources {
 		p.add(Step{Node: p.Victim, Kind: Disconnect, Resource: r})
 	}
-	for _, vol := range v.Volumes {
+	for i, vol := range v.Volumes {
 		p.add(Step{Node: p.Victim, Kind: DumpMetadata, Resource: vol.Resource, Volume: vol.Number})
-		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number})
+		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number, Bytes: d.Diagnosis.Volumes[i].AtMost})
 	}
 	p.add(Step{Node: p.Survivor, Kind: Measure})
 	for _, r := range resources {

@@ -17,9 +17,8 @@ import (
 // fields take the defaults named here.
 type Config struct {
 	Resources []string
-	// Drbdsetup and Drbdadm are the tools; /usr/sbin/drbdsetup and
-	// /usr/sbin/drbdadm.
-	Drbdsetup, Drbdadm string
+	// Drbdsetup, Drbdadm and Drbdmeta are the tools; those in /usr/sbin.
+	Drbdsetup, Drbdadm, Drbdmeta string
 	// ProcDRBD is /proc/drbd.
 	ProcDRBD string
 	// UsermodeHelper is the driver's parameter file that names the program that
@@ -65,6 +64,7 @@ func New(cfg Config) (*Driver, error) {
 	}{
 		{&cfg.Drbdsetup, "/usr/sbin/drbdsetup"},
 		{&cfg.Drbdadm, "/usr/sbin/drbdadm"},
+		{&cfg.Drbdmeta, "/usr/sbin/drbdmeta"},
 		{&cfg.ProcDRBD, "/proc/drbd"},
 		{&cfg.UsermodeHelper, "/sys/module/drbd/parameters/usermode_helper"},
 		{&cfg.KernelDrbdadm, "/sbin/drbdadm"},
@@ -155,30 +155,15 @@ func (d *Driver) withProc(ctx context.Context, f drbd.Family, r drbd.Resource) d
 // Generations reads the generation identifiers of a resource's volumes, in
 // volume order.
 func (d *Driver) Generations(ctx context.Context, resource string) ([]drbd.Generations, error) {
-	f, err := d.Family(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := d.Read(ctx, resource)
-	if err != nil {
-		return nil, err
-	}
-	cmds, err := drbd.For(f).Generations(r)
+	lines, err := d.GenerationLines(ctx, resource)
 	if err != nil {
 		return nil, err
 	}
 	var out []drbd.Generations
-	for _, cmd := range cmds {
-		ans, err := d.run(ctx, cmd)
+	for _, line := range lines {
+		g, err := drbd.ParseGI(line)
 		if err != nil {
-			return nil, err
-		}
-		if res := ans.result(f); res.Outcome != drbd.OutcomeDone {
-			return nil, errorOf(cmd, res)
-		}
-		g, err := drbd.ParseGI(ans.stdout)
-		if err != nil {
-			return nil, fmt.Errorf("run %q: %w", cmd, err)
+			return nil, fmt.Errorf("read the generations of %s: %w", resource, err)
 		}
 		out = append(out, g)
 	}

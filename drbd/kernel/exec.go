@@ -86,8 +86,12 @@ func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
 // command prepares a command without starting it.
 func (d *Driver) command(cmd drbd.Command) *exec.Cmd {
 	path := d.cfg.Drbdsetup
-	if cmd.Program == drbd.Drbdadm {
+	switch cmd.Program {
+	case drbd.Drbdadm:
 		path = d.cfg.Drbdadm
+	case drbd.Drbdmeta:
+		path = d.cfg.Drbdmeta
+	case drbd.Drbdsetup:
 	}
 	c := exec.Command(path, cmd.Args...)
 	c.Env = []string{"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "LC_ALL=C", "HOME=/"}

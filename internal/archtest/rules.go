@@ -42,6 +42,9 @@ var shellMayImport = map[string][]string{
 	// The guard's process speaks with the agent on a line that has two ends, and
 	// holds what the guard acts with.
 	"agent/guard/process": {"agent/guard/line", "agent/guard/filter", "agent/service", "agent/watchdog"},
+	// A node's hands in a recovery: the driver, the store of copies, and the look
+	// into them.
+	"recovery/carry": {"drbd/kernel", "recovery/keep", "recovery/look"},
 	// The two ends of one contract read and write it alike.
 	"arbiter/witness": {"arbiter/wire"},
 	"arbiter/remote":  {"arbiter/wire"},

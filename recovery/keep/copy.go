@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Copy is the driver that copies a volume into a file, for small volumes. Blocks
@@ -25,12 +27,38 @@ const (
 // Name is "copy".
 func (Copy) Name() string { return "copy" }
 
+// Offer refuses what is too large, or more than the file system has room for.
+func (c Copy) Offer(_ context.Context, v Volume, dir string) (Offer, error) {
+	if v.Size > c.AtMost {
+		return Offer{}, fmt.Errorf("copy %s: it has %d bytes and only up to %d are copied: use snapshots, or raise the limit", v.Device, v.Size, c.AtMost)
+	}
+	free, err := freeIn(dir)
+	if err != nil {
+		return Offer{}, err
+	}
+	if v.Size > free {
+		return Offer{}, fmt.Errorf("copy %s: %w: it has %d bytes and the file system of %s has %d left", v.Device, ErrFull, v.Size, dir, free)
+	}
+	return Offer{Room: v.Size, Cost: v.Size}, nil
+}
+
+// freeIn is what is left in the file system of dir, which need not exist yet.
+func freeIn(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	for errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		err = unix.Statfs(dir, &st)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for room in %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
 // Keep copies the volume. Nothing may write to it meanwhile.
 func (c Copy) Keep(ctx context.Context, v Volume, dir string) (string, uint64, error) {
-	if v.Size > c.AtMost {
-		return "", 0, fmt.Errorf("copy %s: it has %d bytes and only up to %d are copied: use snapshots, or raise the limit", v.Device, v.Size, c.AtMost)
-	}
-	from, err := os.Open(v.Device)
+	from, err := openDirect(v.Device)
 	if err != nil {
 		return "", 0, fmt.Errorf("copy the volume: %w", err)
 	}
@@ -50,6 +78,17 @@ func (c Copy) Keep(ctx context.Context, v Volume, dir string) (string, uint64, e
 	return path, n, nil
 }
 
+// openDirect opens a device past the page cache: DRBD writes to its disk beneath
+// that, so that what somebody once read through it may be old. A file system that
+// cannot do so has nobody writing beneath it.
+func openDirect(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT, 0)
+	if errors.Is(err, unix.EINVAL) {
+		return os.Open(path)
+	}
+	return f, err
+}
+
 // Drop removes the copy.
 func (Copy) Drop(_ context.Context, _ Volume, dir string) error {
 	if err := os.Remove(filepath.Join(dir, copyName)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -60,12 +99,19 @@ func (Copy) Drop(_ context.Context, _ Volume, dir string) error {
 
 // sparse copies all of from, leaving holes where there are zeros.
 func sparse(ctx context.Context, to *os.File, from io.Reader) (n uint64, err error) {
-	block, zeros := make([]byte, copyBlock), make([]byte, copyBlock)
+	// Reading past the page cache wants memory on a page's border.
+	block, err := unix.Mmap(-1, 0, copyBlock, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return 0, fmt.Errorf("get memory to copy with: %w", err)
+	}
+	defer unix.Munmap(block) //nolint:errcheck // it was mapped here
+	zeros := make([]byte, copyBlock)
 	for {
 		if ctx.Err() != nil {
 			return n, ctx.Err()
 		}
-		got, err := io.ReadFull(from, block)
+		// One read each: the rest of a block would begin anywhere.
+		got, err := from.Read(block)
 		if got > 0 && !bytes.Equal(block[:got], zeros[:got]) {
 			if _, err := to.WriteAt(block[:got], int64(n)); err != nil {
 				return n, err //nolint:wrapcheck // the caller names both files
@@ -74,7 +120,7 @@ func sparse(ctx context.Context, to *os.File, from io.Reader) (n uint64, err err
 		n += uint64(got)
 		switch {
 		case err == nil:
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
 			return n, to.Truncate(int64(n)) //nolint:wrapcheck // the caller names both files
 		default:
 			return n, err //nolint:wrapcheck // the caller names both files

@@ -26,8 +26,17 @@ type Volume struct {
 	Number   int    `json:"number"`
 	Device   string `json:"device"` // the backing device
 	Size     uint64 `json:"size"`   // bytes
-	// Metadata is the text of "drbdadm dump-md".
-	Metadata string `json:"-"`
+	// Changes is how many bytes may be overwritten while the copy is kept, at most;
+	// 0: all of it.
+	Changes uint64 `json:"changes,omitempty"`
+}
+
+// changes is Changes, or all where that is not known.
+func (v Volume) changes() uint64 {
+	if v.Changes == 0 {
+		return v.Size
+	}
+	return min(v.Changes, v.Size)
 }
 
 // Kept is a volume whose data is safe.
@@ -40,9 +49,18 @@ type Kept struct {
 	dir    string
 }
 
+// Offer is what a driver could do for a volume.
+type Offer struct {
+	Room uint64 // bytes of changes that a copy could hold
+	Cost uint64 // bytes that it takes at the most
+}
+
 // Driver makes copies or snapshots of one kind.
 type Driver interface {
 	Name() string
+	// Offer says what a copy of the volume in dir could hold and would take. An
+	// error says why none can be made.
+	Offer(ctx context.Context, v Volume, dir string) (Offer, error)
 	// Keep makes the copy in dir, which is there and empty, and returns what to
 	// look into, durably written, and the bytes it takes. After an error what it
 	// left behind is removed by Drop.
@@ -56,17 +74,15 @@ type Driver interface {
 type Store struct {
 	Dir string
 	// Quota is how many bytes all copies together may take.
-	Quota  uint64
-	Driver Driver
-	Now    func() time.Time
+	Quota uint64
+	// Drivers are asked in this order; the first that can keep a volume does.
+	Drivers []Driver
+	Now     func() time.Time
 }
 
-const (
-	manifest = "kept.json"
-	metadata = "metadata.txt"
-)
+const manifest = "kept.json"
 
-// ErrFull says that the store's quota leaves no room.
+// ErrFull says that there is no room for another copy.
 var ErrFull = errors.New("the store of kept copies is full")
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
@@ -80,67 +96,54 @@ func (s *Store) dir(v Volume) (string, error) {
 	return filepath.Join(s.Dir, v.Group, v.Recovery, fmt.Sprintf("%s-%d", v.Resource, v.Number)), nil
 }
 
-// Keep keeps a volume's data and metadata. A volume that was kept for the same
-// recovery already is not copied again: what it held then is what counts.
+// Find returns what is kept of a volume for its recovery.
+func (s *Store) Find(v Volume) (Kept, bool, error) {
+	dir, err := s.dir(v)
+	if err != nil {
+		return Kept{}, false, err
+	}
+	k, err := read(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Kept{}, false, nil
+	}
+	return k, err == nil, err
+}
+
+// Keep keeps a volume's data. A volume that was kept for the same recovery
+// already is not copied again: what it held then is what counts.
 func (s *Store) Keep(ctx context.Context, v Volume) (Kept, error) {
+	if k, found, err := s.Find(v); err != nil || found {
+		return k, err
+	}
 	dir, err := s.dir(v)
 	if err != nil {
 		return Kept{}, err
 	}
-	if k, err := read(dir); err == nil {
-		return k, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return Kept{}, err
+	d, err := s.choose(ctx, v, dir)
+	if err != nil {
+		return Kept{}, fmt.Errorf("keep %s/%d of group %s: %w", v.Resource, v.Number, v.Group, err)
 	}
-	if err := s.room(v); err != nil {
-		return Kept{}, err
-	}
-	k, err := s.make(ctx, v, dir)
+	k, err := s.make(ctx, d, v, dir)
 	if err != nil {
 		err = fmt.Errorf("keep %s/%d of group %s: %w", v.Resource, v.Number, v.Group, err)
-		return Kept{}, errors.Join(err, s.Driver.Drop(context.WithoutCancel(ctx), v, dir), os.RemoveAll(dir))
+		return Kept{}, errors.Join(err, d.Drop(context.WithoutCancel(ctx), v, dir), os.RemoveAll(dir))
 	}
 	return k, nil
 }
 
-func (s *Store) room(v Volume) error {
-	all, err := s.List()
-	if err != nil {
-		return err
-	}
-	used := uint64(0)
-	for _, k := range all {
-		used += k.Bytes
-	}
-	if used+v.Size > s.Quota {
-		return fmt.Errorf("keep %s/%d: %w: %d of %d bytes are used and up to %d more are needed; release a copy (the oldest is %s) or raise the quota",
-			v.Resource, v.Number, ErrFull, used, s.Quota, v.Size, oldest(all))
-	}
-	return nil
-}
-
-func oldest(all []Kept) string {
-	if len(all) == 0 {
-		return "none: nothing is kept"
-	}
-	return fmt.Sprintf("recovery %s of group %s, %s", all[0].Recovery, all[0].Group, all[0].Made.Format(time.DateTime))
-}
-
-func (s *Store) make(ctx context.Context, v Volume, dir string) (Kept, error) {
-	if err := os.RemoveAll(dir); err != nil { // of an attempt that was cut short
+func (s *Store) make(ctx context.Context, d Driver, v Volume, dir string) (Kept, error) {
+	// Of an attempt that was cut short.
+	if err := errors.Join(d.Drop(ctx, v, dir), os.RemoveAll(dir)); err != nil {
 		return Kept{}, fmt.Errorf("clear its directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Kept{}, fmt.Errorf("make its directory: %w", err)
 	}
-	if err := writeSynced(filepath.Join(dir, metadata), []byte(v.Metadata)); err != nil {
-		return Kept{}, err
-	}
-	source, bytes, err := s.Driver.Keep(ctx, v, dir)
+	source, bytes, err := d.Keep(ctx, v, dir)
 	if err != nil {
 		return Kept{}, err //nolint:wrapcheck // Keep wraps
 	}
-	k := Kept{Volume: v, Driver: s.Driver.Name(), Source: source, Made: s.Now().UTC(), Bytes: bytes, dir: dir}
+	k := Kept{Volume: v, Driver: d.Name(), Source: source, Made: s.now(), Bytes: bytes, dir: dir}
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return Kept{}, fmt.Errorf("write down what was kept: %w", err)
@@ -150,6 +153,13 @@ func (s *Store) make(ctx context.Context, v Volume, dir string) (Kept, error) {
 		return Kept{}, err
 	}
 	return k, syncDirs(dir, s.Dir)
+}
+
+func (s *Store) now() time.Time {
+	if s.Now == nil {
+		return time.Now().UTC()
+	}
+	return s.Now().UTC()
 }
 
 // List returns all that is kept, the oldest first.
@@ -170,30 +180,31 @@ func (s *Store) List() ([]Kept, error) {
 	return all, nil
 }
 
-// Metadata returns the dump that was kept with a copy.
-func (k Kept) Metadata() (string, error) {
-	text, err := os.ReadFile(filepath.Join(k.dir, metadata))
-	if err != nil {
-		return "", fmt.Errorf("read the kept metadata: %w", err)
-	}
-	return string(text), nil
-}
-
 // Release gives a copy up for good. Its manifest goes first: half a copy is none.
 func (s *Store) Release(ctx context.Context, k Kept) error {
-	if k.Driver != s.Driver.Name() {
-		return fmt.Errorf("release %s/%d of recovery %s: it was made by driver %s and the store uses %s now: set that one again", k.Resource, k.Number, k.Recovery, k.Driver, s.Driver.Name())
+	i := slices.IndexFunc(s.Drivers, func(d Driver) bool { return d.Name() == k.Driver })
+	if i < 0 {
+		return fmt.Errorf("release %s/%d of recovery %s: it was made by driver %s, which the store does not use now: set that one again", k.Resource, k.Number, k.Recovery, k.Driver)
 	}
-	if err := s.Driver.Drop(ctx, k.Volume, k.dir); err != nil {
-		return fmt.Errorf("release %s/%d of recovery %s: %w", k.Resource, k.Number, k.Recovery, err)
-	}
-	if err := os.Remove(filepath.Join(k.dir, manifest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("release %s/%d of recovery %s: %w", k.Resource, k.Number, k.Recovery, err)
-	}
-	if err := os.RemoveAll(k.dir); err != nil {
-		return fmt.Errorf("release %s/%d of recovery %s: %w", k.Resource, k.Number, k.Recovery, err)
+	// What is left after a crash here is found by nobody and costs room, no data.
+	for _, step := range []func() error{
+		func() error { return ifThere(os.Remove(filepath.Join(k.dir, manifest))) },
+		func() error { return s.Drivers[i].Drop(ctx, k.Volume, k.dir) },
+		func() error { return os.RemoveAll(k.dir) },
+		func() error { return ifThere(os.Remove(k.dir + metadata)) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("release %s/%d of recovery %s: %w", k.Resource, k.Number, k.Recovery, err)
+		}
 	}
 	return nil
+}
+
+func ifThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func read(dir string) (Kept, error) {
@@ -206,33 +217,4 @@ func read(dir string) (Kept, error) {
 		return Kept{}, fmt.Errorf("read what was kept in %s: %w; the copy beside it may still be good", dir, err)
 	}
 	return k, nil
-}
-
-func writeSynced(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}
-
-// syncDirs makes the names from dir up to top durable.
-func syncDirs(dir, top string) error {
-	for {
-		d, err := os.Open(dir)
-		if err != nil {
-			return fmt.Errorf("make %s durable: %w", dir, err)
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
-			return fmt.Errorf("make %s durable: %w", dir, err)
-		}
-		if dir == top || dir == filepath.Dir(dir) {
-			return nil
-		}
-		dir = filepath.Dir(dir)
-	}
 }

@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const size = 5<<20 + 4096
+const (
+	size = 5<<20 + 4096
+	dump = "version \"v08\";\n"
+)
 
 func volume(t *testing.T) (Volume, []byte) {
 	t.Helper()
@@ -26,13 +29,13 @@ func volume(t *testing.T) (Volume, []byte) {
 	if err := os.WriteFile(device, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Volume{Recovery: "3", Group: "nfs", Resource: "r0", Device: device, Size: size, Metadata: "version \"v08\";\n"}, data
+	return Volume{Recovery: "3", Group: "nfs", Resource: "r0", Device: device, Size: size}, data
 }
 
 func store(t *testing.T) *Store {
 	t.Helper()
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	return &Store{Dir: filepath.Join(t.TempDir(), "kept"), Quota: 3 * size / 2, Driver: Copy{AtMost: size}, Now: func() time.Time {
+	return &Store{Dir: filepath.Join(t.TempDir(), "kept"), Quota: 3 * size / 2, Drivers: []Driver{Copy{AtMost: size}}, Now: func() time.Time {
 		at = at.Add(time.Hour)
 		return at
 	}}
@@ -48,6 +51,8 @@ func must(t *testing.T, err error) {
 func TestKeptCopyIsByteExactAndOutlivesTheVolume(t *testing.T) {
 	s := store(t)
 	v, data := volume(t)
+	must(t, s.KeepMetadata(v, dump))
+	must(t, s.KeepMetadata(v, "of a later moment"))
 	_, err := s.Keep(t.Context(), v)
 	must(t, err)
 	must(t, os.WriteFile(v.Device, make([]byte, size), 0o600)) // the resync has overwritten it
@@ -61,7 +66,7 @@ func TestKeptCopyIsByteExactAndOutlivesTheVolume(t *testing.T) {
 	if !bytes.Equal(got, data) {
 		t.Error("the copy differs")
 	}
-	if text, err := all[0].Metadata(); err != nil || text != v.Metadata {
+	if text, err := all[0].Metadata(); err != nil || text != dump {
 		t.Errorf("metadata %q, %v", text, err)
 	}
 }
@@ -109,7 +114,7 @@ func TestCopyThatWasCutShortDoesNotCount(t *testing.T) {
 	}
 	short := v
 	short.Size += 4096
-	s.Driver, s.Quota = Copy{AtMost: short.Size}, 2*short.Size
+	s.Drivers, s.Quota = []Driver{Copy{AtMost: short.Size}}, 2*short.Size
 	if _, err := s.Keep(t.Context(), short); err == nil || !strings.Contains(err.Error(), "ends after") {
 		t.Fatalf("%v", err)
 	}
@@ -135,7 +140,7 @@ func TestBadNamesAndBigVolumesAreRefused(t *testing.T) {
 			t.Errorf("%q was taken for a name", bad)
 		}
 	}
-	s.Driver = Copy{AtMost: size - 1}
+	s.Drivers = []Driver{Copy{AtMost: size - 1}}
 	if _, err := s.Keep(t.Context(), v); err == nil || !strings.Contains(err.Error(), "use snapshots") {
 		t.Errorf("%v", err)
 	}

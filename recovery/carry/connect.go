@@ -1,0 +1,290 @@
+package carry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/kernel"
+)
+
+// stage is where a resource stands between split and in step, seen from here.
+type stage struct {
+	drbd.Resource
+	// begun says that this copy has left the generation that was decided on: the
+	// resync has begun, and may have ended.
+	begun bool
+}
+
+// alone: nothing looks for the peer.
+func (s stage) alone() bool { return s.ConnState() == drbd.ConnStandAlone }
+
+// looking: it tries to reach the peer, or is just dropping it.
+func (s stage) looking() bool { return !s.alone() && !s.Connected() }
+
+// shaken reports whether the handshake is over for every volume.
+func (s stage) shaken() bool {
+	return s.Connected() && s.Peer != nil && len(s.Peer.Volumes) > 0 &&
+		!slices.ContainsFunc(s.Peer.Volumes, func(v drbd.PeerVolume) bool { return v.Replication == drbd.ReplOff })
+}
+
+// replicates reports whether some volume does one of these.
+func (s stage) replicates(as ...drbd.ReplState) bool {
+	return s.Connected() && s.Peer != nil &&
+		slices.ContainsFunc(s.Peer.Volumes, func(v drbd.PeerVolume) bool { return slices.Contains(as, v.Replication) })
+}
+
+func (s stage) target() bool {
+	return s.replicates(drbd.ReplSyncTarget, drbd.ReplPausedSyncT, drbd.ReplWFSyncUUID, drbd.ReplWFBitMapT, drbd.ReplStartingSyncT)
+}
+
+func (s stage) source() bool {
+	return s.replicates(drbd.ReplSyncSource, drbd.ReplPausedSyncS, drbd.ReplWFBitMapS, drbd.ReplStartingSyncS)
+}
+
+// over reports whether this copy takes the peer's data or has taken it: what is
+// before that is history.
+func (s stage) over() bool { return s.target() || s.begun || s.PeerConnectedUpToDate() }
+
+func (w work) stage(ctx context.Context) (stage, error) {
+	r, err := w.DRBD.Read(ctx, w.step.Resource)
+	if errors.Is(err, kernel.ErrUnconfigured) {
+		return stage{}, fmt.Errorf("%w: bring it up without connecting it (drbdadm attach %s)", err, w.step.Resource)
+	}
+	if err != nil {
+		return stage{}, err
+	}
+	s := stage{Resource: r}
+	if w.victim() && !s.target() && !r.PeerConnectedUpToDate() {
+		s.begun, err = w.begun(ctx)
+	}
+	return s, err
+}
+
+// begun reports whether the victim's copy has left the generation that was
+// decided on, for some volume of the step's resource. The driver moves it on
+// before it overwrites the first block.
+func (w work) begun(ctx context.Context) (bool, error) {
+	lines, err := w.DRBD.GenerationLines(ctx, w.step.Resource)
+	if err != nil {
+		return false, err
+	}
+	i := 0
+	for _, b := range w.plan.Basis {
+		if b.Node != w.Name || !ofResource(b.Volume, w.step.Resource) {
+			continue
+		}
+		if i == len(lines) {
+			return false, fmt.Errorf("the plan has more volumes of %s than the %d that are here", w.step.Resource, len(lines))
+		}
+		was, err := drbd.ParseGI(b.Generations)
+		if err != nil {
+			return false, err
+		}
+		is, err := drbd.ParseGI(lines[i])
+		if err != nil {
+			return false, err
+		}
+		if !is.Current.Same(was.Current) {
+			return true, nil
+		}
+		i++
+	}
+	if i == 0 {
+		return false, fmt.Errorf("the plan does not say which generation of %s on %s was decided on", w.step.Resource, w.Name)
+	}
+	return false, nil
+}
+
+// disconnect makes the resource StandAlone, unless a later step has begun.
+func (w work) disconnect(ctx context.Context) (Progress, error) {
+	s, err := w.stage(ctx)
+	switch {
+	case err != nil:
+		return Progress{}, err
+	case s.alone():
+		return done("%s is StandAlone", w.step.Resource), nil
+	case w.victim() && (s.target() || s.begun):
+		return done("%s takes the peer's data already", w.step.Resource), nil
+	}
+	if err := w.DRBD.Disconnect(ctx, w.step.Resource); err != nil {
+		return Progress{}, err
+	}
+	return done("%s is StandAlone", w.step.Resource), nil
+}
+
+// invalidate declares the victim's whole copy bad, so that all of it is copied.
+func (w work) invalidate(ctx context.Context) (Progress, error) {
+	s, err := w.stage(ctx)
+	switch {
+	case err != nil:
+		return Progress{}, err
+	case !w.victim():
+		return Progress{}, fmt.Errorf("%s is the survivor: its copy is not declared bad", w.Name)
+	case s.over():
+		return done("%s takes the peer's data already", w.step.Resource), nil
+	case s.Role == drbd.RolePrimary:
+		return Progress{}, fmt.Errorf("%w: demote it first", kernel.ErrIsPrimary)
+	}
+	if err := w.kept(); err != nil {
+		return Progress{}, err
+	}
+	if !s.alone() { // an invalidation wants StandAlone, and the survivor must not be met before it
+		if err := w.DRBD.Disconnect(ctx, w.step.Resource); err != nil {
+			return Progress{}, err
+		}
+	}
+	if err := w.DRBD.Invalidate(ctx, w.step.Resource); err != nil {
+		return Progress{}, err
+	}
+	return done("%s is Inconsistent by declaration", w.step.Resource), nil
+}
+
+// discard connects the victim so that its changes are given up. The kernel takes
+// that wish for one handshake only: until the resync runs it may have to be
+// uttered again, each time after a disconnect.
+func (w work) discard(ctx context.Context) (Progress, error) {
+	s, err := w.stage(ctx)
+	switch {
+	case err != nil:
+		return Progress{}, err
+	case !w.victim():
+		return Progress{}, fmt.Errorf("%s is the survivor: its data is not given up", w.Name)
+	case s.source():
+		// DRBD has decided otherwise, which SplitPolicies should have excluded.
+		return Progress{}, errors.Join(
+			fmt.Errorf("DRBD copies from %s, which was to be discarded; disconnected", w.Name),
+			w.DRBD.Disconnect(ctx, w.step.Resource))
+	case s.begun && s.alone():
+		if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData); err != nil {
+			return Progress{}, err
+		}
+		return done("the resync of %s had begun; it goes on", w.step.Resource), nil
+	case s.over():
+		return done("%s takes the survivor's data", w.step.Resource), nil
+	case s.Connected():
+		return ready("the handshake of %s is under way", w.step.Resource), nil
+	}
+	return w.giveUp(ctx, s)
+}
+
+// giveUp connects with the flag, unless it is set already.
+func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
+	if err := w.kept(); err != nil {
+		return Progress{}, err
+	}
+	if err := w.undecided(ctx); err != nil {
+		return Progress{}, err
+	}
+	if s.looking() {
+		set, err := w.DRBD.Discarding(ctx, w.step.Resource)
+		if err != nil {
+			return Progress{}, err
+		}
+		if set {
+			return ready("%s waits for the survivor, to take its data", w.step.Resource), nil
+		}
+		if err := w.DRBD.Disconnect(ctx, w.step.Resource); err != nil {
+			return Progress{}, err
+		}
+	}
+	if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.DiscardMyData); err != nil {
+		return Progress{}, err
+	}
+	return ready("%s looks for the survivor, to take its data", w.step.Resource), nil
+}
+
+// undecided refuses where DRBD's own policies may decide first: 8.4 asks for the
+// flag only when they have not.
+func (w work) undecided(ctx context.Context) error {
+	found, err := w.DRBD.SplitPolicies(ctx, w.step.Resource)
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("DRBD might decide by its own policy, and discard the other side: %s", found[0])
+	}
+	return nil
+}
+
+// connect lets the resource look for its peer. On the victim that is safe only
+// once nothing of its own can be taken for good.
+func (w work) connect(ctx context.Context) (Progress, error) {
+	s, err := w.stage(ctx)
+	switch {
+	case err != nil:
+		return Progress{}, err
+	case s.shaken():
+		return done("%s is connected", w.step.Resource), nil
+	case !s.alone():
+		return ready("%s looks for the peer", w.step.Resource), nil
+	case w.victim() && !s.begun && s.WorstDisk() != drbd.DiskInconsistent:
+		return Progress{}, fmt.Errorf("%s holds data of its own still: it would split again", w.step.Resource)
+	}
+	if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData); err != nil {
+		return Progress{}, err
+	}
+	return ready("%s looks for the peer", w.step.Resource), nil
+}
+
+// follow watches the resync of all the group's resources.
+func (w work) follow(ctx context.Context) (Progress, error) {
+	p := done("both copies of all volumes are the same")
+	for _, name := range w.group.Resources {
+		w.step.Resource = name
+		s, err := w.stage(ctx)
+		if err != nil {
+			return Progress{}, err
+		}
+		if s.PeerConnectedUpToDate() {
+			continue
+		}
+		if p.Done {
+			p = waiting("%s", s.words())
+		}
+		left, total := s.left()
+		p.Left, p.Total = p.Left+left, p.Total+total
+		if s.alone() && (!w.victim() || s.begun) {
+			if err := w.DRBD.Connect(ctx, name, drbd.KeepMyData); err != nil {
+				return Progress{}, err
+			}
+		}
+	}
+	return p, nil
+}
+
+func (s stage) words() string {
+	if !s.Connected() || s.Peer == nil || len(s.Peer.Volumes) == 0 {
+		return fmt.Sprintf("%s is %s", s.Name, s.ConnState())
+	}
+	v := s.Peer.Volumes[0]
+	for _, o := range s.Peer.Volumes {
+		if o.Replication != drbd.ReplEstablished {
+			v = o
+			break
+		}
+	}
+	return fmt.Sprintf("%s/%d: %s", s.Name, v.Number, v.Replication)
+}
+
+// left is how much is still to be copied, of how much.
+func (s stage) left() (left, total uint64) {
+	if s.Peer == nil {
+		return 0, 0
+	}
+	for _, v := range s.Peer.Volumes {
+		l := v.OutOfSyncKiB << 10
+		t := l
+		if v.DonePercent > 0 && v.DonePercent < 100 {
+			t = max(l, uint64(float64(l)/(1-v.DonePercent/100)))
+		}
+		left, total = left+l, total+t
+	}
+	return left, total
+}
+
+func ofResource(volume, resource string) bool {
+	return len(volume) > len(resource) && volume[:len(resource)] == resource && volume[len(resource)] == '/'
+}

@@ -1,0 +1,163 @@
+package carry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/kernel"
+	"sbarbiter/recovery"
+	"sbarbiter/recovery/keep"
+)
+
+// Group is what is recovered together.
+type Group struct {
+	Name      string
+	Resources []string // in the order in which they are promoted
+	// Stop stops the group's services and unmounts, and returns nil once that was
+	// seen; nil if there is nothing to stop.
+	Stop   func(context.Context) error
+	Probes []Probe
+}
+
+// Probe is a command that prints how far an application has come, as a GTID or an
+// LSN. Its first line is shown to people; nothing is decided on it.
+type Probe struct {
+	Name    string
+	Command []string      // the program's path and its arguments
+	Limit   time.Duration // 5 s if 0
+}
+
+// DRBD is what a recovery needs of the driver; see kernel.Driver.
+type DRBD interface {
+	Family(ctx context.Context) (drbd.Family, error)
+	Read(ctx context.Context, resource string) (drbd.Resource, error)
+	// GenerationLines are the volumes' lines of get-gi, in volume order. It needs
+	// attached disks.
+	GenerationLines(ctx context.Context, resource string) ([]string, error)
+	// StoredGenerations is one volume's, read from the disk if need be.
+	StoredGenerations(ctx context.Context, resource string, volume int) (string, error)
+	Backing(ctx context.Context, resource string) ([]kernel.Backing, error)
+	DumpMetadata(ctx context.Context, resource string, volume int) (string, error)
+	// SplitPolicies are the settings by which DRBD could resolve a split brain
+	// before this program does.
+	SplitPolicies(ctx context.Context, resource string) ([]drbd.Violation, error)
+	// Discarding reports whether the next handshake gives this node's data up.
+	Discarding(ctx context.Context, resource string) (bool, error)
+
+	Demote(ctx context.Context, resource string) error
+	Disconnect(ctx context.Context, resource string) error
+	Connect(ctx context.Context, resource string, option drbd.ConnectOption) error
+	Invalidate(ctx context.Context, resource string) error
+}
+
+// Node is this node's part in recoveries. Its methods belong to one goroutine.
+type Node struct {
+	Name   recovery.Node
+	Groups []Group
+	DRBD   DRBD
+	// Store keeps what is about to be overwritten; nil: nothing can be kept.
+	Store *keep.Store
+	// Proc is /proc, if it is elsewhere.
+	Proc string
+}
+
+// Progress is how far a step has come.
+type Progress struct {
+	// Done says that the step's effect is there.
+	Done bool
+	// Ready says that the next step may begin. A step that is ready and not done
+	// waits for the other side, and has to be asked for again until it is done.
+	Ready       bool
+	Note        string // for people
+	Left, Total uint64 // bytes still to be copied, of follow-resync
+}
+
+func done(note string, args ...any) Progress {
+	return Progress{Done: true, Ready: true, Note: fmt.Sprintf(note, args...)}
+}
+
+func ready(note string, args ...any) Progress {
+	return Progress{Ready: true, Note: fmt.Sprintf(note, args...)}
+}
+
+func waiting(note string, args ...any) Progress {
+	return Progress{Note: fmt.Sprintf(note, args...)}
+}
+
+// Do carries a step of the plan out, or sees that it is done already. It returns
+// soon; what is not done is asked for again. An error says that the step was
+// refused or that its outcome is not known; asking again is right after either.
+//
+// The id names what is kept, and is part of a path.
+func (n *Node) Do(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (Progress, error) {
+	progress, err := n.carry(ctx, p, s, id)
+	if err != nil {
+		return Progress{}, fmt.Errorf("step %q of the recovery of %s: %w", s, p.Group, err)
+	}
+	return progress, nil
+}
+
+func (n *Node) carry(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (Progress, error) {
+	g, err := n.group(p, s)
+	if err != nil {
+		return Progress{}, err
+	}
+	w := work{Node: n, group: g, plan: p, step: s, id: id}
+	switch s.Kind {
+	case recovery.StopServices:
+		return w.stopServices(ctx)
+	case recovery.Demote:
+		return w.demote(ctx)
+	case recovery.Disconnect:
+		return w.disconnect(ctx)
+	case recovery.DumpMetadata:
+		return w.dumpMetadata(ctx)
+	case recovery.Snapshot:
+		return w.snapshot(ctx)
+	case recovery.Invalidate:
+		return w.invalidate(ctx)
+	case recovery.Discard:
+		return w.discard(ctx)
+	case recovery.Connect:
+		return w.connect(ctx)
+	case recovery.FollowResync:
+		return w.follow(ctx)
+	case recovery.Measure, recovery.Readmit:
+	}
+	return Progress{}, fmt.Errorf("a node does not carry out %q: it is for whoever leads the recovery", s.Kind)
+}
+
+// work is one step that is being carried out.
+type work struct {
+	*Node
+	group Group
+	plan  recovery.Plan
+	step  recovery.Step
+	id    string
+}
+
+func (n *Node) group(p recovery.Plan, s recovery.Step) (Group, error) {
+	if s.Kind != recovery.FollowResync && s.Node != n.Name {
+		return Group{}, fmt.Errorf("it is %s's, and this is %s", s.Node, n.Name)
+	}
+	if p.Version != recovery.PlanVersion {
+		return Group{}, fmt.Errorf("the plan has version %d and this program carries out %d", p.Version, recovery.PlanVersion)
+	}
+	for _, g := range n.Groups {
+		if g.Name != p.Group {
+			continue
+		}
+		for _, r := range g.Resources {
+			if s.Resource == "" || r == s.Resource {
+				return g, nil
+			}
+		}
+		return Group{}, fmt.Errorf("resource %s is not one of this node's group %s", s.Resource, g.Name)
+	}
+	return Group{}, fmt.Errorf("this node has no group %s", p.Group)
+}
+
+// victim reports whether this node's copy is given up.
+func (w work) victim() bool { return w.plan.Victim == w.Name }

@@ -1,0 +1,76 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// RoomFor is how many bytes of changes a copy of a volume could hold; 0 if none
+// can be made. Recovery and group need not be named.
+func (s *Store) RoomFor(ctx context.Context, v Volume) uint64 {
+	free, err := s.free()
+	if err != nil {
+		return 0
+	}
+	for _, d := range s.Drivers {
+		if o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new")); err == nil && o.Cost <= free {
+			return o.Room
+		}
+	}
+	return 0
+}
+
+// choose returns the first driver that can keep the volume.
+func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error) {
+	free, err := s.free()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, d := range s.Drivers {
+		o, err := d.Offer(ctx, v, dir)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case o.Cost > free:
+			errs = append(errs, s.full(o.Cost, free))
+		case o.Room < v.changes():
+			errs = append(errs, fmt.Errorf("%w: driver %s has room for %d bytes of changes and up to %d may be overwritten", ErrFull, d.Name(), o.Room, v.changes()))
+		default:
+			return d, nil
+		}
+	}
+	if len(errs) == 0 {
+		return nil, errors.New("no driver is configured")
+	}
+	return nil, errors.Join(errs...)
+}
+
+// free is what the quota leaves.
+func (s *Store) free() (uint64, error) {
+	all, err := s.List()
+	if err != nil {
+		return 0, err
+	}
+	var used uint64
+	for _, k := range all {
+		used += k.Bytes
+	}
+	return s.Quota - min(used, s.Quota), nil
+}
+
+func (s *Store) full(need, free uint64) error {
+	all, err := s.List()
+	return errors.Join(err, fmt.Errorf("%w: %d of %d bytes are free and up to %d more are needed; release a copy (the oldest is %s) or raise the quota",
+		ErrFull, free, s.Quota, need, oldest(all)))
+}
+
+func oldest(all []Kept) string {
+	if len(all) == 0 {
+		return "none: nothing is kept"
+	}
+	return fmt.Sprintf("recovery %s of group %s, %s", all[0].Recovery, all[0].Group, all[0].Made.Format(time.DateTime))
+}
