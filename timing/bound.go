@@ -34,7 +34,7 @@ func seconds(d time.Duration) string {
 func (p Pair) Bounds() []Bound {
 	var out []Bound
 	for _, g := range p.Groups {
-		for _, b := range []Bound{p.powerCut(g), p.deadDevice(g), p.isolation(g), p.switchover(g), p.standbyLost(g)} {
+		for _, b := range []Bound{p.powerCut(g), p.deadDevice(g), p.byWitness(g), p.secondFailure(g), p.isolation(g), p.switchover(g), p.standbyLost(g)} {
 			if len(b.Parts) > 0 || b.Never != "" {
 				b.Group = g.Name
 				out = append(out, b)
@@ -107,8 +107,9 @@ func (p Pair) byPower(g GroupRules) Sum {
 func (p Pair) byClock(g GroupRules) Sum {
 	wait := Term{What: "lease, watchdog and margin", Time: Guard(p.TTL)}
 	if p.canShoot() {
-		if tried := p.silence(g).Total() + Guard(p.FenceTimeout); tried > wait.Time {
-			wait = Term{What: "a shot that fails as late as it can", Time: tried}
+		failed := p.failed()
+		if tried := p.silence(g).Total() + failed.Time; tried > wait.Time {
+			wait = Term{What: "silence, then " + failed.What, Time: tried}
 		}
 	}
 	return Sum{
@@ -118,6 +119,15 @@ func (p Pair) byClock(g GroupRules) Sum {
 		{What: "its answer", Time: p.RPCTimeout},
 		p.start(g.Name),
 	}
+}
+
+// failed is how long shots take that fail as late as they can: the next executor
+// begins only after the mandate of the one before.
+func (p Pair) failed() Term {
+	if p.WitnessShoots {
+		return Term{What: "two shots that fail as late as they can, the second by the witness's host", Time: 2 * Guard(p.FenceTimeout)}
+	}
+	return Term{What: "a shot that fails as late as it can", Time: Guard(p.FenceTimeout)}
 }
 
 // clockCounts reports whether a lost holder of the group is believed dead by the
@@ -164,6 +174,30 @@ func (p Pair) deadDevice(g GroupRules) Bound {
 		return Bound{}
 	}
 	return p.untilClock(Bound{After: "no service after a power cut that takes the fence device along"}, g)
+}
+
+// byWitness is a power cut after which only the witness's host reaches the fence
+// device, as when its path is the link that was lost.
+func (p Pair) byWitness(g GroupRules) Bound {
+	if !p.canShoot() || !bool(p.WitnessShoots) {
+		return Bound{}
+	}
+	parts := append(p.silence(g), Term{What: "the peer's shot, which fails as late as it can", Time: Guard(p.FenceTimeout)},
+		Term{What: "the shot of the witness's host (allowed)", Time: p.FenceTimeout}, Term{What: "next ask and its answer", Time: p.Renew + p.RPCTimeout}, p.start(g.Name))
+	return Bound{After: "no service after a power cut when only the witness's host reaches the fence device", Parts: parts, Unless: "the fence device dies with its host"}
+}
+
+// secondFailure is a holder that is lost right after it has taken over.
+func (p Pair) secondFailure(g GroupRules) Bound {
+	if p.HoldTime == 0 {
+		return Bound{}
+	}
+	b := p.powerCut(g)
+	b.After = "no service when the node that took over is lost as well within hold_time"
+	if b.Never == "" {
+		b.Parts = append(Sum{{What: "hold_time", Time: Guard(p.HoldTime)}}, b.Parts...)
+	}
+	return b
 }
 
 // isolation is a holder that lives and reaches nobody.

@@ -29,6 +29,11 @@ type Pair struct {
 	TTL, Promise, Renew, RPCTimeout, SuspectAfter time.Duration // as the witness has them
 	FenceTimeout                                  time.Duration
 	STONITH, Watchdog                             Means
+	// HoldTime is for how long after a takeover a group is not taken over again.
+	HoldTime time.Duration
+	// WitnessShoots: its own host has fence devices for the nodes, and tries after
+	// a node has failed.
+	WitnessShoots Means
 	// PauseRisk: a watchdog that stands still with its machine counts.
 	PauseRisk Means
 	Groups    []GroupRules

@@ -123,6 +123,11 @@ both nodes active: 0.0 s`
 	if got := bounds(p); got != want {
 		t.Errorf("with power and watchdog:\n%s\nnot\n%s", got, want)
 	}
+	p.WitnessShoots, p.HoldTime = true, 60*sec
+	if got := bounds(p); !strings.Contains(got, "only the witness's host reaches the fence device: ") ||
+		!strings.Contains(got, "lost as well within hold_time: 66.4 s") {
+		t.Errorf("with the witness's host and a hold time:\n%s", got)
+	}
 	p = pair(ProfileWatchdogTight)
 	p.Nodes[0].Groups[0].Start = Measured{Count: 1, P999: sec}
 	p.Nodes[1].Groups[0].Start = Measured{Count: 1, P999: 2 * sec}

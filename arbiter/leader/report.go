@@ -25,7 +25,7 @@ type Report struct {
 func Pair(def arbiter.Definition, reports map[arbiter.NodeID]*Report) timing.Pair {
 	t := def.Timing
 	p := timing.Pair{
-		TTL: t.TTL, Promise: t.Promise, Renew: t.Renew, RPCTimeout: t.RPCTimeout, SuspectAfter: t.SuspectAfter, FenceTimeout: t.FenceTimeout,
+		TTL: t.TTL, Promise: t.Promise, Renew: t.Renew, RPCTimeout: t.RPCTimeout, SuspectAfter: t.SuspectAfter, FenceTimeout: t.FenceTimeout, HoldTime: def.HoldTime,
 		STONITH: timing.Means(def.Stonith), Watchdog: timing.Means(def.Watchdog), PauseRisk: timing.Means(def.AcceptPauseRisk),
 	}
 	for _, id := range slices.Sorted(maps.Keys(def.Groups)) {

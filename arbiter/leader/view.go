@@ -15,6 +15,7 @@ type View struct {
 	Cluster *arbiter.Cluster
 	Nodes   map[arbiter.NodeID]NodeView
 	Leases  map[arbiter.GroupID]time.Duration // what remains of them; negative once expired
+	Reaches []arbiter.NodeID                  // whose power this host can switch
 	Held    map[arbiter.GroupID]time.Duration // for so long a group that was taken over is not taken over again
 }
 
@@ -35,7 +36,9 @@ func (l *Leader) Views(now boottime.Instant, ids ...arbiter.ClusterID) []View {
 	var out []View
 	for _, id := range ids {
 		if d := l.desks[id]; d != nil {
-			out = append(out, d.view(now))
+			v := d.view(now)
+			v.Reaches = slices.Clone(l.hands[id])
+			out = append(out, v)
 		}
 	}
 	return out
@@ -49,7 +52,9 @@ func (v View) Pair() timing.Pair {
 			reports[id] = n.Report
 		}
 	}
-	return Pair(v.Cluster.Definition, reports)
+	p := Pair(v.Cluster.Definition, reports)
+	p.WitnessShoots = timing.Means(len(v.Reaches) == len(v.Cluster.Definition.Nodes))
+	return p
 }
 
 // Version returns the place of this leader's answers in history.
