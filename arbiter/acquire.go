@@ -87,7 +87,10 @@ func (c *Cluster) admit(n *Node, id GroupID, node NodeID, ev *Evidence) *Verdict
 	if def.DRBD && !g.Begun && !ev.InStep() {
 		return refused(NeverInStep, "group %s was never granted, so its first holder needs both copies connected and UpToDate; let DRBD finish its first sync", id)
 	}
-	return isolated(def, node, ev)
+	if v := isolated(def, node, ev); v != nil {
+		return v
+	}
+	return g.recovers(id, node)
 }
 
 // allowed applies what an operator has said.

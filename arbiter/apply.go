@@ -76,6 +76,24 @@ func (a *applying) dispatch() Verdict {
 	case Remark:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.remark(c, cmd) })
 	}
+	return a.dispatchRecovery()
+}
+
+func (a *applying) dispatchRecovery() Verdict {
+	switch cmd := a.entry.Command.(type) {
+	case Resolve:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.resolve(c, cmd) })
+	case Measured:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.measured(c, cmd) })
+	case Unmeasured:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.unmeasured(c, cmd) })
+	case Approve:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.approve(c, cmd) })
+	case StepDone:
+		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.stepDone(c, cmd) })
+	case CancelRecovery:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.cancel(c, cmd) })
+	}
 	panic(fmt.Sprintf("arbiter: unknown command %T", a.entry.Command))
 }
 

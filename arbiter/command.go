@@ -265,3 +265,10 @@ func (Rehearse) command()      {}
 func (Armed) command()         {}
 func (Calm) command()          {}
 func (Remark) command()        {}
+
+func (Resolve) command()        {}
+func (Measured) command()       {}
+func (Unmeasured) command()     {}
+func (Approve) command()        {}
+func (StepDone) command()       {}
+func (CancelRecovery) command() {}

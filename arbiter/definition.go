@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sbarbiter/recovery"
 	"sbarbiter/timing"
 )
 
@@ -37,6 +38,22 @@ type GroupDefinition struct {
 	Manual              bool          `json:"manual,omitempty"`
 	TakeoverDelay       time.Duration `json:"takeover_delay,omitempty"`
 	PromoteWhenPeerGone bool          `json:"promote_when_peer_gone,omitempty"`
+	// Recovery are the policies that are asked in their order after a split brain.
+	Recovery []recovery.Policy `json:"recovery,omitempty"`
+}
+
+// Automatic reports whether a policy may decide with nobody asked.
+func (g GroupDefinition) Automatic() bool {
+	return len(g.Recovery) > 0 && g.Recovery[0].Name != recovery.Manual
+}
+
+func cloneGroups(groups map[GroupID]GroupDefinition) map[GroupID]GroupDefinition {
+	out := maps.Clone(groups)
+	for id, g := range out {
+		g.Recovery = recovery.ClonePolicies(g.Recovery)
+		out[id] = g
+	}
+	return out
 }
 
 // Timing holds the durations that witness and agents must agree on.
@@ -92,12 +109,28 @@ func (d *Definition) Check() error {
 		if g.Preferred != "" && d.Peer(g.Preferred) == "" {
 			fail("groups.%s.preferred: %q is not a node of this cluster", id, g.Preferred)
 		}
+		errs = append(errs, d.checkPolicies(id, g))
 	}
 	if d.HoldTime < 0 {
 		fail("hold_time: %v is negative", d.HoldTime)
 	}
 	errs = append(errs, d.Timing.check())
 	return errors.Join(errs...)
+}
+
+func (d *Definition) checkPolicies(id GroupID, g GroupDefinition) error {
+	if len(g.Recovery) > 0 && !g.DRBD {
+		return fmt.Errorf("groups.%s.recovery: the group has no DRBD resource, so there is nothing to recover", id)
+	}
+	for i, p := range g.Recovery {
+		if err := p.Validate(); err != nil {
+			return fmt.Errorf("groups.%s.recovery[%d]: %w", id, i, err)
+		}
+		if p.Node != "" && d.Peer(NodeID(p.Node)) == "" {
+			return fmt.Errorf("groups.%s.recovery[%d]: %s is not a node of this cluster", id, i, p.Node)
+		}
+	}
+	return nil
 }
 
 func (t Timing) check() error {

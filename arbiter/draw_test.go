@@ -31,6 +31,9 @@ func oneOf[T any](t *rapid.T, what string, of ...T) T { return of[evenly(t, len(
 // draw draws a command: mostly what a real node or leader would send now, and
 // often enough something that is late, false or senseless.
 func (s *stage) draw(t *rapid.T) arbiter.Command {
+	if likely(t, 1, "recovery") {
+		return s.drawRecovery(t)
+	}
 	node := oneOf(t, "node", nodes...)
 	id := oneOf(t, "group", groups...)
 	verb := evenly(t, 20, "verb")
@@ -149,6 +152,10 @@ func drawDefinition(t *rapid.T) arbiter.Definition {
 		d.Groups[id] = arbiter.GroupDefinition{
 			DRBD: id == "nfs", Manual: likely(t, 1, "manual"),
 			MinimumGrade: oneOf(t, "minimum", arbiter.E0, arbiter.E0, arbiter.E2, arbiter.E3),
+		}
+		if g := d.Groups[id]; g.DRBD && likely(t, 6, "policies") {
+			g.Recovery = policies([]string{"discard-zero-changes", "discard-least-changes", "manual"})
+			d.Groups[id] = g
 		}
 	}
 	return d

@@ -53,6 +53,12 @@ func init() {
 		Armed{},
 		Calm{},
 		Remark{},
+		Resolve{},
+		Measured{},
+		Unmeasured{},
+		Approve{},
+		StepDone{},
+		CancelRecovery{},
 	} {
 		kinds[kindOf(c)] = reflect.TypeOf(c)
 	}
@@ -128,6 +134,9 @@ func (s *State) check() error {
 		for g := range c.Definition.Groups {
 			if c.Groups[g] == nil {
 				return fmt.Errorf("cluster %s: group %s is missing", id, g)
+			}
+			if !c.Groups[g].Recovery.whole() {
+				return fmt.Errorf("cluster %s: the recovery of group %s is damaged", id, g)
 			}
 		}
 	}

@@ -158,6 +158,8 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	case (e.Number != cmd.Number || e.OwnWord != cmd.OwnWord) && !(mutant.On(mutant.ReadmitByEpoch) && e.Epoch == epochOf(g.Lease)):
 		v = refuse(NotLatest, "%s's copy of %s is excluded by %s (own record %d), not by %s (%d)",
 			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
+	case g.Recovery.Apart() && g.Recovery.Victim() == cmd.Node:
+		v = refuse(RecoveryUnderWay, "recovery %s of %s has not brought the copies together yet", g.Recovery.ID, cmd.Group)
 	case g.noGoodCopy(c.Definition):
 		// Whichever way DRBD has copied, the source lacked something.
 		v = refuse(NoGoodCopy, "both copies of %s are stale, each in its own way: that they are alike now does not make them good", cmd.Group)
@@ -168,5 +170,8 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 		v = done("%s has resynchronised %s and is readmitted", cmd.Node, cmd.Group)
 	}
 	a.record(c, cmd.Group, cmd.Node, "readmit", v)
+	if v.OK() {
+		a.readmitted(c, g)
+	}
 	return v
 }

@@ -50,6 +50,13 @@ func (n ExclusionNumber) String() string {
 	return fmt.Sprintf("%d.%d", uint64(n)>>32, uint64(n)&0xffffffff)
 }
 
+// RecoveryID numbers the recoveries of a cluster. Its upper half is the
+// incarnation of the witness that gave it: what is kept under a number on a node
+// is never mistaken for that of a recovery which a lost memory had begun.
+type RecoveryID uint64
+
+func (id RecoveryID) String() string { return ExclusionNumber(id).String() }
+
 // Version places an answer of a witness in the history of witnesses. Agents
 // keep the highest they have seen and show it with every request, so that a
 // witness restored from a backup learns that it is behind.

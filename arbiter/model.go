@@ -38,7 +38,8 @@ type Cluster struct {
 	Until       int64              `json:"until,omitempty"` // of the maintenance, Unix seconds
 	// Shots have begun, and no leader has listened for an hour since: it is the
 	// leader's word that ages them.
-	Shots uint32 `json:"shots,omitempty"`
+	Shots      uint32 `json:"shots,omitempty"`
+	Recoveries uint32 `json:"recoveries,omitempty"` // begun in this incarnation
 	// Slack is what was last written down of timing rules that do not hold well.
 	Slack map[string]string `json:"slack,omitempty"`
 	Audit []Record          `json:"audit,omitempty"` // the latest decisions, oldest first
@@ -90,6 +91,9 @@ type Group struct {
 	Begun   bool                   `json:"begun,omitempty"`   // somebody was granted it once
 	Failed  map[NodeID]string      `json:"failed,omitempty"`  // why a node could not start it
 	Reports map[NodeID]GroupReport `json:"reports,omitempty"` // while learning
+	// Recovery is the one under way, Recovered the latest that are over, oldest first.
+	Recovery  *Recovery  `json:"recovery,omitempty"`
+	Recovered []Recovery `json:"recovered,omitempty"`
 }
 
 // Lease is the right to run a group.
@@ -225,7 +229,7 @@ const (
 func (c *Cluster) Clone() *Cluster {
 	d := *c
 	d.Slack = maps.Clone(c.Slack)
-	d.Definition.Groups = maps.Clone(c.Definition.Groups)
+	d.Definition.Groups = cloneGroups(c.Definition.Groups)
 	d.Nodes = make(map[NodeID]*Node, len(c.Nodes))
 	for id, n := range c.Nodes {
 		m := *n
@@ -262,5 +266,6 @@ func (g *Group) clone() *Group {
 	h.Cleared = maps.Clone(g.Cleared)
 	h.Failed = maps.Clone(g.Failed)
 	h.Reports = maps.Clone(g.Reports)
+	h.Recovery, h.Recovered = g.Recovery.clone(), cloneRecoveries(g.Recovered)
 	return &h
 }

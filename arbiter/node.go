@@ -54,6 +54,7 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 		// Numbers given by the lost memory must not be given again.
 		c.Exclusions += 1 << 20
 		c.forget()
+		a.forgetRecoveries(c)
 	}
 	c.learn(n, caller, cmd.Report, a.state.Version.Incarnation)
 	v := done("%s is up: boot %s, agent start %d", caller.Node, caller.Boot, caller.Incarnation)
@@ -311,8 +312,9 @@ func (a *applying) renounce(cmd Renounce) Verdict {
 		cmd.Shown.Incarnation, cmd.Shown.Starts, cmd.Shown.Index, s.Version.Incarnation)
 	for _, id := range slices.Sorted(maps.Keys(s.Clusters)) {
 		c := s.Clusters[id]
-		c.Exclusions = 0
+		c.Exclusions, c.Recoveries = 0, 0
 		c.forget()
+		a.forgetRecoveries(c)
 		a.record(c, "", "", "new incarnation", v)
 	}
 	return v

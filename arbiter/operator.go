@@ -18,7 +18,7 @@ func (a *applying) define(cmd Define) Verdict {
 	} else if v := c.mayBecome(&def); v != nil {
 		return *v
 	}
-	def.Groups = maps.Clone(def.Groups)
+	def.Groups = cloneGroups(def.Groups)
 	c.Definition = def
 	for _, g := range c.Groups {
 		if g.Lease != nil {
@@ -59,6 +59,9 @@ func (c *Cluster) mayBecome(def *Definition) *Verdict {
 		d, ok := def.Groups[id]
 		if g.Lease != nil && !ok {
 			return refused(BadDefinition, "cluster %s: group %s is held by %s; stop it before you remove it", def.Cluster, id, g.Lease.Holder)
+		}
+		if g.Recovery != nil && !ok {
+			return refused(BadDefinition, "cluster %s: recovery %s of group %s is under way; see that it ends, or cancel it, before you remove the group", def.Cluster, g.Recovery.ID, id)
 		}
 		if ok && d.DRBD != c.Definition.Groups[id].DRBD {
 			return refused(BadDefinition, "cluster %s: group %s cannot gain or lose its DRBD resource; remove it and add another", def.Cluster, id)

@@ -43,6 +43,38 @@ func TestWhatMustAlwaysHold(t *testing.T) {
 	}
 }
 
+// TestWhatMustAlwaysHoldOfARecovery is the same with mostly recoveries.
+func TestWhatMustAlwaysHoldOfARecovery(t *testing.T) {
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := begin(t)
+		w := newWatcher()
+		for range 50 + evenly(t, 150, "steps") {
+			cmd := s.drawRecovery(t)
+			if likely(t, 1, "anything") {
+				cmd = s.draw(t)
+			}
+			before := s.state.Clusters[pair].Clone()
+			v, err := s.apply(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.follow(cmd, v)
+			s.count(seen)
+			if err := w.watch(before, s.state.Clusters[pair], cmd, v); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
+		}
+	})
+	for _, must := range []arbiter.RecoveryOutcome{
+		arbiter.Recovered, arbiter.Cancelled, arbiter.OnlyShown, arbiter.NoSplit, arbiter.NotChosen, arbiter.Superseded,
+	} {
+		if seen[string(must)] == 0 {
+			t.Errorf("no recovery was %s; what was seen: %v", must, seen)
+		}
+	}
+}
+
 func begin(t *rapid.T) *stage {
 	s := newStage()
 	for _, cmd := range []arbiter.Command{
@@ -82,7 +114,9 @@ type watcher struct {
 	highest  arbiter.Epoch
 	number   arbiter.ExclusionNumber
 	mandates arbiter.MandateID
-	weak     map[string]bool // group and node whose last lease ended on E1 or E2, not seen off, nobody started since
+
+	recoveries arbiter.RecoveryID
+	weak       map[string]bool // group and node whose last lease ended on E1 or E2, not seen off, nobody started since
 }
 
 func newWatcher() *watcher { return &watcher{weak: map[string]bool{}} }
@@ -103,6 +137,9 @@ func (w *watcher) watch(before, after *arbiter.Cluster, cmd arbiter.Command, v a
 		if err := w.group(before, after, id, cmd); err != nil {
 			return fmt.Errorf("group %s: %w", id, err)
 		}
+	}
+	if err := w.recovery(before, after, cmd); err != nil {
+		return err
 	}
 	if _, ok := cmd.(arbiter.Exclude); ok && v.Kind == arbiter.Done && !v.Repeated {
 		if v.Number <= w.number {
@@ -202,6 +239,9 @@ func (w *watcher) grant(before, after *arbiter.Cluster, id arbiter.GroupID, cmd 
 		return fmt.Errorf("granted to %s in maintenance, standby or with a twin", l.Holder)
 	case n.Boot != l.Boot:
 		return fmt.Errorf("granted to boot %s, and %s is at boot %s", l.Boot, l.Holder, n.Boot)
+	}
+	if s := before.Groups[id].Recovery.Survivor(); s != "" && s != l.Holder {
+		return fmt.Errorf("granted to %s, whose copy is being given up", l.Holder)
 	}
 	if _, ok := before.Groups[id].Excluded[l.Holder]; ok && def.Groups[id].DRBD {
 		return fmt.Errorf("granted to %s, whose copy is excluded", l.Holder)

@@ -76,6 +76,8 @@ type stage struct {
 	state *arbiter.State
 	index uint64
 	nodes map[arbiter.NodeID]*life
+
+	counted arbiter.RecoveryID // the latest recovery that was seen to end
 }
 
 func newStage() *stage {
@@ -87,6 +89,9 @@ func newStage() *stage {
 // play carries out one line and says what came of it.
 func (s *stage) play(line string) (string, error) {
 	words := parseWords(line)
+	if words.first == "show-recovery" {
+		return s.showRecovery(arbiter.GroupID(words.arg(0))), nil
+	}
 	if words.first == "show" {
 		return s.show(arbiter.GroupID(words.arg(0))), nil
 	}
@@ -155,6 +160,7 @@ func verdict(v arbiter.Verdict) string {
 	add(v.Kind != arbiter.Granted && v.Holder != "", "holder=%s", v.Holder)
 	add(v.Mandate != 0, "mandate=%d", v.Mandate)
 	add(v.Number != 0, "number=%s", v.Number)
+	add(v.Recovery != 0, "recovery=%s", v.Recovery)
 	add(v.Incarnation != 0, "start=%d", v.Incarnation)
 	add(v.Repeated, "repeated")
 	return strings.Join(out, " ")

@@ -1,11 +1,11 @@
 package arbiter_test
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/recovery"
 )
 
 // command turns a line into the command it stands for.
@@ -54,7 +54,7 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 		}
 		return c, nil
 	}
-	return nil, fmt.Errorf("unknown verb %q", w.first)
+	return s.recoveryCommand(w)
 }
 
 func (s *stage) nodeCommand(w *words) (arbiter.Command, error) {
@@ -98,7 +98,7 @@ func (s *stage) nodeCommand(w *words) (arbiter.Command, error) {
 			InFlight: w.has("in-flight"), Alive: w.has("alive"), Next: w.has("next"), Evidence: evidence(w), Judgement: s.judgement(w, s.asked()),
 		}, nil
 	}
-	return nil, fmt.Errorf("unknown verb %q", w.first)
+	return s.recoveryCommand(w)
 }
 
 // asked returns the group that the mandate under way is for.
@@ -148,9 +148,18 @@ func definition(w *words) arbiter.Definition {
 		d.Groups[arbiter.GroupID(id)] = arbiter.GroupDefinition{
 			DRBD: !strings.HasPrefix(id, "web"), Preferred: arbiter.NodeID(w.get("preferred", "")),
 			MinimumGrade: grade(w.get("minimum", "E0")), Manual: w.has("manual"), PromoteWhenPeerGone: w.has("when-peer-gone"),
+			Recovery: policies(w.list("recovery")),
 		}
 	}
 	return d
+}
+
+func policies(names []string) []recovery.Policy {
+	var out []recovery.Policy
+	for _, n := range names {
+		out = append(out, recovery.Policy{Name: recovery.PolicyName(n)})
+	}
+	return out
 }
 
 func timing() arbiter.Timing {

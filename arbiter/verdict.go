@@ -65,6 +65,13 @@ const (
 	NoDRBD          Reason = "no_drbd"
 	BadDefinition   Reason = "bad_definition"
 	Implausible     Reason = "implausible"
+
+	RecoveryUnderWay Reason = "recovery_under_way"
+	RecoveryOver     Reason = "recovery_over"
+	NotMeasured      Reason = "not_measured"
+	BadOrder         Reason = "bad_order"
+	EvidenceChanged  Reason = "evidence_changed"
+	PastReturn       Reason = "past_return"
 )
 
 // Verdict is the answer to one command.
@@ -77,6 +84,7 @@ type Verdict struct {
 	Basis    Basis           `json:"basis,omitzero"`
 	Mandate  MandateID       `json:"mandate,omitempty"`
 	Number   ExclusionNumber `json:"number,omitempty"`
+	Recovery RecoveryID      `json:"recovery,omitempty"`
 	// Incarnation is the one that an agent with an empty store goes on with.
 	Incarnation Incarnation `json:"incarnation,omitempty"`
 	// Repeated: the caller asked this before; the verdict says nothing about

@@ -3,6 +3,8 @@ package recovery
 import (
 	"fmt"
 	"strings"
+
+	"sbarbiter/drbd"
 )
 
 // Opinion is what one policy made of the evidence.
@@ -61,7 +63,7 @@ func Choose(e Evidence, victim Node) (Decision, error) {
 	case !d.Diagnosis.Kind.Split():
 		return d, fmt.Errorf("group %s is not in split brain (%s): %s; %s", e.Group, d.Diagnosis.Kind, d.Diagnosis.Why, d.Diagnosis.Advice)
 	}
-	if why := d.Diagnosis.forbids(victim); why != "" {
+	if why := e.forbids(d.Diagnosis, victim); why != "" {
 		return d, fmt.Errorf("discard %s: %s", victim, why)
 	}
 	d.Victim, d.Why, d.Discard = victim, "an operator's decision", e.loss(d.Diagnosis, victim)
@@ -79,7 +81,7 @@ func (e Evidence) opinion(d Diagnosis, p Policy) Opinion {
 	if victim == "" {
 		return o
 	}
-	limits := append([]string{d.forbids(victim)}, e.outside(p.Guards, d, victim)...)
+	limits := append([]string{e.forbids(d, victim)}, e.outside(p.Guards, d, victim)...)
 	for _, l := range limits {
 		if l != "" {
 			o.Why = fmt.Sprintf("%s; but %s", why, l)
@@ -90,9 +92,14 @@ func (e Evidence) opinion(d Diagnosis, p Policy) Opinion {
 	return o
 }
 
-// forbids says why a side cannot be the victim: another volume, which did not
-// split, is copied from it.
-func (d Diagnosis) forbids(victim Node) string {
+// forbids says why a side cannot be the victim: the other one has no whole copy to
+// keep, or another volume, which did not split, is copied from it.
+func (e Evidence) forbids(d Diagnosis, victim Node) string {
+	for _, v := range e.side(e.Other(victim)).Volumes {
+		if !v.Disk.AtLeast(drbd.DiskOutdated) {
+			return fmt.Sprintf("%s of %s, which would be kept, is %s", v.Name(), e.Other(victim), v.Disk)
+		}
+	}
 	if d.Source != victim {
 		return ""
 	}

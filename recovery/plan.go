@@ -117,6 +117,16 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	return p, nil
 }
 
+// NoReturn is the index of the first step that gives the victim's data up; before
+// it a recovery can be called off.
+func (p Plan) NoReturn() int {
+	i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == Invalidate || s.Kind == Discard })
+	if i < 0 {
+		return len(p.Steps)
+	}
+	return i
+}
+
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
 func (p *Plan) giveUp(resource string) {

@@ -204,3 +204,20 @@ func TestBytesAreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestNobodyIsDiscardedForACopyThatIsNotWhole(t *testing.T) {
+	for _, family := range []drbd.Family{drbd.Family84, drbd.Family9} {
+		e := split().with(func(e *Evidence) {
+			for i := range e.Sides {
+				e.Sides[i].Family = family
+				e.Sides[i].Volumes[0].Disk = drbd.DiskInconsistent
+			}
+		})
+		if d := Decide(e, []Policy{{Name: DiscardLeastChanges}}); d.Victim != "" {
+			t.Errorf("%s: a policy keeps an Inconsistent copy: %+v", family, d)
+		}
+		if d, err := Choose(e, "node-b"); err == nil {
+			t.Errorf("%s: an operator keeps one: %+v", family, d)
+		}
+	}
+}

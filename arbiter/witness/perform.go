@@ -222,6 +222,18 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Cluster, true
 	case arbiter.Remark:
 		return c.Cluster, true
+	case arbiter.Resolve:
+		return c.Cluster, true
+	case arbiter.Measured:
+		return c.Caller.Cluster, true
+	case arbiter.Unmeasured:
+		return c.Cluster, true
+	case arbiter.Approve:
+		return c.Cluster, true
+	case arbiter.StepDone:
+		return c.Caller.Cluster, true
+	case arbiter.CancelRecovery:
+		return c.Cluster, true
 	}
 	panic(fmt.Sprintf("witness: unknown command %T", c))
 }

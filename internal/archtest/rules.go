@@ -10,9 +10,9 @@ import (
 // cores decide and touch nothing. Each is listed with the packages of this
 // module that it may import besides the ones in forEveryCore.
 var cores = map[string][]string{
-	"arbiter":           {"timing"},
+	"arbiter":           {"timing", "recovery", "drbd"}, // whose copy is given up is decided inside Apply
 	"arbiter/engine":    {},
-	"arbiter/leader":    {"arbiter", "doctor", "timing"},
+	"arbiter/leader":    {"arbiter", "doctor", "recovery", "timing"},
 	"agent":             {"arbiter", "arbiter/leader", "fencing", "recovery", "drbd"},
 	"agent/guard":       {},
 	"fencing":           {},

@@ -1,0 +1,314 @@
+package arbiter
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"sbarbiter/drbd"
+	"sbarbiter/recovery"
+)
+
+// mostTries is how often policies may decide anew because what was measured has
+// changed: then a person looks.
+const mostTries = 3
+
+// resolve opens a recovery of a group, in the place of one that has not begun.
+func (a *applying) resolve(c *Cluster, cmd Resolve) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	v := c.mayResolve(g, cmd)
+	if v == nil {
+		d := a.open(c, g, cmd)
+		v = &d
+	}
+	a.record(c, cmd.Group, cmd.Order.Discard, "recovery", *v)
+	return *v
+}
+
+func (c *Cluster) mayResolve(g *Group, cmd Resolve) *Verdict {
+	o := cmd.Order
+	if v := c.inTheWay(g, cmd); v != nil {
+		return v
+	}
+	switch {
+	case !c.Definition.Groups[cmd.Group].DRBD:
+		return refused(NoDRBD, "group %s has no DRBD resource, so it cannot be in split brain", cmd.Group)
+	case c.Learning:
+		return refused(WitnessLearning, "this witness is learning what the nodes know")
+	case o.Discard != "" && o.Policy != "":
+		return refused(BadOrder, "name whom to discard or a policy, and not both")
+	case o.Discard != "" && c.Nodes[o.Discard] == nil:
+		return refused(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s", cmd.Cluster, o.Discard, c.Definition.Nodes[0], c.Definition.Nodes[1])
+	case o.Policy != "" && !slices.Contains(recovery.PolicyNames, o.Policy):
+		return refused(BadOrder, "there is no policy %q", o.Policy)
+	case o.Automatic && !c.Definition.Groups[cmd.Group].Automatic():
+		return refused(BadOrder, "group %s has no policy that decides by itself", cmd.Group)
+	}
+	return nil
+}
+
+// inTheWay refuses a second recovery, unless the first one waits for nobody.
+func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
+	r := g.Recovery
+	switch {
+	case r == nil:
+		return nil
+	case r.Phase == Carrying || r.Phase == Confirming:
+		return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, cmd.Group, r.Order.By, cmd.Group)
+	case cmd.Order.Automatic:
+		return refused(RecoveryUnderWay, "recovery %s of %s waits for an operator", r.ID, cmd.Group)
+	case r.Order.Automatic || r.Phase == Undecided || r.Order.By == cmd.Order.By:
+		return nil
+	}
+	return refused(RecoveryUnderWay, "%s is looking at recovery %s of %s right now; sbctl recovery cancel %s ends that", r.Order.By, r.ID, cmd.Group, cmd.Group)
+}
+
+func (a *applying) open(c *Cluster, g *Group, cmd Resolve) Verdict {
+	if g.Recovery != nil {
+		a.over(g, Superseded, "superseded by an order of "+cmd.Order.By)
+	}
+	c.Recoveries++
+	g.Recovery = &Recovery{
+		ID: RecoveryID(uint64(a.state.Version.Incarnation)<<32 | uint64(c.Recoveries)), Group: cmd.Group, Order: cmd.Order,
+		Phase: Collecting, Opened: a.entry.At, Round: 1, Note: "both sides are being measured",
+	}
+	d := done("recovery %s of %s is opened by %s; both sides are measured", g.Recovery.ID, cmd.Group, cmd.Order.By)
+	d.Recovery = g.Recovery.ID
+	return d
+}
+
+// measured takes what a node has measured of its side.
+func (a *applying) measured(c *Cluster, cmd Measured) Verdict {
+	g, r, v := c.recoveryOf(cmd.Group, cmd.Recovery)
+	switch {
+	case v != nil:
+		return *v
+	case !r.measuring() || r.Round != cmd.Round:
+		return refuse(RecoveryOver, "measurement %d of recovery %s is not waited for any more", cmd.Round, cmd.Recovery)
+	case NodeID(cmd.Side.Node) != cmd.Caller.Node:
+		return refuse(WrongIdentity, "%s has measured %s's side", cmd.Caller.Node, cmd.Side.Node)
+	case c.Mandate != nil:
+		return refuse(MandateUnderWay, "mandate %d against %s is under way; measure again when it is over", c.Mandate.ID, c.Mandate.Target)
+	case cmd.Side.Missing != "" && r.running():
+		r.Failure = cmd.Side.Missing
+		return refuse(NotMeasured, "%s could not be measured: %s; a recovery that has begun waits until it can", cmd.Side.Node, cmd.Side.Missing)
+	}
+	a.take(c, g, cmd.Side)
+	d := done("%s has measured its side of %s", cmd.Caller.Node, cmd.Group)
+	d.Recovery = cmd.Recovery
+	return d
+}
+
+// unmeasured goes on without a side that does not answer, where nothing has begun.
+func (a *applying) unmeasured(c *Cluster, cmd Unmeasured) Verdict {
+	g, r, v := c.recoveryOf(cmd.Group, cmd.Recovery)
+	switch {
+	case v != nil:
+		return *v
+	case !r.measuring() || r.running() || r.Round != cmd.Round || c.Nodes[cmd.Node] == nil:
+		return refuse(RecoveryOver, "measurement %d of recovery %s is not waited for any more", cmd.Round, cmd.Recovery)
+	}
+	if _, known := r.Sides[cmd.Node]; !known {
+		a.take(c, g, recovery.Side{Node: recovery.Node(cmd.Node), Missing: cmd.Why})
+	}
+	return done("%s does not say what it has of %s: %s", cmd.Node, cmd.Group, cmd.Why)
+}
+
+func (c *Cluster) recoveryOf(id GroupID, n RecoveryID) (*Group, *Recovery, *Verdict) {
+	g, ok := c.Groups[id]
+	if !ok {
+		v := unknownGroup(c, id)
+		return nil, nil, &v
+	}
+	if g.Recovery == nil || g.Recovery.ID != n {
+		return nil, nil, refused(RecoveryOver, "recovery %s of %s is over; sbctl recovery list shows what became of it", n, id)
+	}
+	return g, g.Recovery, nil
+}
+
+// take notes a side. With both the recovery goes on.
+func (a *applying) take(c *Cluster, g *Group, s recovery.Side) {
+	r := g.Recovery
+	if r.Sides == nil {
+		r.Sides = map[NodeID]recovery.Side{}
+	}
+	r.Sides[NodeID(s.Node)] = s.Clone()
+	e := recovery.Evidence{Group: string(r.Group)}
+	for i, n := range c.Definition.Nodes {
+		side, known := r.Sides[n]
+		if !known {
+			return
+		}
+		e.Sides[i] = side
+	}
+	r.Sides, r.Evidence = nil, &e
+	switch r.Phase {
+	case Confirming:
+		a.confirmDecision(c, g)
+	case Carrying:
+		a.compare(c, g)
+	case Collecting, Undecided, Decided, Over:
+		a.decide(c, g)
+	}
+}
+
+// decide draws the conclusion from the evidence. What was decided by policies that
+// the operator wrote down for it begins at once; all else waits for a person.
+func (a *applying) decide(c *Cluster, g *Group) {
+	r := g.Recovery
+	d, err := c.decision(r)
+	r.Decision, r.Plan, r.Approved, r.Failure, r.Step = &d, nil, "", "", 0
+	r.Revision = a.index
+	switch {
+	case err != nil:
+		a.over(g, NotChosen, err.Error())
+	case !d.Diagnosis.Kind.Split():
+		a.over(g, NoSplit, because(d))
+	case d.Victim == "":
+		r.Phase, r.Note = Undecided, d.Why
+	default:
+		a.plan(c, g)
+	}
+	if r.Phase == Undecided && r.Order.DryRun {
+		a.over(g, OnlyShown, r.Note)
+	}
+	a.tell(c, r)
+}
+
+func because(d recovery.Decision) string {
+	if d.Diagnosis.Advice == "" {
+		return d.Why
+	}
+	return d.Why + "; " + d.Diagnosis.Advice
+}
+
+// decision asks the operator's choice, the one policy named, or the group's list.
+func (c *Cluster) decision(r *Recovery) (recovery.Decision, error) {
+	list := c.Definition.Groups[r.Group].Recovery
+	switch o := r.Order; {
+	case o.Discard != "":
+		return recovery.Choose(*r.Evidence, recovery.Node(o.Discard))
+	case o.Policy != "":
+		i := slices.IndexFunc(list, func(p recovery.Policy) bool { return p.Name == o.Policy })
+		if i < 0 {
+			return recovery.Decide(*r.Evidence, []recovery.Policy{{Name: o.Policy}}), nil
+		}
+		return recovery.Decide(*r.Evidence, list[i:i+1]), nil
+	}
+	return recovery.Decide(*r.Evidence, list), nil
+}
+
+// plan writes the steps down, and begins where nobody has to be asked.
+func (a *applying) plan(c *Cluster, g *Group) {
+	r := g.Recovery
+	p, err := recovery.MakePlan(*r.Evidence, *r.Decision)
+	if err != nil {
+		a.over(g, NotChosen, err.Error())
+		return
+	}
+	r.Plan, r.Note = &p, r.Decision.Why
+	why := c.unattended(g)
+	switch {
+	case r.Order.DryRun:
+		a.over(g, OnlyShown, r.Note)
+	case !r.Order.Automatic:
+		r.Phase = Decided
+	case why != "":
+		r.Phase, r.Note = Undecided, why
+	default:
+		a.carryOut(c, g)
+	}
+}
+
+// unattended says why policies alone must not carry this out.
+func (c *Cluster) unattended(g *Group) string {
+	r := g.Recovery
+	keep := NodeID(r.Plan.Survivor)
+	switch {
+	case r.Tries >= mostTries:
+		return fmt.Sprintf("what was measured has changed %d times after it was decided on", r.Tries)
+	case g.Excluded[keep].OwnWord != 0:
+		return fmt.Sprintf("%s, which would be kept, has itself recorded that its copy is stale", keep)
+	}
+	return ""
+}
+
+// tell writes the conclusion into the audit log.
+func (a *applying) tell(c *Cluster, r *Recovery) {
+	v := done("recovery %s of %s is %s: %s", r.ID, r.Group, r.Phase, r.Note)
+	if r.Phase == Over {
+		v = done("recovery %s of %s is over (%s): %s", r.ID, r.Group, r.Outcome, r.Note)
+	}
+	if r.Phase == Undecided {
+		v.Sentence += "; type: " + c.ResolveLine(r.Group)
+	}
+	a.record(c, r.Group, NodeID(r.Decision.Victim), "recovery", v)
+}
+
+// ResolveLine is what an operator types to decide about a group.
+func (c *Cluster) ResolveLine(id GroupID) string {
+	return fmt.Sprintf("sbctl resolve %s --keep %s (or --keep %s)", id, c.Definition.Nodes[0], c.Definition.Nodes[1])
+}
+
+// approve takes an operator's word to a decision. Nothing has begun before both
+// sides have been measured once more.
+func (a *applying) approve(c *Cluster, cmd Approve) Verdict {
+	_, r, no := c.recoveryOf(cmd.Group, cmd.Recovery)
+	if no != nil {
+		return *no
+	}
+	var v Verdict
+	switch {
+	case c.Learning:
+		v = refuse(WitnessLearning, "this witness is learning what the nodes know")
+	case r.Phase == Confirming || r.Phase == Carrying:
+		v = refuse(RecoveryUnderWay, "recovery %s of %s has been approved by %s already", r.ID, cmd.Group, orElse(r.Approved, "a policy"))
+	case r.Phase != Decided:
+		v = refuse(BadOrder, "recovery %s of %s is %s: there is nothing to approve", r.ID, cmd.Group, r.Phase)
+	case r.Revision != cmd.Revision:
+		v = refuse(EvidenceChanged, "what is known of %s has changed since decision %d was shown; look at decision %d first", cmd.Group, cmd.Revision, r.Revision)
+	default:
+		r.Phase, r.Approved, r.Note = Confirming, cmd.By, "both sides are measured once more"
+		r.Round++
+		r.Sides = nil
+		v = done("recovery %s of %s: %s agrees to discard %s's changes; both sides are measured once more", r.ID, cmd.Group, cmd.By, r.Plan.Victim)
+		v.Recovery = r.ID
+	}
+	a.record(c, cmd.Group, "", "recovery", v)
+	return v
+}
+
+// confirmDecision begins what was approved, if it still is what was shown. A victim that
+// is written to goes on changing until it is stopped: how much is asked again then.
+func (a *applying) confirmDecision(c *Cluster, g *Group) {
+	r := g.Recovery
+	p := r.Plan.Clone()
+	if writes(*r.Evidence, p.Victim) {
+		p.Discard = math.MaxUint64
+	}
+	if err := p.Holds(*r.Evidence); err != nil {
+		a.decideAgain(c, g, err.Error())
+		return
+	}
+	a.carryOut(c, g)
+	a.tell(c, r)
+}
+
+func writes(e recovery.Evidence, n recovery.Node) bool {
+	return slices.ContainsFunc(e.Sides[:], func(s recovery.Side) bool { return s.Node == n && s.Role == drbd.RolePrimary })
+}
+
+// decideAgain goes back to the decision: the evidence is another one.
+func (a *applying) decideAgain(c *Cluster, g *Group, why string) {
+	r := g.Recovery
+	v := done("recovery %s of %s goes back to the decision: %s", r.ID, r.Group, why)
+	a.record(c, r.Group, "", "recovery", v)
+	r.Phase = Collecting
+	a.decide(c, g)
+	if r.Phase == Decided {
+		r.Note = why + "; " + r.Note
+	}
+}
