@@ -77,6 +77,14 @@ type Demote struct{ Resource string }
 // it back.
 type Outdate struct{ Group arbiter.GroupID }
 
+// Invalidate declares this node's copy of some of a group's resources bad as a
+// whole, while they are not connected, and reads it back: everything is copied from
+// the peer when they are.
+type Invalidate struct {
+	Group     arbiter.GroupID
+	Resources []string
+}
+
 // Join lets DRBD look for the peer. Until then a machine that has started anew
 // has its disks attached and no more.
 type Join struct{ Group arbiter.GroupID }
@@ -133,28 +141,29 @@ const (
 	exitUnknown  = 1
 )
 
-func (Save) action()      {}
-func (SaveBoot) action()  {}
-func (Hello) action()     {}
-func (Beat) action()      {}
-func (Call) action()      {}
-func (Tell) action()      {}
-func (Adopt) action()     {}
-func (Start) action()     {}
-func (Stop) action()      {}
-func (Barrier) action()   {}
-func (Lift) action()      {}
-func (Demote) action()    {}
-func (Outdate) action()   {}
-func (Join) action()      {}
-func (ReadPower) action() {}
-func (Shoot) action()     {}
-func (Exit) action()      {}
-func (Hold) action()      {}
-func (Left) action()      {}
-func (Feed) action()      {}
-func (Reset) action()     {}
-func (*Note) action()     {}
+func (Save) action()       {}
+func (SaveBoot) action()   {}
+func (Hello) action()      {}
+func (Beat) action()       {}
+func (Call) action()       {}
+func (Tell) action()       {}
+func (Adopt) action()      {}
+func (Start) action()      {}
+func (Stop) action()       {}
+func (Barrier) action()    {}
+func (Lift) action()       {}
+func (Demote) action()     {}
+func (Outdate) action()    {}
+func (Invalidate) action() {}
+func (Join) action()       {}
+func (ReadPower) action()  {}
+func (Shoot) action()      {}
+func (Exit) action()       {}
+func (Hold) action()       {}
+func (Left) action()       {}
+func (Feed) action()       {}
+func (Reset) action()      {}
+func (*Note) action()      {}
 
 // Safer reports whether a makes the node safer whatever could not be stored
 // before it.

@@ -33,6 +33,9 @@ type GroupConfig struct {
 	ID        arbiter.GroupID
 	Resources []string      // DRBD resources, possibly none
 	Start     time.Duration // budget of a whole start; 0: startBudget
+	// Protected: a power cut takes nothing of what this node's disks have said is
+	// written.
+	Protected bool
 }
 
 // startBudget is the time for a start where the operator has set none.

@@ -128,6 +128,12 @@ type OutdateDone struct {
 	Err   error
 }
 
+// InvalidateDone says whether an Invalidate was read back.
+type InvalidateDone struct {
+	Group arbiter.GroupID
+	Err   error
+}
+
 // SaveFailed says that memory could not be stored: what depended on it was not
 // done.
 type SaveFailed struct{ Err error }
@@ -139,26 +145,27 @@ type Leave struct{ Why string }
 // CallID names one handler call waiting for its exit code.
 type CallID uint64
 
-func (Tick) event()        {}
-func (SessionUp) event()   {}
-func (SessionDown) event() {}
-func (Welcomed) event()    {}
-func (Answered) event()    {}
-func (Nudged) event()      {}
-func (CallDone) event()    {}
-func (PeerHeard) event()   {}
-func (Probed) event()      {}
-func (Storage) event()     {}
-func (Found) event()       {}
-func (StartDone) event()   {}
-func (StopDone) event()    {}
-func (PowerRead) event()   {}
-func (ShotDone) event()    {}
-func (FencePeer) event()   {}
-func (DiskFailed) event()  {}
-func (OutdateDone) event() {}
-func (SaveFailed) event()  {}
-func (Leave) event()       {}
+func (Tick) event()           {}
+func (SessionUp) event()      {}
+func (SessionDown) event()    {}
+func (Welcomed) event()       {}
+func (Answered) event()       {}
+func (Nudged) event()         {}
+func (CallDone) event()       {}
+func (PeerHeard) event()      {}
+func (Probed) event()         {}
+func (Storage) event()        {}
+func (Found) event()          {}
+func (StartDone) event()      {}
+func (StopDone) event()       {}
+func (PowerRead) event()      {}
+func (ShotDone) event()       {}
+func (FencePeer) event()      {}
+func (DiskFailed) event()     {}
+func (OutdateDone) event()    {}
+func (InvalidateDone) event() {}
+func (SaveFailed) event()     {}
+func (Leave) event()          {}
 
 // PeerBeat is what the two agents tell each other.
 type PeerBeat struct {

@@ -156,6 +156,7 @@ func (m *Machine) onDiskFailed(ev DiskFailed) {
 		return
 	}
 	m.giveWord(g) // a new one, also where one stands: a readmission by that may be on its way
+	m.remember(g, func(gm *GroupMemory) { gm.Spoilt = true })
 	m.note(g, "disk failed", fmt.Sprintf("%s; this node's copy counts as stale until it has resynchronised", ev.Resource)).Alarm = true
 }
 
@@ -362,7 +363,7 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 	m.remember(g, func(gm *GroupMemory) {
 		gm.Excluded = a.Own.Number
 		if readmitted {
-			gm.OwnWord = 0
+			gm.OwnWord, gm.Spoilt = 0, false
 		}
 		if a.Peer.Number == 0 && m.inStep(g) && g.answerAt > g.excl.at {
 			gm.Obtained = 0

@@ -58,6 +58,9 @@ type group struct {
 	thawAt   boottime.Instant // no write waited without a handler at
 	stranded bool             // said that nobody may take over
 	joined   bool             // DRBD looks for its peer, or did so in this boot
+	doubting bool             // the copy is being invalidated
+	renewed  bool             // it was, in this boot
+	undone   string           // why it could not be
 	joinAt   boottime.Instant
 	meetBy   boottime.Instant // the peer, if it is there
 }
@@ -248,7 +251,7 @@ func (m *Machine) onFound(now boottime.Instant, ev Found) {
 
 // saveBoot stores the rights held, for an agent that is restarted in this boot.
 func (m *Machine) saveBoot() {
-	b := &BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Groups: map[arbiter.GroupID]HeldRight{}}
+	b := &BootMemory{Boot: m.cfg.Boot, Cleared: m.cleared, Orderly: m.orderly, Groups: map[arbiter.GroupID]HeldRight{}}
 	for _, g := range m.groups {
 		if g.joined {
 			b.Joined = append(b.Joined, g.id)

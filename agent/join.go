@@ -36,6 +36,9 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		m.saveBoot()
 	case now >= g.joinAt && m.mayJoin(now, g):
 		g.joinAt = now.Add(joinAgain)
+		if m.doubt(g) {
+			return
+		}
 		if g.meetBy.IsZero() { // once: where nothing helps, nobody is to wait for ever
 			g.meetBy = now.Add(meetWithin)
 		}
@@ -58,6 +61,8 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 	told := m.witnessNear(now) && g.answerAt == m.answered && g.answer.Reason != arbiter.WitnessLearning
 	p := m.peer.group(g.id)
 	switch {
+	case m.keptApart(g, told):
+		return false
 	case g.hot():
 		return g.phase == Running // it has the peer excluded, and is the source of whatever comes
 	case told && g.answer.Own != arbiter.Exclusion{}:

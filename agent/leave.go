@@ -17,6 +17,7 @@ func (m *Machine) leave(now boottime.Instant) {
 	}
 	if done {
 		m.left = true
+		m.mem.Left, m.dirty = m.cfg.Boot, true
 		m.do(Left{})
 	}
 }

@@ -55,6 +55,7 @@ type Machine struct {
 	feedAt    boottime.Instant
 	disagrees bool   // with the witness about durations
 	hasty     bool   // the witness gives a shot less time than the devices may take
+	orderly   bool   // the machine's boot before this one ended in order
 	leaving   string // why this machine is being shut down
 	left      bool
 	bindsTo   boottime.Instant // what was promised before this agent's start binds until then
@@ -85,6 +86,8 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	if mem == nil {
 		m.mem, m.fresh = NewMemory(), true
 	}
+	m.orderly = boot.Orderly || m.mem.Left != "" && m.mem.Left != cfg.Boot
+	m.mem.Left = ""
 	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
 	m.bindsTo, m.dirty = now.Add(mutant.Weak(mutant.PromiseForgotten, arbiter.Guard(m.mem.Promise), 0)), true
 	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared || mutant.On(mutant.QuarantineSkipped)
@@ -177,6 +180,8 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 		m.onDiskFailed(ev)
 	case OutdateDone:
 		m.onOutdated(ev)
+	case InvalidateDone:
+		m.onInvalidated(now, ev)
 	case Links:
 		m.links = ev.Links
 	case Services:

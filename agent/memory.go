@@ -23,6 +23,9 @@ type Memory struct {
 	// configuration counts only once this one has run out.
 	Promise time.Duration `json:"promise,omitempty"`
 	Words   uint64        `json:"words,omitempty"` // records of its own given so far
+	// Left is the boot that ended in order: its machine was shut down, so that its
+	// disks have written what was in their caches.
+	Left arbiter.BootID `json:"left,omitempty"`
 }
 
 // GroupMemory is what a node must not forget about a group.
@@ -37,7 +40,9 @@ type GroupMemory struct {
 	OwnWord    uint64                  `json:"own_word,omitempty"` // number of the own record that the copy is stale
 	Obtained   arbiter.ExclusionNumber `json:"obtained,omitempty"` // of the peer's copy, at this node's request
 	PeerWord   uint64                  `json:"peer_word,omitempty"`
-	Pending    bool                    `json:"pending,omitempty"` // no witness has heard of PeerWord yet
+	// Spoilt: the disk has failed, and the copy was not declared bad as a whole since.
+	Spoilt  bool `json:"spoilt,omitempty"`
+	Pending bool `json:"pending,omitempty"` // no witness has heard of PeerWord yet
 }
 
 // NewMemory returns the memory of a node that has none.
@@ -83,6 +88,8 @@ type BootMemory struct {
 	Cleared bool `json:"cleared,omitempty"`
 	// Joined are the groups whose DRBD was let look for its peer.
 	Joined []arbiter.GroupID `json:"joined,omitempty"`
+	// Orderly: the boot before this one ended in order.
+	Orderly bool `json:"orderly,omitempty"`
 }
 
 // HeldRight is a right to run a group, in instants of this boot.

@@ -386,6 +386,7 @@ func (f *fakeDRBD) Promote(context.Context, string) error { return f.did("promot
 
 func (f *fakeDRBD) Demote(context.Context, string) error     { return f.did("demote", drbd.RoleSecondary) }
 func (f *fakeDRBD) Outdate(context.Context, string) error    { return f.did("outdate", "") }
+func (f *fakeDRBD) Invalidate(context.Context, string) error { return f.did("invalidate", "") }
 func (f *fakeDRBD) Disconnect(context.Context, string) error { return f.did("disconnect", "") }
 func (f *fakeDRBD) Connect(context.Context, string, drbd.ConnectOption) error {
 	return f.did("connect", "")

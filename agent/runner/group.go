@@ -224,14 +224,29 @@ func (r *Runner) lookForPeer(a agent.Join) {
 func (r *Runner) outdate(a agent.Outdate) {
 	o := r.groups[a.Group]
 	r.then(o, func(ctx context.Context) {
-		var errs []error
-		for _, res := range o.group.Resources {
-			if err := r.timed(o.group, "outdate "+res, func() error { return r.parts.DRBD.Outdate(ctx, res) }); err != nil {
-				errs = append(errs, fmt.Errorf("outdate %s: %w", res, err))
-			}
-		}
-		r.post(agent.OutdateDone{Group: a.Group, Err: errors.Join(errs...)})
+		err := r.each(ctx, o.group, o.group.Resources, "outdate", r.parts.DRBD.Outdate)
+		r.post(agent.OutdateDone{Group: a.Group, Err: err})
 	})
+}
+
+// invalidate gives copies up that nobody is to go by.
+func (r *Runner) invalidate(a agent.Invalidate) {
+	o := r.groups[a.Group]
+	r.then(o, func(ctx context.Context) {
+		err := r.each(ctx, o.group, a.Resources, "invalidate", r.parts.DRBD.Invalidate)
+		r.post(agent.InvalidateDone{Group: a.Group, Err: err})
+	})
+}
+
+// each does one thing to several resources, whatever becomes of the others.
+func (r *Runner) each(ctx context.Context, g Group, resources []string, verb string, do func(context.Context, string) error) error {
+	var errs []error
+	for _, res := range resources {
+		if err := r.timed(g, verb+" "+res, func() error { return do(ctx, res) }); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", verb, res, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // timed writes a step of the timeline.

@@ -87,6 +87,8 @@ func (r *Runner) perform(a agent.Action) {
 		r.demote(a)
 	case agent.Outdate:
 		r.outdate(a)
+	case agent.Invalidate:
+		r.invalidate(a)
 	case agent.Join:
 		r.lookForPeer(a)
 	case agent.ReadPower, agent.Shoot, agent.Hold:

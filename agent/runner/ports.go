@@ -82,6 +82,7 @@ type DRBD interface {
 	Promote(ctx context.Context, resource string) error
 	Demote(ctx context.Context, resource string) error
 	Outdate(ctx context.Context, resource string) error
+	Invalidate(ctx context.Context, resource string) error
 	Disconnect(ctx context.Context, resource string) error
 	Connect(ctx context.Context, resource string, option drbd.ConnectOption) error
 }

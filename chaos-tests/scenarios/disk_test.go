@@ -18,4 +18,12 @@ func TestStandbyWhoseDiskFailedIsExcludedUntilItHasResynchronised(t *testing.T) 
 
 	s.must("give it back", s.standby.Must(s.ctx, "drbdadm attach r0"))
 	s.within(30*time.Second, "readmitted", s.redundant)
+
+	s.must("take it away again", s.standby.Must(s.ctx, "drbdadm detach --force r0"))
+	s.within(15*time.Second, "its copy is excluded", s.excluded(s.standby))
+	s.must("cut the standby's power", s.standby.PowerCut(s.ctx))
+	s.must("power on", s.standby.PowerOn(s.ctx))
+	s.within(40*time.Second, "the whole copy is given up before it is connected", s.told(string(s.standby.Name), "invalidated"))
+	s.within(60*time.Second, "everything is copied, and it is readmitted", s.redundant)
+	s.nobodyShot()
 }

@@ -147,13 +147,25 @@ func (d *Driver) Connect(ctx context.Context, resource string, option drbd.Conne
 }
 
 // Invalidate declares this node's whole copy bad, so that the next connection
-// copies everything from the peer. There is no way back.
+// copies everything from the peer. There is no way back. A copy that is
+// Inconsistent already may have a bitmap that calls parts of it good, which nothing
+// shows: the kernel is asked all the same. It refuses while it looks for the peer.
 func (d *Driver) Invalidate(ctx context.Context, resource string) error {
 	return d.act(ctx, resource, action{
 		verb:     "invalidate",
 		commands: drbd.Commands.Invalidate,
-		done:     func(r drbd.Resource) bool { return r.WorstDisk() == drbd.DiskInconsistent && outdated(r) },
+		done:     invalidated,
+		always:   true,
 	})
+}
+
+func invalidated(r drbd.Resource) bool {
+	for _, v := range r.Volumes {
+		if v.Disk != drbd.DiskInconsistent {
+			return false
+		}
+	}
+	return len(r.Volumes) > 0
 }
 
 // Attach configures the resource in the kernel and attaches its disks. It lets

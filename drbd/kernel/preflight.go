@@ -102,6 +102,17 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
+// CacheProtected reports whether the configuration files declare that a power cut
+// takes nothing of what the resource's disks have said is written.
+func (d *Driver) CacheProtected(ctx context.Context, resource string) (bool, error) {
+	f, err := d.Family(ctx)
+	if err != nil {
+		return false, err
+	}
+	files, err := d.config(ctx, f, drbd.For(f).Dump())
+	return err == nil && drbd.CacheProtected(files, resource), err
+}
+
 // Times reads the durations that the kernel goes by for a resource.
 func (d *Driver) Times(ctx context.Context, resource string) (timing.DRBD, error) {
 	f, err := d.Family(ctx)

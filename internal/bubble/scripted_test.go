@@ -319,5 +319,6 @@ func (s *side) Promote(context.Context, string) error { return s.become(drbd.Rol
 
 func (s *side) Demote(context.Context, string) error                      { return s.become(drbd.RoleSecondary) }
 func (s *side) Outdate(context.Context, string) error                     { return nil }
+func (s *side) Invalidate(context.Context, string) error                  { return nil }
 func (s *side) Disconnect(context.Context, string) error                  { return nil }
 func (s *side) Connect(context.Context, string, drbd.ConnectOption) error { return nil }

@@ -66,6 +66,8 @@ const (
 	PeerDiskIgnored                      // the failure of the peer's disk is not recorded
 	RecordTrusted                        // what DRBD has recorded of its peer counts as an exclusion
 	GrantUnchecked                       // a grant looks at nothing but who holds the group
+	FailedDiskBelieved                   // a copy whose disk has failed is connected as its metadata have it
+	CacheBelieved                        // so is one whose resync a power cut has ended
 )
 
 // The weakenings of mandates and identities.

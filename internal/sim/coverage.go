@@ -49,6 +49,7 @@ var (
 		reflect.TypeFor[agent.Storage](), reflect.TypeFor[agent.Found](), reflect.TypeFor[agent.StartDone](),
 		reflect.TypeFor[agent.StopDone](), reflect.TypeFor[agent.PowerRead](), reflect.TypeFor[agent.ShotDone](),
 		reflect.TypeFor[agent.FencePeer](), reflect.TypeFor[agent.DiskFailed](), reflect.TypeFor[agent.OutdateDone](),
+		reflect.TypeFor[agent.InvalidateDone](),
 		reflect.TypeFor[agent.Leave](), reflect.TypeFor[agent.SaveFailed](), reflect.TypeFor[agent.Links](),
 		reflect.TypeFor[agent.Services](),
 	}
@@ -142,6 +143,8 @@ func (w *World) about(ev agent.Event) arbiter.GroupID {
 	case agent.StopDone:
 		return ev.Group
 	case agent.OutdateDone:
+		return ev.Group
+	case agent.InvalidateDone:
 		return ev.Group
 	case agent.Storage:
 		return w.groupOf(ev.Resource)

@@ -69,6 +69,10 @@ var seldom = []explanation{
 		"the disk would have to fail in the fractions of a second that this lasts",
 	},
 	{
+		"agent", "reading begging shooting reporting returning securing beginning freezing barred serving ending", "InvalidateDone",
+		"a copy is invalidated in the moment before DRBD is connected, and is not one to be granted or run",
+	},
+	{
 		"agent", "reading begging shooting reporting returning waiting securing freezing", "FencePeer",
 		"a node that has no right would have to be Primary still, and to lose its peer just then",
 	},

@@ -110,6 +110,19 @@ func (n *Node) outdate(g arbiter.GroupID) {
 	})
 }
 
+func (n *Node) invalidate(g arbiter.GroupID) {
+	n.local(20*time.Millisecond, func() {
+		c := n.replica(g)
+		c.command(model.Invalidate, func(a model.Answer) {
+			var err error
+			if a != model.Done || c.state().Disk != drbd.DiskInconsistent {
+				err = errors.New("DRBD did not invalidate the disk")
+			}
+			n.give(agent.InvalidateDone{Group: g, Err: err})
+		})
+	})
+}
+
 // remembersLoss reports whether the node's store says that its own copy of a
 // group is stale.
 func (n *Node) remembersLoss(g arbiter.GroupID) bool {

@@ -11,7 +11,7 @@ import (
 // office is what confirmed a node in office in this boot, and the last shot at
 // it that was permitted. From then on nothing may confirm it any more.
 type office struct {
-	renewed  time.Duration    // a leader last renewed a lease of its at
+	renewed  time.Duration    // the beat by which a leader last renewed a lease of its came at
 	excluded boottime.Instant // its last exclusion of its peer was asked for at
 	shot     boottime.Instant // permission was asked for at; 0: none was
 }
@@ -35,8 +35,9 @@ func (w *World) checkRights() {
 	}
 }
 
-// renewedBy notes that a leader has renewed a lease.
-func (w *World) renewedBy(n *Node) { n.office.renewed = w.now }
+// renewedBy notes that a leader has renewed a lease, by a beat that reached it at
+// at: answered late, behind a slow log, it is no later sign of life.
+func (w *World) renewedBy(n *Node, at time.Duration) { n.office.renewed = max(n.office.renewed, at) }
 
 // applied notes what a command that was carried out means to a shot. asked is
 // when it was proposed.

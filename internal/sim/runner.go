@@ -203,6 +203,8 @@ func (n *Node) do(a agent.Action) {
 		n.demoteStray(a.Resource)
 	case agent.Outdate:
 		n.outdate(a.Group)
+	case agent.Invalidate:
+		n.invalidate(a.Group)
 	case agent.Join:
 		n.join(a.Group)
 	case agent.ReadPower:
@@ -274,6 +276,7 @@ type question struct {
 	voter   *voter
 	reign   int
 	message leader.Message
+	arrived time.Duration
 	take    func(*question, leader.Answer)
 }
 
@@ -285,6 +288,7 @@ func (n *Node) toWitness(m leader.Message, take func(*question, leader.Answer)) 
 }
 
 func (q *question) happen() {
+	q.arrived = q.n.w.now
 	if q.voter.reign == q.reign && q.n.w.open(Path{q.n.host, q.voter.host, 0}) {
 		q.voter.request(q.message, q)
 	}
@@ -292,7 +296,7 @@ func (q *question) happen() {
 
 func (q *question) replied(a leader.Answer) {
 	if b := a.Beat; b != nil && slices.ContainsFunc(b.Groups, func(g leader.GroupAnswer) bool { return g.Renewed != 0 }) {
-		q.n.w.renewedBy(q.n)
+		q.n.w.renewedBy(q.n, q.arrived)
 	}
 	q.n.fromWitness(q.voter, func() {
 		if s := q.n.session; q.n.life == q.life && s.voter == q.voter && s.reign == q.reign {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sbarbiter/agent"
 	"sbarbiter/agent/runner"
 	"sbarbiter/agent/runner/handler"
 	"sbarbiter/drbd/kernel"
@@ -86,6 +87,28 @@ func (d *Daemon) attach(ctx context.Context, driver *kernel.Driver) {
 				d.Log.Warn("disks not attached", "resource", res, "error", err)
 			}
 		}
+	}
+}
+
+// caches notes of which groups DRBD's configuration says that their disks lose
+// nothing with the power. Unknown is not protected.
+func (d *Daemon) caches(ctx context.Context, driver runner.DRBD, groups []agent.GroupConfig) {
+	k, _ := driver.(*kernel.Driver)
+	if k == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	for i, g := range groups {
+		protected := len(g.Resources) > 0
+		for _, res := range g.Resources {
+			ok, err := k.CacheProtected(ctx, res)
+			if err != nil {
+				d.Log.Warn("it is not known whether disks lose their cache with the power; they count as if", "resource", res, "error", err)
+			}
+			protected = protected && ok
+		}
+		groups[i].Protected = protected
 	}
 }
 

@@ -95,17 +95,18 @@ func (d *Daemon) prepare(ctx context.Context, st *store.Store, mem memory, s **s
 			return nil, err
 		}
 	}
-	return d.guarded(mem, groups, parts, *s)
+	return d.guarded(ctx, mem, groups, parts, *s)
 }
 
 // guarded hands over what an agent before this one may have left running, and
 // makes the runner.
-func (d *Daemon) guarded(mem memory, groups []runner.Group, parts runner.Parts, s *sentry) (*runner.Runner, error) {
+func (d *Daemon) guarded(ctx context.Context, mem memory, groups []runner.Group, parts runner.Parts, s *sentry) (*runner.Runner, error) {
 	reported := s.reported()
 	if err := d.fits(reported); err != nil {
 		return nil, err
 	}
 	cfg := d.agentConfig(mem, reported)
+	d.caches(ctx, parts.DRBD, cfg.Groups)
 	parts.Watchdog, parts.Gauge = watchdog.None{}, d.gauge(mem.measured, reported, parts.DRBD, parts.Power) // the guard has the watchdog
 	if s.line != nil {
 		parts.Guard = s.line

@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"fmt"
+
+	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
+)
+
+// doubt has this node's copy declared bad as a whole before DRBD looks for its
+// peer, where what its metadata say of it is not to be believed. It reports
+// whether that is still to be done: until then nothing is connected.
+//
+// A disk that has failed keeps the metadata of the moment before. If nothing has
+// begun a new generation since (a primary that was frozen, and met this node again
+// without its disk, does not), it looks as good as its peer after a crash of both,
+// and DRBD may copy it over the good one. And the target of a resync that lost its
+// power has lost what its disk's cache had, of blocks that its peer and its own
+// bitmap take for copied: DRBD flushes no disk before it clears bits.
+func (m *Machine) doubt(g *group) bool {
+	resources, why := m.doubtful(g)
+	if len(resources) == 0 {
+		return false
+	}
+	if !g.doubting {
+		g.doubting = true
+		m.note(g, "invalidating", why)
+		m.do(Invalidate{Group: g.id, Resources: resources})
+	}
+	return true
+}
+
+// doubtful returns the resources of g whose copy must be made anew as a whole, and
+// why. It is done once in a boot at the most; where the disk had failed, once for
+// each failure.
+func (m *Machine) doubtful(g *group) ([]string, string) {
+	switch {
+	case m.mem.Groups[g.id].Spoilt && !mutant.On(mutant.FailedDiskBelieved):
+		return g.cfg.Resources, "the disk has failed since the copy was made; everything is copied from the peer"
+	case g.renewed || m.orderly || g.cfg.Protected || mutant.On(mutant.CacheBelieved):
+		return nil, ""
+	}
+	var out []string
+	for _, r := range g.cfg.Resources {
+		for _, d := range m.disks[r].Disks {
+			if d.Own == "Inconsistent" {
+				out = append(out, r)
+				break
+			}
+		}
+	}
+	return out, "this machine went down in the middle of a resync, perhaps with copied blocks that were only in the disk's cache; everything is copied again"
+}
+
+// onInvalidated: only what was read back counts. Else the peer is not looked for.
+func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
+	g := m.by[ev.Group]
+	if g == nil || !g.doubting {
+		return
+	}
+	g.doubting = false
+	if ev.Err != nil {
+		if why := ev.Err.Error(); g.undone != why {
+			g.undone = why
+			m.note(g, "not invalidated", fmt.Sprintf("%v; DRBD is not let look for %s before it is done", ev.Err, m.cfg.Peer)).Alarm = true
+		}
+		return
+	}
+	g.renewed, g.undone, g.joinAt = true, "", now
+	m.remember(g, func(gm *GroupMemory) { gm.Spoilt = false })
+	m.note(g, "invalidated", "everything is copied from the peer once the two are connected")
+}
+
+// keptApart reports whether this node's spoilt copy must not be overwritten by the
+// peer's, which is stale as well: which of the two is kept is for an operator.
+func (m *Machine) keptApart(g *group, told bool) bool {
+	gm := m.mem.Groups[g.id]
+	if !gm.Spoilt {
+		return false
+	}
+	if p := m.peer.group(g.id); p != nil && p.OwnWord != 0 || gm.Pending {
+		return true
+	}
+	if told {
+		return g.answer.Peer.Number != 0 || g.answer.Peer.OwnWord != 0
+	}
+	return gm.Obtained != 0 || gm.PeerWord != 0
+}

@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+)
+
+// apart returns a machine that has just started, whose DRBD is not connected and
+// whose peer waits for it.
+func apart(cfg Config, mem *Memory, own arbiter.DiskState) *Machine {
+	m := New(boot, cfg, mem, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	m.spoken, m.peer.known = true, true
+	m.peer.beat.Groups = []PeerGroup{{Group: "db", Phase: Stopped, Ready: true}}
+	m.disks["r0"] = Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: own}}}
+	return m
+}
+
+// joins lets time pass, answers invalidations with err, and says what was done.
+func joins(m *Machine, err error) (invalidated, joined int) {
+	for now := boot.Add(time.Second); now < boot.Add(10*time.Second); now = now.Add(100 * time.Millisecond) {
+		m.peer.at = now
+		m.join(now, m.groups[0])
+		actions := m.take()
+		if _, ok := first[Invalidate](actions); ok {
+			invalidated++
+			m.onInvalidated(now, InvalidateDone{Group: "db", Err: err})
+			m.take()
+		}
+		if _, ok := first[Join](actions); ok {
+			joined++
+		}
+	}
+	return invalidated, joined
+}
+
+func failed(m *Memory) *Memory {
+	m.Groups["db"] = GroupMemory{OwnWord: 7, Spoilt: true}
+	return m
+}
+
+func TestCopyThatIsNotToBeBelievedIsInvalidatedOnceAndThenConnected(t *testing.T) {
+	left := NewMemory()
+	left.Left = "boot-0"
+	protected := stonith()
+	protected.Groups = []GroupConfig{{ID: "db", Resources: []string{"r0"}, Protected: true}}
+	for name, c := range map[string]struct {
+		cfg  Config
+		mem  *Memory
+		own  arbiter.DiskState
+		want int
+	}{
+		"the disk has failed":                     {stonith(), failed(NewMemory()), arbiter.Consistent, 1},
+		"the disk has failed, of those protected": {protected, failed(NewMemory()), arbiter.Consistent, 1},
+		"a resync was cut short":                  {stonith(), NewMemory(), "Inconsistent", 1},
+		"with a cache that nothing is lost from":  {protected, NewMemory(), "Inconsistent", 0},
+		"by an orderly shutdown":                  {stonith(), left, "Inconsistent", 0},
+		"a good copy":                             {stonith(), NewMemory(), arbiter.Consistent, 0},
+		"one that was given up":                   {stonith(), NewMemory(), "Outdated", 0},
+	} {
+		m := apart(c.cfg, c.mem, c.own)
+		if invalidated, joined := joins(m, nil); invalidated != c.want || joined == 0 {
+			t.Errorf("%s: invalidated %d times, not %d; connected %d times", name, invalidated, c.want, joined)
+		}
+		if m.mem.Groups["db"].Spoilt {
+			t.Errorf("%s: it counts as spoilt still", name)
+		}
+	}
+}
+
+func TestCopyThatCannotBeInvalidatedIsNotConnected(t *testing.T) {
+	m := apart(stonith(), failed(NewMemory()), "Diskless")
+	if invalidated, joined := joins(m, errors.New("no disk")); invalidated < 3 || joined > 0 {
+		t.Errorf("tried %d times, and connected %d times", invalidated, joined)
+	}
+	if !m.mem.Groups["db"].Spoilt {
+		t.Error("what has not worked is taken for done")
+	}
+}
+
+// Which of two stale copies is kept is for an operator: neither overwrites the other.
+func TestSpoiltCopyIsKeptApartFromAStaleOne(t *testing.T) {
+	mem := failed(NewMemory())
+	mem.Groups["db"] = GroupMemory{OwnWord: 7, Spoilt: true, Obtained: 3}
+	if invalidated, joined := joins(apart(stonith(), mem, arbiter.Consistent), nil); invalidated+joined > 0 {
+		t.Error("the peer's copy, which was excluded, is copied over this one")
+	}
+	m := apart(stonith(), failed(NewMemory()), arbiter.Consistent)
+	m.peer.beat.Groups[0].OwnWord = 4
+	if invalidated, joined := joins(m, nil); invalidated+joined > 0 {
+		t.Error("the peer's copy, which it has given up, is copied over this one")
+	}
+}
+
+func TestFailedDiskIsRememberedUntilItIsReadmitted(t *testing.T) {
+	m := apart(stonith(), NewMemory(), arbiter.UpToDate)
+	m.onDiskFailed(DiskFailed{"r0"})
+	if gm := m.mem.Groups["db"]; !gm.Spoilt || gm.OwnWord == 0 {
+		t.Fatalf("%+v", gm)
+	}
+	m.groups[0].right.epoch = 0
+	m.learnExclusions(m.groups[0], groupAnswer(m.mem.Groups["db"].OwnWord))
+	if gm := m.mem.Groups["db"]; gm.Spoilt || gm.OwnWord != 0 {
+		t.Errorf("readmitted, and %+v", gm)
+	}
+}
+
+func groupAnswer(cleared uint64) leader.GroupAnswer {
+	return leader.GroupAnswer{Group: "db", Cleared: cleared}
+}
