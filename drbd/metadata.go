@@ -97,18 +97,3 @@ func (s Section) minor() Minor {
 	}
 	return NoMinor
 }
-
-// Discarding reports whether the next handshake gives this node's data up, parsed
-// from "drbdsetup show".
-func Discarding(show Section, resource string) bool {
-	res, ok := show.resource(resource)
-	if !ok {
-		return false
-	}
-	for _, s := range append([]Section{res}, res.all("connection")...) {
-		if v, ok := s.option("net", "discard-my-data"); ok && v == "yes" {
-			return true
-		}
-	}
-	return false
-}

@@ -38,7 +38,7 @@ esac
 func newFakeTools(t *testing.T) *fakeTools {
 	t.Helper()
 	f := &fakeTools{t: t, dir: t.TempDir()}
-	for _, name := range []string{"drbdsetup", "drbdadm"} {
+	for _, name := range []string{"drbdsetup", "drbdadm", "drbdmeta"} {
 		if err := os.WriteFile(f.path(name), []byte(fakeScript), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func newFakeTools(t *testing.T) *fakeTools {
 	f.write("usermode_helper", f.path("drbdadm")+"\n")
 	f.state("Secondary", "Secondary", "UpToDate", "Connected")
 	d, err := New(Config{
-		Resources: []string{"r0"}, Drbdsetup: f.path("drbdsetup"), Drbdadm: f.path("drbdadm"),
+		Resources: []string{"r0"}, Drbdsetup: f.path("drbdsetup"), Drbdadm: f.path("drbdadm"), Drbdmeta: f.path("drbdmeta"),
 		ProcDRBD: f.path("proc"), UsermodeHelper: f.path("usermode_helper"), KernelDrbdadm: f.path("drbdadm"),
 		HandlerCommand: "/sbin/h", ExecTimeout: 20 * time.Second,
 	})

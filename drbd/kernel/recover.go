@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -143,21 +142,4 @@ func (d *Driver) SplitPolicies(ctx context.Context, resource string) ([]drbd.Vio
 		return nil, err
 	}
 	return drbd.Requirements{Family: f, Resource: resource}.CheckSplit(files), nil
-}
-
-// Discarding reports whether a resource's next handshake gives this node's data
-// up. The kernel forgets that wish at the first handshake.
-func (d *Driver) Discarding(ctx context.Context, resource string) (bool, error) {
-	f, err := d.Family(ctx)
-	if err != nil {
-		return false, err
-	}
-	running, err := d.config(ctx, f, drbd.For(f).Show(resource))
-	if errors.Is(err, ErrUnconfigured) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return drbd.Discarding(running, resource), nil
 }

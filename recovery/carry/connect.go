@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/kernel"
@@ -106,8 +107,8 @@ func (w work) disconnect(ctx context.Context) (Progress, error) {
 		return Progress{}, err
 	case s.alone():
 		return done("%s is StandAlone", w.step.Resource), nil
-	case w.victim() && (s.target() || s.begun):
-		return done("%s takes the peer's data already", w.step.Resource), nil
+	case w.victim() && s.over():
+		return done("%s has the peer's data, or takes it", w.step.Resource), nil
 	}
 	if err := w.DRBD.Disconnect(ctx, w.step.Resource); err != nil {
 		return Progress{}, err
@@ -170,7 +171,9 @@ func (w work) discard(ctx context.Context) (Progress, error) {
 	return w.giveUp(ctx, s)
 }
 
-// giveUp connects with the flag, unless it is set already.
+// giveUp connects with the flag. Nothing tells whether the kernel still has it: a
+// handshake that fails half-way takes it along and leaves the connection as it was.
+// So it is set anew after a while, and by whoever has not set it himself.
 func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 	if err := w.kept(); err != nil {
 		return Progress{}, err
@@ -178,22 +181,30 @@ func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 	if err := w.undecided(ctx); err != nil {
 		return Progress{}, err
 	}
+	name := w.step.Resource
 	if s.looking() {
-		set, err := w.DRBD.Discarding(ctx, w.step.Resource)
-		if err != nil {
-			return Progress{}, err
+		if at, ours := w.uttered[name]; ours && time.Since(at) < w.again() {
+			return ready("%s waits for the survivor, to take its data", name), nil
 		}
-		if set {
-			return ready("%s waits for the survivor, to take its data", w.step.Resource), nil
-		}
-		if err := w.DRBD.Disconnect(ctx, w.step.Resource); err != nil {
+		if err := w.DRBD.Disconnect(ctx, name); err != nil {
 			return Progress{}, err
 		}
 	}
-	if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.DiscardMyData); err != nil {
+	if err := w.DRBD.Connect(ctx, name, drbd.DiscardMyData); err != nil {
 		return Progress{}, err
 	}
-	return ready("%s looks for the survivor, to take its data", w.step.Resource), nil
+	if w.uttered == nil {
+		w.Node.uttered = map[string]time.Time{}
+	}
+	w.uttered[name] = time.Now()
+	return ready("%s looks for the survivor, to take its data", name), nil
+}
+
+func (n *Node) again() time.Duration {
+	if n.Again == 0 {
+		return 10 * time.Second
+	}
+	return n.Again
 }
 
 // undecided refuses where DRBD's own policies may decide first: 8.4 asks for the

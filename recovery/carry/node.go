@@ -43,8 +43,6 @@ type DRBD interface {
 	// SplitPolicies are the settings by which DRBD could resolve a split brain
 	// before this program does.
 	SplitPolicies(ctx context.Context, resource string) ([]drbd.Violation, error)
-	// Discarding reports whether the next handshake gives this node's data up.
-	Discarding(ctx context.Context, resource string) (bool, error)
 
 	Demote(ctx context.Context, resource string) error
 	Disconnect(ctx context.Context, resource string) error
@@ -61,6 +59,11 @@ type Node struct {
 	Store *keep.Store
 	// Proc is /proc, if it is elsewhere.
 	Proc string
+	// Again is after how long the wish to give this node's data up is uttered again;
+	// 10 s if 0.
+	Again time.Duration
+
+	uttered map[string]time.Time // that wish, for each resource
 }
 
 // Progress is how far a step has come.

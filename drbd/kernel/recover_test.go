@@ -1,0 +1,65 @@
+package kernel
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func (f *fakeTools) configured() {
+	f.t.Helper()
+	dump, err := os.ReadFile("../testdata/dump-common.84.txt")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.write("dump", string(dump))
+	f.on("dump", `cat "$D/dump"`)
+	f.on("sh-ll-dev", "echo /dev/ubda; echo /dev/ubdb")
+	f.on("--dry-run", "echo drbdmeta 0 v08 /dev/ubda internal dump-md; echo drbdmeta 1 v08 /dev/md flex-external dump-md")
+	f.on("--force", "echo of $2 $4 $6")
+}
+
+func TestDisksAndTheirMetadataAreFound(t *testing.T) {
+	f := newFakeTools(t)
+	f.configured()
+	all, err := f.driver.Backing(t.Context(), "r0")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if b := all[1]; b.Volume != 1 || b.Minor != 1 || b.Disk != "/dev/ubdb" || !b.External || all[0].External {
+		t.Errorf("%+v", all)
+	}
+	text, err := f.driver.DumpMetadata(t.Context(), "r0", 1)
+	if err != nil || strings.TrimSpace(text) != "of 1 /dev/md dump-md" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := f.driver.DumpMetadata(t.Context(), "r0", 7); err == nil {
+		t.Error("a volume that is not there was dumped")
+	}
+	f.on("sh-ll-dev", "echo /dev/ubda")
+	if all, err := f.driver.Backing(t.Context(), "r0"); err == nil {
+		t.Errorf("a disk without metadata: %+v", all)
+	}
+}
+
+func TestStoredGenerationsAreReadOffADiskThatIsNotAttached(t *testing.T) {
+	f := newFakeTools(t)
+	f.write("unconfigured", "")
+	f.on("get-gi", `echo "$(basename "$0") $2"`)
+	line, err := f.driver.StoredGenerations(t.Context(), "r0", 1)
+	if err != nil || line != "drbdadm r0/1" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+func TestSettingsThatResolveASplitAreSeen(t *testing.T) {
+	f := newFakeTools(t)
+	f.configured()
+	if found, err := f.driver.SplitPolicies(t.Context(), "r0"); err != nil || len(found) > 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	f.on("dump", `sed 's/after-sb-0pri .*/after-sb-0pri discard-younger-primary;/' "$D/dump"`)
+	if found, err := f.driver.SplitPolicies(t.Context(), "r0"); err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+}

@@ -1,0 +1,94 @@
+package drbd
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestMetadataOfBothFamilies(t *testing.T) {
+	for file, want := range map[string]Metadata{
+		"metadata-attached.84.txt": {Size: 131032 << 10, OutOfSync: 10 << 12},
+		"metadata-detached.92.txt": {Size: 65496 << 10, OutOfSync: 7 << 12, Clean: true},
+	} {
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ParseMetadata(string(text)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v; want %+v", file, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "version \"v07\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n", "version \"v08\";\nbm-byte-per-bit 4096;\n"} {
+		if got, err := ParseMetadata(bad); err == nil {
+			t.Errorf("%q was read as %+v", bad, got)
+		}
+	}
+}
+
+func TestDiskIsAttachedAsItsFlagsSay(t *testing.T) {
+	for line, want := range map[string]DiskState{
+		"1:1:0:0:0:0:0": DiskConsistent, "1:0:0:0:0:0:0": DiskOutdated, "0:1:0:0:0:0:0": DiskInconsistent,
+	} {
+		g, err := ParseGI("1:2:3:4:" + line)
+		if err != nil || g.StoredDisk() != want {
+			t.Errorf("%s: %s, %v", line, g.StoredDisk(), err)
+		}
+	}
+}
+
+func TestWhereMetadataIsFound(t *testing.T) {
+	a, err := ParseMetadataAccess("drbdmeta 1 v08 /dev/vg0/md flex-external dump-md\n")
+	if err != nil || a.Minor != 1 || !a.External() || strings.Join(a.Words, " ") != "1 v08 /dev/vg0/md flex-external" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err = ParseMetadataAccess("drbdmeta 0 v09 /dev/ubda internal dump-md"); err != nil || a.External() {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for _, bad := range []string{"", "drbdmeta 0 v08 /dev/x internal", "drbdmeta x v08 /dev/x internal dump-md", "rm 0 v08 /dev/x internal dump-md"} {
+		if a, err := ParseMetadataAccess(bad); err == nil {
+			t.Errorf("%q was read as %+v", bad, a)
+		}
+	}
+}
+
+func TestVolumesAreFoundByTheirMinor(t *testing.T) {
+	for _, file := range []string{"dump-common.84.txt", "dump-common.92.txt"} {
+		text, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dump, err := ParseConfig(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, ok := VolumeOf(dump, "r0", 1); !ok || n != 1 {
+			t.Errorf("%s: %d, %t", file, n, ok)
+		}
+		if n, ok := VolumeOf(dump, "r0", 9); ok {
+			t.Errorf("%s: minor 9 is volume %d", file, n)
+		}
+	}
+}
+
+func TestOnlyWhatCouldResolveASplitIsNamed(t *testing.T) {
+	text, err := os.ReadFile("testdata/dump-common.84.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Requirements{Family: Family84, Resource: "r0"}
+	good, err := ParseConfig(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := q.CheckSplit(good); len(found) > 0 {
+		t.Errorf("%v", found)
+	}
+	bad, err := ParseConfig(strings.Replace(string(text), "after-sb-0pri    disconnect", "after-sb-0pri    discard-least-changes", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := q.CheckSplit(bad); len(found) != 1 || !strings.Contains(found[0].What, "after-sb-0pri") {
+		t.Errorf("%v", found)
+	}
+}
