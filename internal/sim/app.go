@@ -150,4 +150,4 @@ func (w *World) excludes(g arbiter.GroupID, node arbiter.NodeID) bool {
 
 // Acked returns how many times the application was told that its records are
 // safe.
-func (w *World) Acked(g arbiter.GroupID) int { return w.disks[g].app.count }
+func (w *World) Acked(g arbiter.GroupID) int { return w.disks[w.index(g)].app.count }

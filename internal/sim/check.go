@@ -37,7 +37,7 @@ func (n *Node) clockStood() bool { return n.stood != 0 && n.stood == n.boots }
 func (w *World) check() {
 	a, b := w.nodes[A], w.nodes[B]
 	for i, id := range w.groups {
-		if a.running && b.running && a.served[i].up && b.served[i].up {
+		if a.running && b.running && a.services[i].up && b.services[i].up {
 			w.breaks("S1: both nodes run %s", id)
 		}
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"sbarbiter/agent"
@@ -70,20 +71,11 @@ var (
 		reflect.TypeFor[arbiter.Standby](), reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](),
 		reflect.TypeFor[arbiter.Define](), reflect.TypeFor[leader.Looked](), reflect.TypeFor[leader.ShotDone](),
 	}
-	agentIndex, commandIndex, messageIndex = indexed(agentEvents), indexed(commands), indexed(messages)
 )
 
-func indexed(types []reflect.Type) map[reflect.Type]int {
-	out := map[reflect.Type]int{}
-	for i, t := range types {
-		out[t] = i
-	}
-	return out
-}
-
-func indexOf(index map[reflect.Type]int, told any) int {
-	i, ok := index[reflect.TypeOf(told)]
-	if !ok {
+func indexOf(types []reflect.Type, told any) int {
+	i := slices.Index(types, reflect.TypeOf(told))
+	if i < 0 {
 		panic(fmt.Sprintf("sim: the coverage of pairs does not know %T; add it to its list in coverage.go", told))
 	}
 	return i
@@ -123,7 +115,7 @@ func (c *Coverage) meet(grid, state, event int) {
 
 // toldAgent notes what an agent is told, in whatever it is about.
 func (w *World) toldAgent(n *Node, ev agent.Event) {
-	told := indexOf(agentIndex, ev)
+	told := indexOf(agentEvents, ev)
 	about := w.about(ev)
 	for _, id := range w.groups {
 		if about == "" || about == id {
@@ -157,9 +149,9 @@ func (w *World) about(ev agent.Event) arbiter.GroupID {
 }
 
 func (w *World) groupOf(r string) arbiter.GroupID {
-	for id, v := range w.disks {
-		if v.name == r {
-			return id
+	for _, v := range w.disks {
+		if v != nil && v.name == r {
+			return v.group
 		}
 	}
 	return ""
@@ -171,7 +163,7 @@ func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
 	case arbiter.WitnessBegin, arbiter.WitnessReport:
 		return // these pairs have no witness that shoots
 	}
-	told := indexOf(commandIndex, cmd)
+	told := indexOf(commands, cmd)
 	c := state.Clusters[w.Definition.Cluster]
 	if c == nil {
 		return

@@ -32,7 +32,7 @@ func (w *World) startClock(n *Node) {
 // good: with the last one everybody's data would be gone.
 func (n *Node) loseDisk() {
 	g := n.w.groups[0]
-	if n.w.disks[g] != nil && n.w.InStep(g) {
+	if n.w.disks[n.w.index(g)] != nil && n.w.InStep(g) {
 		n.FailDisk(g)
 	}
 }

@@ -37,8 +37,7 @@ type Node struct {
 	shot      bool        // off or booting by its peer's shot
 	bmc       bmc
 	gateway   bool
-	services  map[arbiter.GroupID]*service
-	served    []*service // the same, in the order of the world's groups
+	services  []*service // by group
 	handlers  []*handler
 	call      agent.CallID
 	startFail bool             // starts fail
@@ -79,7 +78,7 @@ type Node struct {
 	mandate  arbiter.MandateID // of it
 	heard    int               // life of the peer's agent heard last
 	saves    int
-	actions  map[reflect.Type]int
+	actions  tally
 }
 
 type service struct {
@@ -97,8 +96,7 @@ func (s *service) next() int {
 
 func newNode(w *World, h Host) *Node {
 	n := &Node{
-		w: w, host: h, id: arbiter.NodeID(h.String()), gateway: true, actions: map[reflect.Type]int{},
-		clock: w.newClock(),
+		w: w, host: h, id: arbiter.NodeID(h.String()), gateway: true, clock: w.newClock(),
 	}
 	n.bmc.n = n
 	n.bite = w.timer(func() { n.Reset("the watchdog was not fed") })
@@ -110,13 +108,13 @@ func newNode(w *World, h Host) *Node {
 
 // idle is the state of a machine that runs nothing.
 func (n *Node) idle() {
-	n.services, n.handlers = map[arbiter.GroupID]*service{}, nil
-	n.served = make([]*service, len(n.w.groups))
-	for i, id := range n.w.groups {
-		n.served[i] = &service{}
-		n.services[id] = n.served[i]
+	n.services, n.handlers = make([]*service, len(n.w.groups)), nil
+	for i := range n.services {
+		n.services[i] = &service{}
 	}
 }
+
+func (n *Node) service(g arbiter.GroupID) *service { return n.services[n.w.index(g)] }
 
 // ID returns the node's name.
 func (n *Node) ID() arbiter.NodeID { return n.id }
@@ -127,18 +125,38 @@ func (n *Node) Saves() int { return n.saves }
 // Actions returns how often its agent has asked for each kind of action.
 func (n *Node) Actions() map[string]int {
 	out := map[string]int{}
-	for kind, count := range n.actions {
-		out[kind.String()] = count
+	for _, c := range n.actions {
+		out[c.kind.String()] = c.count
 	}
 	return out
 }
 
+// tally counts by kind. There are few kinds, and those of most steps come first.
+type tally []counted
+
+type counted struct {
+	kind  reflect.Type
+	count int
+}
+
+func (t *tally) add(what any) {
+	kind := reflect.TypeOf(what)
+	for i := range *t {
+		if (*t)[i].kind == kind {
+			(*t)[i].count++
+			return
+		}
+	}
+	*t = append(*t, counted{kind, 1})
+}
+
 // Runs reports whether services of a group may be running.
-func (n *Node) Runs(g arbiter.GroupID) bool { return n.running && n.services[g].up }
+func (n *Node) Runs(g arbiter.GroupID) bool { return n.running && n.service(g).up }
 
 // Serves reports whether clients reach the group's services.
 func (n *Node) Serves(g arbiter.GroupID) bool {
-	return n.Runs(g) && !n.dying && !n.frozen && !n.services[g].barred && n.services[g].number == 0
+	s := n.service(g)
+	return n.running && s.up && !n.dying && !n.frozen && !s.barred && s.number == 0
 }
 
 // Up reports whether the machine runs.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -113,39 +114,50 @@ func (w *World) target(host string) *Node {
 	return w.nodes[A]
 }
 
-func (w *World) settled() bool { return w.unsettled() == "" }
+func (w *World) settled() bool {
+	why, _ := w.lacking()
+	return why == ""
+}
 
-// unsettled says why this is not a pair that has recovered: every group runs,
-// both copies are in step and nobody is excluded.
+// unsettled says why this is not a pair that has recovered.
 func (w *World) unsettled() string {
+	why, of := w.lacking()
+	return strings.ReplaceAll(why, "%s", string(of))
+}
+
+// lacking returns what is missing to a pair that has recovered, and to which of
+// its groups: every group runs, both copies are in step and nobody is excluded.
+// It is asked after every step of a recovery, so it builds no sentence.
+func (w *World) lacking() (why string, of arbiter.GroupID) {
 	known := w.witness.State()
 	switch {
 	case known == nil:
-		return "no witness knows the cluster"
+		return "no witness knows the cluster", ""
 	case known.Mandate != nil:
-		return "a mandate is open"
+		return "a mandate is open", ""
 	case !w.nodes[A].Up() || !w.nodes[B].Up():
-		return "a machine is down"
+		return "a machine is down", ""
 	}
-	for _, id := range w.groups {
-		if why := w.unsettledGroup(id, known.Groups[id]); why != "" {
-			return why
+	for i, id := range w.groups {
+		if why := w.groupLacks(i, known); why != "" {
+			return why, id
 		}
 	}
-	return ""
+	return "", ""
 }
 
-func (w *World) unsettledGroup(id arbiter.GroupID, known *arbiter.Group) string {
+func (w *World) groupLacks(i int, known *arbiter.Cluster) string {
+	id := w.groups[i]
 	_, up := w.Holder(id)
 	switch {
 	case !up:
-		return fmt.Sprintf("nobody runs %s", id)
-	case w.disks[id] == nil:
+		return "nobody runs %s"
+	case w.disks[i] == nil:
 		return ""
-	case !w.InStep(id):
-		return fmt.Sprintf("the copies of %s are not in step", id)
-	case len(known.Excluded) > 0:
-		return fmt.Sprintf("a copy of %s is excluded", id)
+	case !w.disks[i].inStep():
+		return "the copies of %s are not in step"
+	case len(known.Groups[id].Excluded) > 0:
+		return "a copy of %s is excluded"
 	}
 	return ""
 }

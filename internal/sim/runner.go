@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ func (n *Node) StartAgent() {
 	n.agent = agent.New(n.clock.now(), n.config(), mem, boot)
 	n.w.line(n.host.String(), "", "agent starts", fmt.Sprintf("start %d", n.incarnation))
 	for _, id := range n.w.groups {
-		n.give(agent.Found{Group: id, Up: n.services[id].up})
+		n.give(agent.Found{Group: id, Up: n.service(id).up})
 		n.tellStorage(id)
 	}
 	for _, h := range n.handlers {
@@ -145,8 +144,7 @@ func (n *Node) pump() {
 	n.pumping = true
 	for len(n.queue) > 0 && !n.busy && !n.frozen && !n.paused {
 		ev := n.queue[0]
-		n.queue[0] = nil
-		n.queue = n.queue[1:]
+		n.queue = slices.Delete(n.queue, 0, 1)
 		n.w.toldAgent(n, ev)
 		n.perform(n.agent.Step(n.clock.now(), ev))
 	}
@@ -157,7 +155,7 @@ func (n *Node) pump() {
 // perform carries actions out; a save takes its time, and what follows waits.
 func (n *Node) perform(actions []agent.Action) {
 	for i, a := range actions {
-		n.actions[reflect.TypeOf(a)]++
+		n.actions.add(a)
 		if s, ok := a.(agent.Save); ok {
 			n.busy, n.saving = true, s.Memory
 			n.saves++
@@ -196,9 +194,9 @@ func (n *Node) do(a agent.Action) {
 	case agent.Stop:
 		n.stopGroup(a)
 	case agent.Barrier:
-		n.services[a.Group].barred = true
+		n.service(a.Group).barred = true
 	case agent.Lift:
-		n.services[a.Group].barred = false
+		n.service(a.Group).barred = false
 	case agent.Demote:
 		n.demoteStray(a.Resource)
 	case agent.Outdate:
@@ -298,24 +296,32 @@ func (q *question) replied(a leader.Answer) {
 	if b := a.Beat; b != nil && slices.ContainsFunc(b.Groups, func(g leader.GroupAnswer) bool { return g.Renewed != 0 }) {
 		q.n.w.renewedBy(q.n, q.arrived)
 	}
-	q.n.fromWitness(q.voter, func() {
-		if s := q.n.session; q.n.life == q.life && s.voter == q.voter && s.reign == q.reign {
-			q.take(q, a)
-		}
-	})
+	q.n.fromWitness(q.voter, &postcard{asked: q, answer: a})
 }
 
-// postcard is what the witness sends to a node.
+// postcard is what the witness sends to a node: an answer, or a nudge.
 type postcard struct {
-	n    *Node
-	from Host
-	boot int
-	here bool // has arrived, and waits for the machine to go on
-	read func()
+	n      *Node
+	from   Host
+	boot   int
+	here   bool // has arrived, and waits for the machine to go on
+	asked  *question
+	answer leader.Answer // to it
+	nudge  string
 }
 
-func (n *Node) fromWitness(v *voter, read func()) {
-	n.w.send(Path{v.host, n.host, 0}, &postcard{n: n, from: v.host, boot: n.boots, read: read})
+func (n *Node) fromWitness(v *voter, p *postcard) {
+	p.n, p.from, p.boot = n, v.host, n.boots
+	n.w.send(Path{v.host, n.host, 0}, p)
+}
+
+func (p *postcard) read() {
+	n, q := p.n, p.asked
+	if q == nil {
+		n.nudged(p.nudge)
+	} else if s := n.session; n.life == q.life && s.voter == q.voter && s.reign == q.reign {
+		q.take(q, p.answer)
+	}
 }
 
 func (p *postcard) happen() {

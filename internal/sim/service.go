@@ -12,7 +12,7 @@ import (
 
 // startGroup promotes a group's disk and starts its services.
 func (n *Node) startGroup(a agent.Start) {
-	s := n.services[a.Group]
+	s := n.service(a.Group)
 	number := s.next()
 	end := func(err error) {
 		if s.number == number {
@@ -67,14 +67,14 @@ func (n *Node) startGroup(a agent.Start) {
 // them fast.
 func (n *Node) stopGroup(a agent.Stop) {
 	n.w.checkSteady(n, "stops "+string(a.Group))
-	s := n.services[a.Group]
+	s := n.service(a.Group)
 	number := s.next()
 	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number) })
 }
 
 func (n *Node) stopping(a agent.Stop, number int) {
 	g := a.Group
-	s, c := n.services[g], n.replica(g)
+	s, c := n.service(g), n.replica(g)
 	switch {
 	case s.number != number:
 		return
@@ -99,7 +99,7 @@ func (n *Node) stopping(a agent.Stop, number int) {
 
 // up and down note that a group's services use its disk.
 func (n *Node) up(g arbiter.GroupID) {
-	n.services[g].up = true
+	n.service(g).up = true
 	if c := n.replica(g); c != nil {
 		n.w.checkUse(c)
 		c.step(model.Open{})
@@ -107,7 +107,7 @@ func (n *Node) up(g arbiter.GroupID) {
 }
 
 func (n *Node) down(g arbiter.GroupID) {
-	if s := n.services[g]; s.up {
+	if s := n.service(g); s.up {
 		s.up = false
 		if c := n.replica(g); c != nil {
 			c.step(model.Close{})

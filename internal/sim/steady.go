@@ -93,8 +93,8 @@ func (w *World) portray(p *portrait) {
 			k.add(timeLeaf, int64(t.at))
 		}
 	}
-	for _, id := range w.groups {
-		if v := w.disks[id]; v != nil {
+	for _, v := range w.disks {
+		if v != nil {
 			k.volume(v)
 		}
 	}
@@ -148,7 +148,7 @@ var skipped = map[reflect.Type]string{
 	reflect.TypeFor[[]time.Duration]():             "when voters were heard, a moment ago",
 	reflect.TypeFor[*clock]():                      "what it shows is in every instant",
 	reflect.TypeFor[agent.Config]():                "never changes in an agent's life",
-	reflect.TypeFor[map[reflect.Type]int]():        "counts for people",
+	reflect.TypeFor[tally]():                       "counts for people",
 	reflect.TypeFor[office]():                      "for the checks of shots; it says what is past",
 	reflect.TypeFor[map[uint64]boottime.Instant](): "beats sent: with none under way only those to come will be looked up",
 }

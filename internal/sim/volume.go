@@ -104,7 +104,7 @@ func (n *Node) detach() {
 }
 
 func (n *Node) replica(g arbiter.GroupID) *replica {
-	if v := n.w.disks[g]; v != nil {
+	if v := n.w.disks[n.w.index(g)]; v != nil {
 		return v.ends[n.host]
 	}
 	return nil
@@ -205,8 +205,10 @@ func (n *Node) Primary(g arbiter.GroupID) bool {
 }
 
 // InStep reports whether both copies are connected and UpToDate.
-func (w *World) InStep(g arbiter.GroupID) bool {
-	for _, c := range w.disks[g].ends {
+func (w *World) InStep(g arbiter.GroupID) bool { return w.disks[w.index(g)].inStep() }
+
+func (v *volume) inStep() bool {
+	for _, c := range v.ends {
 		s := c.state()
 		if s.Repl != drbd.ReplEstablished || s.Disk != drbd.DiskUpToDate || s.PeerDisk != drbd.DiskUpToDate {
 			return false

@@ -102,14 +102,22 @@ func (v *voter) run(do func()) {
 
 // later does something in this life of the process.
 func (v *voter) later(d time.Duration, do func()) {
-	life := v.life
-	v.x.w.after(d, func() {
-		v.run(func() {
-			if v.life == life {
-				do()
-			}
-		})
-	})
+	v.x.w.sched(d, &chore{v, v.life, do})
+}
+
+// chore is something that a voter's process does later, in this life of it.
+type chore struct {
+	v    *voter
+	life int
+	do   func()
+}
+
+func (c *chore) happen() {
+	if c.v.paused {
+		c.v.deferred = append(c.v.deferred, c.happen)
+	} else if c.v.life == c.life {
+		c.do()
+	}
 }
 
 func (v *voter) start(after time.Duration) {
@@ -213,10 +221,12 @@ func (v *voter) tell(what func(o *voter)) {
 	}
 }
 
+// reaches reports whether what this voter has sent arrives at another one now.
+func (v *voter) reaches(o *voter) bool { return v.x.w.open(Path{v.host, o.host, 0}) && o.up }
+
 func (v *voter) send(o *voter, what func()) {
-	p := Path{v.host, o.host, 0}
-	v.x.w.send(p, once(func() {
-		if v.x.w.open(p) && o.up {
+	v.x.w.send(Path{v.host, o.host, 0}, once(func() {
+		if v.reaches(o) {
 			o.run(func() {
 				if o.up {
 					what()
@@ -333,136 +343,4 @@ func (v *voter) beat() {
 		return
 	}
 	v.spread()
-}
-
-// spread sends each follower what it lacks.
-func (v *voter) spread() {
-	for i, o := range v.x.voters {
-		if o == v {
-			continue
-		}
-		prev := v.next[i] - 1
-		m := appending{v.term, v.round, prev, v.termAt(prev), v.log[prev:len(v.log):len(v.log)], v.commit}
-		v.send(o, func() { o.appends(v, m) })
-	}
-}
-
-// appending is a leader's beat, with what its receiver lacks.
-type appending struct {
-	term     uint64
-	round    uint64
-	prev     int
-	prevTerm uint64
-	records  []record
-	commit   int
-}
-
-func (v *voter) appends(by *voter, m appending) {
-	if m.term < v.term {
-		v.answer(by, m, -1)
-		return
-	}
-	if m.term > v.term || v.leads {
-		v.follow(m.term)
-	}
-	v.await()
-	switch {
-	case v.full && len(m.records) > 0:
-		return
-	case m.prev > len(v.log) || v.termAt(m.prev) != m.prevTerm:
-		v.answer(by, m, -1)
-		return
-	}
-	for i, r := range m.records {
-		if at := m.prev + i; at < len(v.log) && v.log[at].term != r.term {
-			v.log = v.log[:at:at]
-		}
-		if m.prev+i == len(v.log) {
-			v.log = append(v.log, r)
-		}
-	}
-	have := m.prev + len(m.records)
-	v.commit = max(v.commit, min(m.commit, have))
-	v.blank = v.blank && have < m.commit
-	if len(m.records) == 0 {
-		v.answer(by, m, have)
-		return
-	}
-	v.later(v.x.w.vary(syncMin, syncMax), func() { v.answer(by, m, have) })
-}
-
-// answer tells a leader how far this voter's log is its own; -1: not at all.
-func (v *voter) answer(by *voter, m appending, have int) {
-	term, length := v.term, len(v.log)
-	v.send(by, func() { by.answered(v.index(), m, term, have, length) })
-}
-
-func (v *voter) answered(from int, m appending, term uint64, have, length int) {
-	if term > v.term {
-		v.follow(term)
-	}
-	if !v.leads || m.term != v.term {
-		return
-	}
-	v.heardAt[from] = v.x.w.now
-	v.acked[from] = max(v.acked[from], m.round)
-	if have < 0 {
-		v.next[from] = max(1, min(v.next[from]-1, length+1))
-	} else {
-		v.match[from] = max(v.match[from], have)
-		v.next[from] = v.match[from] + 1
-		v.advance()
-	}
-	v.verified()
-}
-
-// advance commits what a majority has stored, from this term's first on.
-func (v *voter) advance() {
-	for n := len(v.log); n > v.commit && v.log[n-1].term == v.term; n-- {
-		count := 0
-		for _, m := range v.match {
-			if m >= n {
-				count++
-			}
-		}
-		if v.majority(count) {
-			v.commitTo(n)
-			return
-		}
-	}
-}
-
-func (v *voter) commitTo(n int) {
-	term := v.term
-	for v.commit < n && v.leads && v.term == term {
-		v.commit++
-		c := v.log[v.commit-1].command
-		out := v.x.carryOut(v.commit, c)
-		v.x.w.applied(c, out.Verdict, v.log[v.commit-1].at)
-		if v.commit == v.opening {
-			v.opened()
-		} else if t, ok := v.waiting[v.commit]; ok && v.lead != nil {
-			delete(v.waiting, v.commit)
-			v.concluded(t, c, out)
-		}
-	}
-}
-
-// verified answers the questions that a majority has answered since.
-func (v *voter) verified() {
-	for len(v.verifying) > 0 && v.lead != nil {
-		q := v.verifying[0]
-		count := 1
-		for i, r := range v.acked {
-			if i != v.index() && r >= q.round {
-				count++
-			}
-		}
-		if !v.majority(count) {
-			return
-		}
-		v.verifying = v.verifying[1:]
-		v.x.w.toldLeader(v, verifiedTold)
-		v.perform(v.lead.Verified(v.clock.now(), q.token, true))
-	}
 }

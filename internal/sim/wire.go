@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"sbarbiter/drbd"
@@ -72,10 +73,7 @@ func (c *replica) deliver() {
 			return
 		}
 		m := q.queue[0].message
-		q.queue = q.queue[1:]
-		if len(q.queue) == 0 {
-			q.queue = nil
-		}
+		q.queue = slices.Delete(q.queue, 0, 1)
 		to.step(model.Receive{Message: m})
 	}
 	if len(q.queue) == 0 && q.closed != 0 && c.v.w.carries(c.n, to.n) {
@@ -96,8 +94,8 @@ func (w *World) carries(from, to *Node) bool {
 func (w *World) reach() {
 	a, b := w.nodes[A], w.nodes[B]
 	linked := w.carries(a, b) && w.carries(b, a)
-	for _, id := range w.groups {
-		if v := w.disks[id]; v != nil {
+	for _, v := range w.disks {
+		if v != nil {
 			v.reach(linked)
 		}
 	}

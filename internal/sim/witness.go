@@ -278,27 +278,33 @@ func (v *voter) tick() {
 
 // request hands a message to the leader; reply may be nil.
 func (v *voter) request(m leader.Message, reply asker) {
-	v.run(func() {
-		if v.lead == nil {
-			return
-		}
-		v.ticket++
-		if reply != nil {
-			v.tickets[v.ticket] = reply
-		}
-		switch m.(type) {
-		case leader.Looked, leader.ShotDone: // the pairs of the grid have no witness that shoots
-		default:
-			v.x.w.toldLeader(v, indexOf(messageIndex, m))
-		}
-		v.perform(v.lead.Request(v.clock.now(), v.ticket, m))
-	})
+	if v.paused {
+		v.run(func() { v.take(m, reply) })
+		return
+	}
+	v.take(m, reply)
+}
+
+func (v *voter) take(m leader.Message, reply asker) {
+	if v.lead == nil {
+		return
+	}
+	v.ticket++
+	if reply != nil {
+		v.tickets[v.ticket] = reply
+	}
+	switch m.(type) {
+	case leader.Looked, leader.ShotDone: // the pairs of the grid have no witness that shoots
+	default:
+		v.x.w.toldLeader(v, indexOf(messages, m))
+	}
+	v.perform(v.lead.Request(v.clock.now(), v.ticket, m))
 }
 
 func (v *voter) notify(a leader.Notify) {
 	for _, n := range v.x.w.nodes {
 		if n.id == a.Node && n.session.voter == v {
-			n.fromWitness(v, func() { n.nudged(a.Why) })
+			n.fromWitness(v, &postcard{nudge: a.Why})
 		}
 	}
 }

@@ -11,6 +11,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ type World struct {
 	nodes          [2]*Node
 	witness        *Witness
 	groups         []arbiter.GroupID
-	disks          map[arbiter.GroupID]*volume
+	disks          []*volume     // by group; nil: it has none
 	epoch          arbiter.Epoch // the highest granted
 	granted        map[arbiter.Epoch]grant
 	begun          begun
@@ -102,7 +103,7 @@ func (l Line) String() string {
 func New(o Options) *World {
 	w := &World{
 		Options: o, source: rand.NewPCG(o.Seed, 7), wire: [2]bool{true, true},
-		disks: map[arbiter.GroupID]*volume{}, faults: map[string]int{}, met: newCoverage(),
+		faults: map[string]int{}, met: newCoverage(),
 	}
 	w.rng = rand.New(w.source)
 	for id := range o.Definition.Groups {
@@ -115,9 +116,10 @@ func New(o Options) *World {
 		w.nodes[h] = newNode(w, h)
 	}
 	w.nodes[A].peer, w.nodes[B].peer = w.nodes[B], w.nodes[A]
-	for _, id := range w.groups {
+	w.disks = make([]*volume, len(w.groups))
+	for i, id := range w.groups {
 		if o.Definition.Groups[id].DRBD {
-			w.disks[id] = newVolume(w, id)
+			w.disks[i] = newVolume(w, id)
 		}
 	}
 	w.app = w.timer(w.applications)
@@ -144,6 +146,9 @@ func (w *World) declare() {
 	}
 	v.request(arbiter.Define{Definition: w.Definition, By: "operator"}, nil)
 }
+
+// index returns a group's place in what is kept by group.
+func (w *World) index(g arbiter.GroupID) int { return slices.Index(w.groups, g) }
 
 // Node returns a node.
 func (w *World) Node(h Host) *Node { return w.nodes[h] }
