@@ -6,6 +6,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
 )
 
 // Action is something the runner has to do. Actions are carried out in order;
@@ -89,6 +90,21 @@ type Invalidate struct {
 // has its disks attached and no more.
 type Join struct{ Group arbiter.GroupID }
 
+// Measure measures this node's side of a group for a recovery.
+type Measure struct {
+	Group arbiter.GroupID
+	Task  arbiter.Task
+}
+
+// Carry carries steps of a recovery's plan out, in order, each unless it is done
+// already. The runner answers with [Carried] about the last of them, or about the
+// first that has failed.
+type Carry struct {
+	Group arbiter.GroupID
+	Task  arbiter.Task
+	Steps []recovery.Step
+}
+
 // ReadPower reads the peer's power devices.
 type ReadPower struct{ Mandate arbiter.MandateID }
 
@@ -164,6 +180,8 @@ func (Left) action()       {}
 func (Feed) action()       {}
 func (Reset) action()      {}
 func (*Note) action()      {}
+func (Measure) action()    {}
+func (Carry) action()      {}
 
 // Safer reports whether a makes the node safer whatever could not be stored
 // before it.

@@ -6,6 +6,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
 )
 
 // Event is something that happened. The set is closed.
@@ -72,6 +73,8 @@ type Storage struct {
 	// Recorded: DRBD has the peer's disk down as stale or missing, so it would
 	// promote without asking the fence-peer handler, or nobody can tell.
 	Recorded bool
+	// Wall is the node's clock then, for people.
+	Wall time.Time
 }
 
 // Found is the state of a group's services when the agent starts, or the guard's
@@ -111,6 +114,23 @@ type ShotDone struct {
 	Readings []arbiter.Reading
 	Failure  string
 	InFlight bool
+}
+
+// SideMeasured is what was measured of this node's side; see Measure.
+type SideMeasured struct {
+	Group arbiter.GroupID
+	Task  arbiter.Task
+	Side  recovery.Side
+}
+
+// Carried says how far the steps of a Carry are. Ready: the next one may begin.
+type Carried struct {
+	Group       arbiter.GroupID
+	Task        arbiter.Task
+	Done, Ready bool
+	Note        string
+	Left, Total uint64
+	Err         error
 }
 
 // FencePeer is DRBD's fence-peer call for a resource.
@@ -166,6 +186,9 @@ func (OutdateDone) event()    {}
 func (InvalidateDone) event() {}
 func (SaveFailed) event()     {}
 func (Leave) event()          {}
+
+func (SideMeasured) event() {}
+func (Carried) event()      {}
 
 // PeerBeat is what the two agents tell each other.
 type PeerBeat struct {

@@ -63,6 +63,8 @@ type group struct {
 	undone   string           // why it could not be
 	joinAt   boottime.Instant
 	meetBy   boottime.Instant // the peer, if it is there
+	errand   *errand          // of a recovery; nil: none
+	tenured  tenured
 }
 
 // right is the permission to run a group: a lease, or the peer's promise for

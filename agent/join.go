@@ -34,7 +34,7 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 	case !alone:
 		g.joined = true // from here on a person or a recovery decides about it
 		m.saveBoot()
-	case now >= g.joinAt && m.mayJoin(now, g):
+	case now >= g.joinAt && !g.answer.Apart && m.mayJoin(now, g):
 		g.joinAt = now.Add(joinAgain)
 		if m.doubt(g) {
 			return

@@ -176,6 +176,10 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 		m.onShot(now, ev)
 	case FencePeer:
 		m.onFencePeer(now, ev)
+	case SideMeasured:
+		m.onSide(now, ev)
+	case Carried:
+		m.onCarried(now, ev)
 	case DiskFailed:
 		m.onDiskFailed(ev)
 	case OutdateDone:
@@ -203,10 +207,12 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 func (m *Machine) tick(now boottime.Instant) {
 	for _, g := range m.groups {
 		m.guard(now, g)
+		m.tenure(now, g)
 		m.join(now, g)
 		m.exclusions(now, g)
 		m.ask(now, g)
 		m.strand(now, g)
+		m.recover(now, g)
 	}
 	if now > m.bindsTo && m.mem.Promise != m.cfg.Timing.Promise {
 		m.mem.Promise, m.dirty = m.cfg.Timing.Promise, true

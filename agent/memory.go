@@ -8,6 +8,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
 )
 
 // Memory is what a node must not forget, fsynced before anything is said that
@@ -26,6 +27,8 @@ type Memory struct {
 	// Left is the boot that ended in order: its machine was shut down, so that its
 	// disks have written what was in their caches.
 	Left arbiter.BootID `json:"left,omitempty"`
+	// Tenures are for when this node was Primary, oldest first.
+	Tenures map[arbiter.GroupID][]recovery.Tenure `json:"tenures,omitempty"`
 }
 
 // GroupMemory is what a node must not forget about a group.

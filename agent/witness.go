@@ -114,7 +114,7 @@ func (m *Machine) beat(now boottime.Instant) {
 	for _, g := range m.groups {
 		gb := leader.GroupBeat{
 			Group: g.id, Phase: m.phaseFor(g), Running: g.phase == Running, Wants: m.wants(now, g),
-			Evidence: m.evidence(now, g), Services: g.services,
+			Evidence: m.evidence(now, g), Services: g.services, Parted: m.parted(g), Carrying: g.carrying(),
 		}
 		if g.hot() {
 			gb.Epoch = g.right.epoch
@@ -206,6 +206,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 	g.answer, g.answerAt = a, sent
 	m.learnHolder(g, a.Holder, a.Epoch)
 	m.learnExclusions(g, a)
+	m.onTask(g, a.Task)
 	if g.right.epoch == 0 || !g.hot() {
 		return
 	}

@@ -91,6 +91,9 @@ func (a *applying) stepDone(c *Cluster, cmd StepDone) Verdict {
 	if cmd.Failure != "" {
 		return a.stepFailed(c, r, s, cmd)
 	}
+	if NodeID(s.Node) != cmd.Caller.Node {
+		return refuse(RecoveryOver, "whether step %d of recovery %s is done, %s says", cmd.Step+1, cmd.Recovery, s.Node)
+	}
 	if l := g.Lease; s.Kind == recovery.StopServices && l != nil && l.Holder == r.Victim() {
 		return refuse(HoldsGroup, "%s holds %s under epoch %d still", l.Holder, cmd.Group, l.Epoch)
 	}

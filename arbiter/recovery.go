@@ -115,9 +115,7 @@ func (r *Recovery) measuring() bool {
 
 // Apart reports whether DRBD must not look for its peer but by a step of the
 // recovery: met without the flag, the two would split again.
-func (r *Recovery) Apart() bool {
-	return r.running() && !r.at(recovery.FollowResync) && !r.at(recovery.Readmit)
-}
+func (r *Recovery) Apart() bool { return r.running() && !r.at(recovery.Readmit) }
 
 // Cancellable reports whether nothing has been given up yet.
 func (r *Recovery) Cancellable() bool { return !r.running() || r.Step < r.Plan.NoReturn() }
@@ -135,6 +133,24 @@ type Task struct {
 	Plan    *recovery.Plan
 }
 
+// Steps are what the node has to carry out, in order. While the copies are brought
+// together both sides see again and again that what they did for it still stands:
+// the flag counts for one handshake, and a machine that has started anew has
+// forgotten to look for its peer.
+func (t *Task) Steps(node NodeID) []recovery.Step {
+	s := t.Plan.Steps[t.Step]
+	if s.Kind != recovery.FollowResync {
+		return []recovery.Step{s}
+	}
+	var out []recovery.Step
+	for _, earlier := range t.Plan.Steps[t.Plan.NoReturn():t.Step] {
+		if NodeID(earlier.Node) == node {
+			out = append(out, earlier)
+		}
+	}
+	return append(out, s)
+}
+
 // TaskOf returns what the recovery waits for from a node, or nil.
 func (r *Recovery) TaskOf(node NodeID) *Task {
 	if r.measuring() {
@@ -143,7 +159,7 @@ func (r *Recovery) TaskOf(node NodeID) *Task {
 		}
 		return &Task{Recovery: r.ID, Round: r.Round}
 	}
-	if !r.running() || r.at(recovery.Readmit) || NodeID(r.Plan.Steps[r.Step].Node) != node {
+	if !r.running() || r.at(recovery.Readmit) || !r.at(recovery.FollowResync) && NodeID(r.Plan.Steps[r.Step].Node) != node {
 		return nil
 	}
 	return &Task{

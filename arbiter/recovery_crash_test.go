@@ -172,11 +172,10 @@ func (w *world) do(s recovery.Step, task *arbiter.Task) (done bool, failure stri
 
 func (w *world) follow() (bool, string) {
 	v, k := w.copies[w.victim], w.copies[w.peer(w.victim)]
+	k.connecting = true
 	switch {
 	case w.finished:
 		return true, ""
-	case w.copying == 0 && !k.connecting:
-		return false, "StandAlone again"
 	case w.copying == 0:
 		return false, "" // the other side is not there yet
 	case w.copying < 3:
@@ -228,9 +227,14 @@ func (d disaster) run(what func(*world, arbiter.NodeID), w *world, on arbiter.No
 
 func (w *world) step(n arbiter.NodeID, task *arbiter.Task, d disaster) {
 	d.run(d.before, w, n)
-	s := task.Plan.Steps[task.Step]
-	done, failure := w.do(s, task)
-	w.met()
+	var s recovery.Step
+	var done bool
+	var failure string
+	for _, s = range task.Steps(n) {
+		done, failure = w.do(s, task)
+		w.met()
+	}
+	done = done && arbiter.NodeID(s.Node) == n
 	if s.Kind == recovery.StopServices {
 		w.giveBack(n)
 	}

@@ -68,6 +68,9 @@ type Diagnosis struct {
 	Advice string `json:"advice,omitempty"`
 }
 
+// Known reports whether enough was known to tell what two copies are.
+func (d Diagnosis) Known() bool { return d.Kind != Unknown }
+
 // Diagnose says what two copies have to do with each other, by the rules of
 // DRBD's own handshake. Evidence that does not pass [Evidence.Check] is Unknown.
 func Diagnose(e Evidence) Diagnosis {

@@ -91,6 +91,10 @@ func (r *Runner) perform(a agent.Action) {
 		r.invalidate(a)
 	case agent.Join:
 		r.lookForPeer(a)
+	case agent.Measure:
+		r.measure(a)
+	case agent.Carry:
+		r.carry(a)
 	case agent.ReadPower, agent.Shoot, agent.Hold:
 		r.power(a)
 	case agent.Exit:

@@ -22,6 +22,7 @@ import (
 	"sbarbiter/agent/watchdog"
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery/carry"
 )
 
 const (
@@ -60,6 +61,9 @@ type Parts struct {
 	Watchdog   watchdog.Watchdog
 	Resetter   watchdog.Resetter
 	Guard      Guard // nil: this process feeds the watchdog itself
+	// Hands do this node's part of recoveries, for the groups that have Copies.
+	Hands  Hands
+	Copies map[arbiter.GroupID]carry.Group
 
 	// Gauge is what this node measures, and reports of itself.
 	Gauge Gauge
@@ -79,6 +83,8 @@ type Runner struct {
 	machine *agent.Machine
 	events  chan delivery
 	gauge   *gauge
+
+	recoverer recoverer
 
 	ctx   context.Context // of Run
 	tasks *errgroup.Group
@@ -115,7 +121,7 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 	}
 	r := &Runner{
 		gauge: newGauge(parts.Gauge), cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
-		events: make(chan delivery, eventBuffer),
+		events: make(chan delivery, eventBuffer), recoverer: recoverer{parts.Hands, parts.Copies, make(chan func(), errandsAhead)},
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
 		calls: newCallers(), holds: cfg.Holding, left: make(chan struct{}),
 	}
@@ -158,6 +164,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.parts.Guard != nil {
 		r.tasks.Go(r.hearGuard)
 	}
+	r.tasks.Go(r.workOff)
 	r.tasks.Go(r.join)
 	if err := r.tasks.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("run agent: %w", err)

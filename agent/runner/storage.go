@@ -27,7 +27,9 @@ func (r *Runner) watchDRBD() error {
 	return r.parts.DRBD.Run(r.ctx, func(o kernel.Observation) {
 		switch o := o.(type) {
 		case kernel.Seen:
-			r.post(agent.Seen(o.Resource))
+			s := agent.Seen(o.Resource)
+			s.Wall = time.Now()
+			r.post(s)
 		case kernel.Absent:
 			r.post(agent.Storage{Resource: o.Resource})
 		case kernel.Unknown:

@@ -1,12 +1,14 @@
 package runner
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
 )
 
 // complainEvery is the pace at which the machine is told that its memory cannot
@@ -98,6 +100,10 @@ func (r *Runner) withhold(a agent.Action) {
 		r.answer(agent.PowerRead{Mandate: a.Mandate})
 	case agent.Shoot:
 		r.answer(agent.ShotDone{Mandate: a.Mandate, Failure: why, Readings: a.Readings})
+	case agent.Measure:
+		r.answer(agent.SideMeasured{Group: a.Group, Task: a.Task, Side: recovery.Side{Missing: why}})
+	case agent.Carry:
+		r.answer(agent.Carried{Group: a.Group, Task: a.Task, Err: errors.New(why)})
 	case agent.Call:
 		r.answer(agent.CallDone{Request: a.Request, Err: r.unsaved.err})
 	}

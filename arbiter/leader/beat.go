@@ -73,6 +73,9 @@ type GroupBeat struct {
 	Wants    bool
 	Evidence arbiter.Evidence
 	Services []Service
+	// Parted: DRBD was let look for its peer, and has given up.
+	Parted   bool
+	Carrying *Carrying // a step of a recovery; nil: none
 }
 
 // Link is the state of one heartbeat link, as its receiver sees it.
@@ -109,6 +112,10 @@ type GroupAnswer struct {
 	Own      arbiter.Exclusion
 	Cleared  uint64 // highest own word of the node's that a readmission has named
 	Peer     arbiter.Exclusion
+	// Task is what a recovery wants of the node now; nil: nothing.
+	Task *arbiter.Task
+	// Apart: only a recovery's steps let DRBD look for its peer.
+	Apart bool
 }
 
 // PeerView is what the leader last heard of the other node.
@@ -146,6 +153,10 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 		return node(m.Caller, m.Seen)
 	case Begin:
 		return node(m.Caller, m.Seen)
+	case Measured:
+		return node(m.Caller, m.Seen)
+	case StepDone:
+		return node(m.Caller, m.Seen)
 	case ReportFence:
 		return node(m.Caller, m.Seen)
 	case arbiter.Order:
@@ -157,6 +168,12 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 	case arbiter.Confirm:
 		return m.Cluster, nil
 	case arbiter.Rehearse:
+		return m.Cluster, nil
+	case arbiter.Resolve:
+		return m.Cluster, nil
+	case arbiter.Approve:
+		return m.Cluster, nil
+	case arbiter.CancelRecovery:
 		return m.Cluster, nil
 	case arbiter.Define:
 		return m.Definition.Cluster, nil
@@ -278,6 +295,7 @@ func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb 
 	if g.Order != nil {
 		a.MoveTo = g.Order.To
 	}
+	a.Task, a.Apart = g.Recovery.TaskOf(caller.Node), g.Recovery.Apart()
 	if gb.Epoch == 0 {
 		return a
 	}

@@ -32,6 +32,7 @@ type desk struct {
 	failedAt  boottime.Instant
 	takeovers map[arbiter.GroupID]deadline // until when a group is not taken over again
 	shots     []boottime.Instant           // at or after which they began, oldest first
+	watches   map[arbiter.GroupID]*watch
 	since     boottime.Instant
 	busy      *proposal
 	queue     []*request
@@ -72,6 +73,7 @@ func (d *desk) restart(now boottime.Instant) {
 	d.orders = map[arbiter.GroupID]boottime.Instant{}
 	d.refusals = map[asker]arbiter.Reason{}
 	d.asked = map[arbiter.NodeID]boottime.Instant{}
+	d.watches = map[arbiter.GroupID]*watch{}
 	d.mandate, d.phase = deadline{}, ""
 	if d.c != nil {
 		d.take(now, d.c)

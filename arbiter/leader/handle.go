@@ -104,6 +104,16 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		l.propose(now, d, r, m.Release)
 	case Readmit:
 		l.propose(now, d, r, m.Readmit)
+	case Measured:
+		l.propose(now, d, r, m.Measured)
+	case StepDone:
+		l.propose(now, d, r, m.StepDone)
+	case arbiter.Resolve:
+		l.propose(now, d, r, m)
+	case arbiter.Approve:
+		l.propose(now, d, r, m)
+	case arbiter.CancelRecovery:
+		l.propose(now, d, r, m)
 	case arbiter.Order:
 		m.Target = d.latest(now, m.To, m.Group)
 		l.propose(now, d, r, m)
@@ -327,6 +337,10 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 			})
 			return
 		}
+	}
+	if cmd := d.recoveryDue(now); cmd != nil {
+		l.propose(now, d, nil, cmd)
+		return
 	}
 	if cmd := d.passed(now); cmd != nil {
 		l.propose(now, d, nil, cmd)

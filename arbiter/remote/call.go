@@ -65,6 +65,10 @@ func ask(ctx context.Context, to sbv1.ArbiterClient, m leader.Message) (*sbv1.Ve
 		return to.Begin(ctx, wire.ToBegin(m))
 	case leader.ReportFence:
 		return to.ReportFence(ctx, wire.ToReportFence(m))
+	case leader.Measured:
+		return to.ReportSide(ctx, wire.ToMeasured(m))
+	case leader.StepDone:
+		return to.ReportStep(ctx, wire.ToStepDone(m))
 	}
 	return nil, fmt.Errorf("%T is no request of a node", m)
 }

@@ -80,6 +80,7 @@ var verdicts = rapid.Custom(func(t *rapid.T) arbiter.Verdict {
 		Holder: arbiter.NodeID(names.Draw(t, "holder")), Epoch: arbiter.Epoch(numbers.Draw(t, "epoch")), Basis: bases.Draw(t, "basis"),
 		Mandate: arbiter.MandateID(numbers.Draw(t, "mandate")), Number: arbiter.ExclusionNumber(numbers.Draw(t, "number")),
 		Incarnation: arbiter.Incarnation(numbers.Draw(t, "incarnation")), Repeated: flags.Draw(t, "repeated"),
+		Recovery: arbiter.RecoveryID(rapid.Uint64().Draw(t, "recovery")),
 	}
 })
 
@@ -96,6 +97,7 @@ var definitions = rapid.Custom(func(t *rapid.T) arbiter.Definition {
 			return arbiter.GroupDefinition{
 				DRBD: flags.Draw(t, "drbd"), Preferred: arbiter.NodeID(mayNames.Draw(t, "preferred")), MinimumGrade: grades.Draw(t, "grade"),
 				Manual: flags.Draw(t, "manual"), TakeoverDelay: spans.Draw(t, "delay"), PromoteWhenPeerGone: flags.Draw(t, "gone"),
+				Recovery: rapid.SliceOfN(policies, 0, 2).Draw(t, "recovery"),
 			}
 		}), 0, 3)
 	return arbiter.Definition{
@@ -135,6 +137,7 @@ var groupBeats = rapid.Custom(func(t *rapid.T) leader.GroupBeat {
 	return leader.GroupBeat{
 		Group: arbiter.GroupID(names.Draw(t, "group")), Epoch: arbiter.Epoch(rapid.Uint64().Draw(t, "epoch")), Phase: phase,
 		Running: phase == "running", Wants: flags.Draw(t, "wants"), Evidence: evidences.Draw(t, "evidence"), Services: services.Draw(t, "services"),
+		Parted: flags.Draw(t, "parted"), Carrying: rapid.OneOf(rapid.Just[*leader.Carrying](nil), carryings).Draw(t, "carrying"),
 	}
 })
 
@@ -205,6 +208,7 @@ var beatAnswers = rapid.Custom(func(t *rapid.T) leader.BeatAnswer {
 			Group: arbiter.GroupID(names.Draw(t, "group")), Sentence: texts.Draw(t, "sentence"),
 			Holder: arbiter.NodeID(mayNames.Draw(t, "holder")), Epoch: arbiter.Epoch(rapid.Uint64().Draw(t, "epoch")),
 			MoveTo: arbiter.NodeID(mayNames.Draw(t, "to")), Own: exclusion("own"), Peer: exclusion("peer"), Cleared: rapid.Uint64().Draw(t, "cleared"),
+			Task: rapid.OneOf(rapid.Just[*arbiter.Task](nil), tasks).Draw(t, "task"), Apart: flags.Draw(t, "apart"),
 		}
 		if flags.Draw(t, "renewed") {
 			a.Renewed = arbiter.Epoch(numbers.Draw(t, "renewed"))

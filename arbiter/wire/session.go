@@ -67,6 +67,7 @@ func ToBeat(b leader.Beat, clock boottime.Instant) *sbv1.Beat {
 func toGroupBeat(g leader.GroupBeat) *sbv1.GroupBeat {
 	return &sbv1.GroupBeat{
 		Group: string(g.Group), Epoch: uint64(g.Epoch), Phase: g.Phase, Wants: g.Wants, Evidence: ToEvidence(g.Evidence),
+		Parted: g.Parted, Carrying: ToCarrying(g.Carrying),
 		Services: all(g.Services, func(s leader.Service) *sbv1.Service { return &sbv1.Service{Name: s.Name, State: s.State} }),
 	}
 }
@@ -102,7 +103,10 @@ func fromGroupBeat(p *sbv1.GroupBeat) (leader.GroupBeat, error) {
 	g := leader.GroupBeat{
 		Group: arbiter.GroupID(r.name("group", p.GetGroup())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		Phase: r.name("phase", p.GetPhase()), Running: p.GetPhase() == phaseRunning, Wants: p.GetWants(), Evidence: ev,
+		Parted: p.GetParted(),
 	}
+	g.Carrying, err = fromCarrying(p.GetCarrying())
+	r.in("carrying", err)
 	g.Services = each(&r, "services", p.GetServices(), func(s *sbv1.Service) (leader.Service, error) {
 		var r reader
 		out := leader.Service{Name: r.name("name", s.GetName()), State: r.name("state", s.GetState())}
@@ -141,6 +145,7 @@ func toGroupAnswer(a leader.GroupAnswer) *sbv1.GroupAnswer {
 		Group: string(a.Group), Renewed: uint64(a.Renewed), Reason: string(a.Reason), Sentence: a.Sentence,
 		Holder: string(a.Holder), Epoch: uint64(a.Epoch), MoveTo: string(a.MoveTo),
 		Excluded: uint64(a.Own.Number), OwnWord: a.Own.OwnWord, Cleared: a.Cleared, PeerExcluded: uint64(a.Peer.Number), PeerOwnWord: a.Peer.OwnWord,
+		Task: toTask(a.Task), Apart: a.Apart,
 	}
 }
 
@@ -176,8 +181,12 @@ func fromGroupAnswer(p *sbv1.GroupAnswer) (leader.GroupAnswer, error) {
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		MoveTo: arbiter.NodeID(r.mayName("move_to", p.GetMoveTo())),
 		Own:    arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetExcluded()), OwnWord: p.GetOwnWord()}, Cleared: p.GetCleared(),
-		Peer: arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetPeerExcluded()), OwnWord: p.GetPeerOwnWord()},
+		Peer:  arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetPeerExcluded()), OwnWord: p.GetPeerOwnWord()},
+		Apart: p.GetApart(),
 	}
+	var err error
+	a.Task, err = fromTask(p.GetTask())
+	r.in("task", err)
 	if a.Renewed != 0 && a.Reason != "" {
 		r.fail("renewed", "renewed and refused (%s) at once", a.Reason)
 	}

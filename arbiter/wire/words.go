@@ -124,7 +124,7 @@ func ToVerdict(v arbiter.Verdict, version arbiter.Version) *sbv1.Verdict {
 	return &sbv1.Verdict{
 		Kind: string(v.Kind), Reason: string(v.Reason), Sentence: v.Sentence, Holder: string(v.Holder), Epoch: uint64(v.Epoch),
 		Basis: ToBasis(v.Basis), Mandate: uint64(v.Mandate), Number: uint64(v.Number), Incarnation: uint64(v.Incarnation),
-		Repeated: v.Repeated, Version: ToVersion(version),
+		Repeated: v.Repeated, Version: ToVersion(version), Recovery: uint64(v.Recovery),
 	}
 }
 
@@ -143,6 +143,7 @@ func FromVerdict(p *sbv1.Verdict) (arbiter.Verdict, arbiter.Version, error) {
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()), Basis: basis,
 		Mandate: arbiter.MandateID(p.GetMandate()), Number: arbiter.ExclusionNumber(p.GetNumber()),
 		Incarnation: arbiter.Incarnation(p.GetIncarnation()), Repeated: p.GetRepeated(),
+		Recovery: arbiter.RecoveryID(p.GetRecovery()),
 	}
 	switch {
 	case v.Kind == arbiter.Granted && (v.Epoch == 0 || v.Holder == ""):

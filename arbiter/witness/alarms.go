@@ -31,6 +31,7 @@ func alarms(v leader.View, listening time.Duration) []string {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
 		groupAlarms(v, id, alarm)
+		recoveryAlarm(v, id, alarm)
 	}
 	flapAlarms(v, alarm)
 	for _, r := range v.Pair().Rules() {
@@ -159,6 +160,8 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Shooter(), m.Target, m.ID)
 	case m != nil:
 		return fmt.Sprintf("%s has begun to shoot %s (mandate %d); its report is waited for", m.Shooter(), orEither(m.Target), m.ID)
+	case g.Recovery != nil && g.Lease == nil:
+		return recovering(g.Recovery)
 	case g.Order != nil && g.Lease != nil:
 		return fmt.Sprintf("%s is to give it back, so that %s can take it", g.Lease.Holder, g.Order.To)
 	case g.Order != nil:

@@ -37,7 +37,7 @@ var shellMayImport = map[string][]string{
 	// The runner performs the agent's actions: it holds every hand there is.
 	"agent/runner": {
 		"agent/heartbeat", "agent/probe", "agent/service", "agent/store", "agent/watchdog",
-		"arbiter/remote", "drbd/kernel", "fencing/shooter",
+		"arbiter/remote", "drbd/kernel", "fencing/shooter", "recovery/carry",
 	},
 	// The guard's process speaks with the agent on a line that has two ends, and
 	// holds what the guard acts with.

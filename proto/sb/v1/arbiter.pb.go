@@ -947,6 +947,8 @@ type GroupBeat struct {
 	Wants         bool                   `protobuf:"varint,4,opt,name=wants,proto3" json:"wants,omitempty"` // would take the group
 	Evidence      *Evidence              `protobuf:"bytes,5,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Services      []*Service             `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
+	Parted        bool                   `protobuf:"varint,7,opt,name=parted,proto3" json:"parted,omitempty"`    // DRBD was let look for its peer, and has given up
+	Carrying      *Carrying              `protobuf:"bytes,8,opt,name=carrying,proto3" json:"carrying,omitempty"` // a step of a recovery that this node carries out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1023,6 +1025,97 @@ func (x *GroupBeat) GetServices() []*Service {
 	return nil
 }
 
+func (x *GroupBeat) GetParted() bool {
+	if x != nil {
+		return x.Parted
+	}
+	return false
+}
+
+func (x *GroupBeat) GetCarrying() *Carrying {
+	if x != nil {
+		return x.Carrying
+	}
+	return nil
+}
+
+// Carrying is how far a node is with a step of a recovery.
+type Carrying struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Recovery      uint64                 `protobuf:"varint,1,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	Step          uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"` // from zero
+	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	Left          uint64                 `protobuf:"varint,4,opt,name=left,proto3" json:"left,omitempty"` // bytes still to be copied
+	Total         uint64                 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Carrying) Reset() {
+	*x = Carrying{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Carrying) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Carrying) ProtoMessage() {}
+
+func (x *Carrying) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Carrying.ProtoReflect.Descriptor instead.
+func (*Carrying) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Carrying) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *Carrying) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Carrying) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *Carrying) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Carrying) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 type Service struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1033,7 +1126,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1138,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[11]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1151,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Service) GetName() string {
@@ -1087,7 +1180,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1192,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[12]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1205,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Link) GetName() string {
@@ -1160,7 +1253,7 @@ type BeatAnswer struct {
 
 func (x *BeatAnswer) Reset() {
 	*x = BeatAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1265,7 @@ func (x *BeatAnswer) String() string {
 func (*BeatAnswer) ProtoMessage() {}
 
 func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[13]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1278,7 @@ func (x *BeatAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatAnswer.ProtoReflect.Descriptor instead.
 func (*BeatAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BeatAnswer) GetNumber() uint64 {
@@ -1265,13 +1358,15 @@ type GroupAnswer struct {
 	PeerExcluded  uint64                 `protobuf:"varint,10,opt,name=peer_excluded,json=peerExcluded,proto3" json:"peer_excluded,omitempty"`
 	PeerOwnWord   uint64                 `protobuf:"varint,11,opt,name=peer_own_word,json=peerOwnWord,proto3" json:"peer_own_word,omitempty"`
 	Cleared       uint64                 `protobuf:"varint,12,opt,name=cleared,proto3" json:"cleared,omitempty"` // highest record of this node's own that a readmission has named
+	Task          *RecoveryTask          `protobuf:"bytes,13,opt,name=task,proto3" json:"task,omitempty"`
+	Apart         bool                   `protobuf:"varint,14,opt,name=apart,proto3" json:"apart,omitempty"` // only a recovery's steps let DRBD look for its peer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1378,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[14]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1391,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GroupAnswer) GetGroup() string {
@@ -1383,6 +1478,114 @@ func (x *GroupAnswer) GetCleared() uint64 {
 	return 0
 }
 
+func (x *GroupAnswer) GetTask() *RecoveryTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *GroupAnswer) GetApart() bool {
+	if x != nil {
+		return x.Apart
+	}
+	return false
+}
+
+// RecoveryTask is what a recovery wants of the receiver: a measurement of its side,
+// or a step of the plan.
+type RecoveryTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Recovery      uint64                 `protobuf:"varint,1,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	Round         uint32                 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"` // of the measurement; 0: the step is to be carried out
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`    // of this try, for what is kept
+	Tries         uint32                 `protobuf:"varint,4,opt,name=tries,proto3" json:"tries,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Step          uint32                 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"` // from zero
+	Plan          []byte                 `protobuf:"bytes,7,opt,name=plan,proto3" json:"plan,omitempty"`  // JSON; its version is inside
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveryTask) Reset() {
+	*x = RecoveryTask{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveryTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveryTask) ProtoMessage() {}
+
+func (x *RecoveryTask) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveryTask.ProtoReflect.Descriptor instead.
+func (*RecoveryTask) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RecoveryTask) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *RecoveryTask) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *RecoveryTask) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecoveryTask) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *RecoveryTask) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *RecoveryTask) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *RecoveryTask) GetPlan() []byte {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
 // PeerView is what the witness last heard of the other node.
 type PeerView struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1395,7 +1598,7 @@ type PeerView struct {
 
 func (x *PeerView) Reset() {
 	*x = PeerView{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1610,7 @@ func (x *PeerView) String() string {
 func (*PeerView) ProtoMessage() {}
 
 func (x *PeerView) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[15]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1623,7 @@ func (x *PeerView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerView.ProtoReflect.Descriptor instead.
 func (*PeerView) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PeerView) GetHeard() bool {
@@ -1455,7 +1658,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1670,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[16]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1683,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Notice) GetWhy() string {
@@ -1501,7 +1704,7 @@ type AcquireRequest struct {
 
 func (x *AcquireRequest) Reset() {
 	*x = AcquireRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1716,7 @@ func (x *AcquireRequest) String() string {
 func (*AcquireRequest) ProtoMessage() {}
 
 func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[17]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1729,7 @@ func (x *AcquireRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireRequest.ProtoReflect.Descriptor instead.
 func (*AcquireRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AcquireRequest) GetCaller() *Caller {
@@ -1564,7 +1767,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1779,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[18]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1792,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReleaseRequest) GetCaller() *Caller {
@@ -1647,7 +1850,7 @@ type ExcludeRequest struct {
 
 func (x *ExcludeRequest) Reset() {
 	*x = ExcludeRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1862,7 @@ func (x *ExcludeRequest) String() string {
 func (*ExcludeRequest) ProtoMessage() {}
 
 func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[19]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1875,7 @@ func (x *ExcludeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludeRequest.ProtoReflect.Descriptor instead.
 func (*ExcludeRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{19}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExcludeRequest) GetCaller() *Caller {
@@ -1724,7 +1927,7 @@ type ReadmitRequest struct {
 
 func (x *ReadmitRequest) Reset() {
 	*x = ReadmitRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1939,7 @@ func (x *ReadmitRequest) String() string {
 func (*ReadmitRequest) ProtoMessage() {}
 
 func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[20]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1952,7 @@ func (x *ReadmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadmitRequest.ProtoReflect.Descriptor instead.
 func (*ReadmitRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{20}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReadmitRequest) GetCaller() *Caller {
@@ -1805,7 +2008,7 @@ type BeginRequest struct {
 
 func (x *BeginRequest) Reset() {
 	*x = BeginRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2020,7 @@ func (x *BeginRequest) String() string {
 func (*BeginRequest) ProtoMessage() {}
 
 func (x *BeginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[21]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2033,7 @@ func (x *BeginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
 func (*BeginRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{21}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BeginRequest) GetCaller() *Caller {
@@ -1854,6 +2057,184 @@ func (x *BeginRequest) GetReadings() []*Reading {
 	return nil
 }
 
+// ReportSideRequest is what a node has measured of its side for a recovery.
+type ReportSideRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Caller        *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	Round         uint32                 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	Side          []byte                 `protobuf:"bytes,5,opt,name=side,proto3" json:"side,omitempty"` // JSON
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportSideRequest) Reset() {
+	*x = ReportSideRequest{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportSideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportSideRequest) ProtoMessage() {}
+
+func (x *ReportSideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportSideRequest.ProtoReflect.Descriptor instead.
+func (*ReportSideRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReportSideRequest) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+func (x *ReportSideRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ReportSideRequest) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *ReportSideRequest) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *ReportSideRequest) GetSide() []byte {
+	if x != nil {
+		return x.Side
+	}
+	return nil
+}
+
+// ReportStepRequest says that a step of a recovery is done, or has failed.
+type ReportStepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Caller        *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	Tries         uint32                 `protobuf:"varint,4,opt,name=tries,proto3" json:"tries,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Step          uint32                 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"` // from zero
+	Note          string                 `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	Failure       string                 `protobuf:"bytes,8,opt,name=failure,proto3" json:"failure,omitempty"` // "": it is done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportStepRequest) Reset() {
+	*x = ReportStepRequest{}
+	mi := &file_sb_v1_arbiter_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportStepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportStepRequest) ProtoMessage() {}
+
+func (x *ReportStepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_arbiter_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportStepRequest.ProtoReflect.Descriptor instead.
+func (*ReportStepRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReportStepRequest) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+func (x *ReportStepRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ReportStepRequest) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *ReportStepRequest) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *ReportStepRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ReportStepRequest) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *ReportStepRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *ReportStepRequest) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 type ReportFenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Caller        *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
@@ -1870,7 +2251,7 @@ type ReportFenceRequest struct {
 
 func (x *ReportFenceRequest) Reset() {
 	*x = ReportFenceRequest{}
-	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2263,7 @@ func (x *ReportFenceRequest) String() string {
 func (*ReportFenceRequest) ProtoMessage() {}
 
 func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_arbiter_proto_msgTypes[22]
+	mi := &file_sb_v1_arbiter_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2276,7 @@ func (x *ReportFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFenceRequest.ProtoReflect.Descriptor instead.
 func (*ReportFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{22}
+	return file_sb_v1_arbiter_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReportFenceRequest) GetCaller() *Caller {
@@ -2044,14 +2425,22 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bMeasured\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x17\n" +
 	"\ap999_ns\x18\x02 \x01(\x03R\x06p999Ns\x12\x15\n" +
-	"\x06max_ns\x18\x03 \x01(\x03R\x05maxNs\"\xbc\x01\n" +
+	"\x06max_ns\x18\x03 \x01(\x03R\x05maxNs\"\x81\x02\n" +
 	"\tGroupBeat\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05phase\x18\x03 \x01(\tR\x05phase\x12\x14\n" +
 	"\x05wants\x18\x04 \x01(\bR\x05wants\x12+\n" +
 	"\bevidence\x18\x05 \x01(\v2\x0f.sb.v1.EvidenceR\bevidence\x12*\n" +
-	"\bservices\x18\x06 \x03(\v2\x0e.sb.v1.ServiceR\bservices\"3\n" +
+	"\bservices\x18\x06 \x03(\v2\x0e.sb.v1.ServiceR\bservices\x12\x16\n" +
+	"\x06parted\x18\a \x01(\bR\x06parted\x12+\n" +
+	"\bcarrying\x18\b \x01(\v2\x0f.sb.v1.CarryingR\bcarrying\"x\n" +
+	"\bCarrying\x12\x1a\n" +
+	"\brecovery\x18\x01 \x01(\x04R\brecovery\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\rR\x04step\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\x12\x12\n" +
+	"\x04left\x18\x04 \x01(\x04R\x04left\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x04R\x05total\"3\n" +
 	"\aService\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\"\x8b\x01\n" +
@@ -2073,7 +2462,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\vmaintenance\x18\x06 \x01(\bR\vmaintenance\x12\x18\n" +
 	"\astandby\x18\a \x01(\bR\astandby\x12#\n" +
 	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\x12\x1a\n" +
-	"\brehearse\x18\t \x01(\x04R\brehearse\"\xd2\x02\n" +
+	"\brehearse\x18\t \x01(\x04R\brehearse\"\x91\x03\n" +
 	"\vGroupAnswer\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\arenewed\x18\x02 \x01(\x04R\arenewed\x12\x16\n" +
@@ -2087,7 +2476,17 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\rpeer_excluded\x18\n" +
 	" \x01(\x04R\fpeerExcluded\x12\"\n" +
 	"\rpeer_own_word\x18\v \x01(\x04R\vpeerOwnWord\x12\x18\n" +
-	"\acleared\x18\f \x01(\x04R\acleared\"X\n" +
+	"\acleared\x18\f \x01(\x04R\acleared\x12'\n" +
+	"\x04task\x18\r \x01(\v2\x13.sb.v1.RecoveryTaskR\x04task\x12\x14\n" +
+	"\x05apart\x18\x0e \x01(\bR\x05apart\"\xac\x01\n" +
+	"\fRecoveryTask\x12\x1a\n" +
+	"\brecovery\x18\x01 \x01(\x04R\brecovery\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05tries\x18\x04 \x01(\rR\x05tries\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x12\n" +
+	"\x04step\x18\x06 \x01(\rR\x04step\x12\x12\n" +
+	"\x04plan\x18\a \x01(\fR\x04plan\"X\n" +
 	"\bPeerView\x12\x14\n" +
 	"\x05heard\x18\x01 \x01(\bR\x05heard\x12\x1e\n" +
 	"\n" +
@@ -2123,7 +2522,22 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\fBeginRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x18\n" +
 	"\amandate\x18\x02 \x01(\x04R\amandate\x12*\n" +
-	"\breadings\x18\x03 \x03(\v2\x0e.sb.v1.ReadingR\breadings\"\x96\x02\n" +
+	"\breadings\x18\x03 \x03(\v2\x0e.sb.v1.ReadingR\breadings\"\x96\x01\n" +
+	"\x11ReportSideRequest\x12%\n" +
+	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
+	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x14\n" +
+	"\x05round\x18\x04 \x01(\rR\x05round\x12\x12\n" +
+	"\x04side\x18\x05 \x01(\fR\x04side\"\xde\x01\n" +
+	"\x11ReportStepRequest\x12%\n" +
+	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
+	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x14\n" +
+	"\x05tries\x18\x04 \x01(\rR\x05tries\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x12\n" +
+	"\x04step\x18\x06 \x01(\rR\x04step\x12\x12\n" +
+	"\x04note\x18\a \x01(\tR\x04note\x12\x18\n" +
+	"\afailure\x18\b \x01(\tR\afailure\"\x96\x02\n" +
 	"\x12ReportFenceRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x18\n" +
 	"\amandate\x18\x02 \x01(\x04R\amandate\x12\x14\n" +
@@ -2132,7 +2546,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\afailure\x18\x05 \x01(\tR\afailure\x12\x1b\n" +
 	"\tin_flight\x18\x06 \x01(\bR\binFlight\x12+\n" +
 	"\bevidence\x18\a \x01(\v2\x0f.sb.v1.EvidenceR\bevidence\x12\x19\n" +
-	"\bclock_ns\x18\b \x01(\x03R\aclockNs2\xee\x02\n" +
+	"\bclock_ns\x18\b \x01(\x03R\aclockNs2\xde\x03\n" +
 	"\aArbiter\x123\n" +
 	"\aSession\x12\x10.sb.v1.FromAgent\x1a\x12.sb.v1.FromWitness(\x010\x01\x120\n" +
 	"\aAcquire\x12\x15.sb.v1.AcquireRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
@@ -2140,7 +2554,11 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\aExclude\x12\x15.sb.v1.ExcludeRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
 	"\aReadmit\x12\x15.sb.v1.ReadmitRequest\x1a\x0e.sb.v1.Verdict\x12,\n" +
 	"\x05Begin\x12\x13.sb.v1.BeginRequest\x1a\x0e.sb.v1.Verdict\x128\n" +
-	"\vReportFence\x12\x19.sb.v1.ReportFenceRequest\x1a\x0e.sb.v1.VerdictB\x1cZ\x1asbarbiter/proto/sb/v1;sbv1b\x06proto3"
+	"\vReportFence\x12\x19.sb.v1.ReportFenceRequest\x1a\x0e.sb.v1.Verdict\x126\n" +
+	"\n" +
+	"ReportSide\x12\x18.sb.v1.ReportSideRequest\x1a\x0e.sb.v1.Verdict\x126\n" +
+	"\n" +
+	"ReportStep\x12\x18.sb.v1.ReportStepRequest\x1a\x0e.sb.v1.VerdictB\x1cZ\x1asbarbiter/proto/sb/v1;sbv1b\x06proto3"
 
 var (
 	file_sb_v1_arbiter_proto_rawDescOnce sync.Once
@@ -2154,7 +2572,7 @@ func file_sb_v1_arbiter_proto_rawDescGZIP() []byte {
 	return file_sb_v1_arbiter_proto_rawDescData
 }
 
-var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sb_v1_arbiter_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*FromAgent)(nil),          // 0: sb.v1.FromAgent
 	(*FromWitness)(nil),        // 1: sb.v1.FromWitness
@@ -2167,85 +2585,97 @@ var file_sb_v1_arbiter_proto_goTypes = []any{
 	(*DrbdTiming)(nil),         // 8: sb.v1.DrbdTiming
 	(*Measured)(nil),           // 9: sb.v1.Measured
 	(*GroupBeat)(nil),          // 10: sb.v1.GroupBeat
-	(*Service)(nil),            // 11: sb.v1.Service
-	(*Link)(nil),               // 12: sb.v1.Link
-	(*BeatAnswer)(nil),         // 13: sb.v1.BeatAnswer
-	(*GroupAnswer)(nil),        // 14: sb.v1.GroupAnswer
-	(*PeerView)(nil),           // 15: sb.v1.PeerView
-	(*Notice)(nil),             // 16: sb.v1.Notice
-	(*AcquireRequest)(nil),     // 17: sb.v1.AcquireRequest
-	(*ReleaseRequest)(nil),     // 18: sb.v1.ReleaseRequest
-	(*ExcludeRequest)(nil),     // 19: sb.v1.ExcludeRequest
-	(*ReadmitRequest)(nil),     // 20: sb.v1.ReadmitRequest
-	(*BeginRequest)(nil),       // 21: sb.v1.BeginRequest
-	(*ReportFenceRequest)(nil), // 22: sb.v1.ReportFenceRequest
-	nil,                        // 23: sb.v1.NodeReport.SwitchesEntry
-	(*Verdict)(nil),            // 24: sb.v1.Verdict
-	(*Caller)(nil),             // 25: sb.v1.Caller
-	(*Finding)(nil),            // 26: sb.v1.Finding
-	(*Evidence)(nil),           // 27: sb.v1.Evidence
-	(*Version)(nil),            // 28: sb.v1.Version
-	(*Definition)(nil),         // 29: sb.v1.Definition
-	(*Reading)(nil),            // 30: sb.v1.Reading
+	(*Carrying)(nil),           // 11: sb.v1.Carrying
+	(*Service)(nil),            // 12: sb.v1.Service
+	(*Link)(nil),               // 13: sb.v1.Link
+	(*BeatAnswer)(nil),         // 14: sb.v1.BeatAnswer
+	(*GroupAnswer)(nil),        // 15: sb.v1.GroupAnswer
+	(*RecoveryTask)(nil),       // 16: sb.v1.RecoveryTask
+	(*PeerView)(nil),           // 17: sb.v1.PeerView
+	(*Notice)(nil),             // 18: sb.v1.Notice
+	(*AcquireRequest)(nil),     // 19: sb.v1.AcquireRequest
+	(*ReleaseRequest)(nil),     // 20: sb.v1.ReleaseRequest
+	(*ExcludeRequest)(nil),     // 21: sb.v1.ExcludeRequest
+	(*ReadmitRequest)(nil),     // 22: sb.v1.ReadmitRequest
+	(*BeginRequest)(nil),       // 23: sb.v1.BeginRequest
+	(*ReportSideRequest)(nil),  // 24: sb.v1.ReportSideRequest
+	(*ReportStepRequest)(nil),  // 25: sb.v1.ReportStepRequest
+	(*ReportFenceRequest)(nil), // 26: sb.v1.ReportFenceRequest
+	nil,                        // 27: sb.v1.NodeReport.SwitchesEntry
+	(*Verdict)(nil),            // 28: sb.v1.Verdict
+	(*Caller)(nil),             // 29: sb.v1.Caller
+	(*Finding)(nil),            // 30: sb.v1.Finding
+	(*Evidence)(nil),           // 31: sb.v1.Evidence
+	(*Version)(nil),            // 32: sb.v1.Version
+	(*Definition)(nil),         // 33: sb.v1.Definition
+	(*Reading)(nil),            // 34: sb.v1.Reading
 }
 var file_sb_v1_arbiter_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.FromAgent.hello:type_name -> sb.v1.Hello
 	4,  // 1: sb.v1.FromAgent.beat:type_name -> sb.v1.Beat
-	24, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
-	13, // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
-	16, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
-	25, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
+	28, // 2: sb.v1.FromWitness.welcome:type_name -> sb.v1.Verdict
+	14, // 3: sb.v1.FromWitness.answer:type_name -> sb.v1.BeatAnswer
+	18, // 4: sb.v1.FromWitness.notice:type_name -> sb.v1.Notice
+	29, // 5: sb.v1.Hello.caller:type_name -> sb.v1.Caller
 	3,  // 6: sb.v1.Hello.groups:type_name -> sb.v1.GroupReport
-	25, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
+	29, // 7: sb.v1.Beat.caller:type_name -> sb.v1.Caller
 	10, // 8: sb.v1.Beat.groups:type_name -> sb.v1.GroupBeat
-	12, // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
+	13, // 9: sb.v1.Beat.links:type_name -> sb.v1.Link
 	5,  // 10: sb.v1.Beat.report:type_name -> sb.v1.NodeReport
 	6,  // 11: sb.v1.NodeReport.timing:type_name -> sb.v1.NodeTiming
-	26, // 12: sb.v1.NodeReport.findings:type_name -> sb.v1.Finding
-	23, // 13: sb.v1.NodeReport.switches:type_name -> sb.v1.NodeReport.SwitchesEntry
+	30, // 12: sb.v1.NodeReport.findings:type_name -> sb.v1.Finding
+	27, // 13: sb.v1.NodeReport.switches:type_name -> sb.v1.NodeReport.SwitchesEntry
 	9,  // 14: sb.v1.NodeTiming.answer:type_name -> sb.v1.Measured
 	9,  // 15: sb.v1.NodeTiming.shot:type_name -> sb.v1.Measured
 	7,  // 16: sb.v1.NodeTiming.groups:type_name -> sb.v1.GroupTiming
 	9,  // 17: sb.v1.GroupTiming.start:type_name -> sb.v1.Measured
 	9,  // 18: sb.v1.GroupTiming.stop:type_name -> sb.v1.Measured
 	8,  // 19: sb.v1.GroupTiming.drbd:type_name -> sb.v1.DrbdTiming
-	27, // 20: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
-	11, // 21: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
-	28, // 22: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
-	14, // 23: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
-	29, // 24: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
-	15, // 25: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
-	25, // 26: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
-	27, // 27: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
-	25, // 28: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
-	25, // 29: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
-	27, // 30: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
-	25, // 31: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
-	27, // 32: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
-	25, // 33: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
-	30, // 34: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
-	25, // 35: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
-	30, // 36: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
-	27, // 37: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
-	0,  // 38: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
-	17, // 39: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
-	18, // 40: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
-	19, // 41: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
-	20, // 42: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
-	21, // 43: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
-	22, // 44: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
-	1,  // 45: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
-	24, // 46: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
-	24, // 47: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
-	24, // 48: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
-	24, // 49: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
-	24, // 50: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
-	24, // 51: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
-	45, // [45:52] is the sub-list for method output_type
-	38, // [38:45] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	31, // 20: sb.v1.GroupBeat.evidence:type_name -> sb.v1.Evidence
+	12, // 21: sb.v1.GroupBeat.services:type_name -> sb.v1.Service
+	11, // 22: sb.v1.GroupBeat.carrying:type_name -> sb.v1.Carrying
+	32, // 23: sb.v1.BeatAnswer.version:type_name -> sb.v1.Version
+	15, // 24: sb.v1.BeatAnswer.groups:type_name -> sb.v1.GroupAnswer
+	33, // 25: sb.v1.BeatAnswer.definition:type_name -> sb.v1.Definition
+	17, // 26: sb.v1.BeatAnswer.peer:type_name -> sb.v1.PeerView
+	16, // 27: sb.v1.GroupAnswer.task:type_name -> sb.v1.RecoveryTask
+	29, // 28: sb.v1.AcquireRequest.caller:type_name -> sb.v1.Caller
+	31, // 29: sb.v1.AcquireRequest.evidence:type_name -> sb.v1.Evidence
+	29, // 30: sb.v1.ReleaseRequest.caller:type_name -> sb.v1.Caller
+	29, // 31: sb.v1.ExcludeRequest.caller:type_name -> sb.v1.Caller
+	31, // 32: sb.v1.ExcludeRequest.evidence:type_name -> sb.v1.Evidence
+	29, // 33: sb.v1.ReadmitRequest.caller:type_name -> sb.v1.Caller
+	31, // 34: sb.v1.ReadmitRequest.evidence:type_name -> sb.v1.Evidence
+	29, // 35: sb.v1.BeginRequest.caller:type_name -> sb.v1.Caller
+	34, // 36: sb.v1.BeginRequest.readings:type_name -> sb.v1.Reading
+	29, // 37: sb.v1.ReportSideRequest.caller:type_name -> sb.v1.Caller
+	29, // 38: sb.v1.ReportStepRequest.caller:type_name -> sb.v1.Caller
+	29, // 39: sb.v1.ReportFenceRequest.caller:type_name -> sb.v1.Caller
+	34, // 40: sb.v1.ReportFenceRequest.readings:type_name -> sb.v1.Reading
+	31, // 41: sb.v1.ReportFenceRequest.evidence:type_name -> sb.v1.Evidence
+	0,  // 42: sb.v1.Arbiter.Session:input_type -> sb.v1.FromAgent
+	19, // 43: sb.v1.Arbiter.Acquire:input_type -> sb.v1.AcquireRequest
+	20, // 44: sb.v1.Arbiter.Release:input_type -> sb.v1.ReleaseRequest
+	21, // 45: sb.v1.Arbiter.Exclude:input_type -> sb.v1.ExcludeRequest
+	22, // 46: sb.v1.Arbiter.Readmit:input_type -> sb.v1.ReadmitRequest
+	23, // 47: sb.v1.Arbiter.Begin:input_type -> sb.v1.BeginRequest
+	26, // 48: sb.v1.Arbiter.ReportFence:input_type -> sb.v1.ReportFenceRequest
+	24, // 49: sb.v1.Arbiter.ReportSide:input_type -> sb.v1.ReportSideRequest
+	25, // 50: sb.v1.Arbiter.ReportStep:input_type -> sb.v1.ReportStepRequest
+	1,  // 51: sb.v1.Arbiter.Session:output_type -> sb.v1.FromWitness
+	28, // 52: sb.v1.Arbiter.Acquire:output_type -> sb.v1.Verdict
+	28, // 53: sb.v1.Arbiter.Release:output_type -> sb.v1.Verdict
+	28, // 54: sb.v1.Arbiter.Exclude:output_type -> sb.v1.Verdict
+	28, // 55: sb.v1.Arbiter.Readmit:output_type -> sb.v1.Verdict
+	28, // 56: sb.v1.Arbiter.Begin:output_type -> sb.v1.Verdict
+	28, // 57: sb.v1.Arbiter.ReportFence:output_type -> sb.v1.Verdict
+	28, // 58: sb.v1.Arbiter.ReportSide:output_type -> sb.v1.Verdict
+	28, // 59: sb.v1.Arbiter.ReportStep:output_type -> sb.v1.Verdict
+	51, // [51:60] is the sub-list for method output_type
+	42, // [42:51] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_arbiter_proto_init() }
@@ -2269,7 +2699,7 @@ func file_sb_v1_arbiter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_arbiter_proto_rawDesc), len(file_sb_v1_arbiter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,8 @@ const (
 	Arbiter_Readmit_FullMethodName     = "/sb.v1.Arbiter/Readmit"
 	Arbiter_Begin_FullMethodName       = "/sb.v1.Arbiter/Begin"
 	Arbiter_ReportFence_FullMethodName = "/sb.v1.Arbiter/ReportFence"
+	Arbiter_ReportSide_FullMethodName  = "/sb.v1.Arbiter/ReportSide"
+	Arbiter_ReportStep_FullMethodName  = "/sb.v1.Arbiter/ReportStep"
 )
 
 // ArbiterClient is the client API for Arbiter service.
@@ -46,6 +48,8 @@ type ArbiterClient interface {
 	Readmit(ctx context.Context, in *ReadmitRequest, opts ...grpc.CallOption) (*Verdict, error)
 	Begin(ctx context.Context, in *BeginRequest, opts ...grpc.CallOption) (*Verdict, error)
 	ReportFence(ctx context.Context, in *ReportFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
+	ReportSide(ctx context.Context, in *ReportSideRequest, opts ...grpc.CallOption) (*Verdict, error)
+	ReportStep(ctx context.Context, in *ReportStepRequest, opts ...grpc.CallOption) (*Verdict, error)
 }
 
 type arbiterClient struct {
@@ -129,6 +133,26 @@ func (c *arbiterClient) ReportFence(ctx context.Context, in *ReportFenceRequest,
 	return out, nil
 }
 
+func (c *arbiterClient) ReportSide(ctx context.Context, in *ReportSideRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Arbiter_ReportSide_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *arbiterClient) ReportStep(ctx context.Context, in *ReportStepRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Arbiter_ReportStep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ArbiterServer is the server API for Arbiter service.
 // All implementations must embed UnimplementedArbiterServer
 // for forward compatibility.
@@ -145,6 +169,8 @@ type ArbiterServer interface {
 	Readmit(context.Context, *ReadmitRequest) (*Verdict, error)
 	Begin(context.Context, *BeginRequest) (*Verdict, error)
 	ReportFence(context.Context, *ReportFenceRequest) (*Verdict, error)
+	ReportSide(context.Context, *ReportSideRequest) (*Verdict, error)
+	ReportStep(context.Context, *ReportStepRequest) (*Verdict, error)
 	mustEmbedUnimplementedArbiterServer()
 }
 
@@ -175,6 +201,12 @@ func (UnimplementedArbiterServer) Begin(context.Context, *BeginRequest) (*Verdic
 }
 func (UnimplementedArbiterServer) ReportFence(context.Context, *ReportFenceRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportFence not implemented")
+}
+func (UnimplementedArbiterServer) ReportSide(context.Context, *ReportSideRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportSide not implemented")
+}
+func (UnimplementedArbiterServer) ReportStep(context.Context, *ReportStepRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportStep not implemented")
 }
 func (UnimplementedArbiterServer) mustEmbedUnimplementedArbiterServer() {}
 func (UnimplementedArbiterServer) testEmbeddedByValue()                 {}
@@ -312,6 +344,42 @@ func _Arbiter_ReportFence_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Arbiter_ReportSide_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportSideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArbiterServer).ReportSide(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Arbiter_ReportSide_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArbiterServer).ReportSide(ctx, req.(*ReportSideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Arbiter_ReportStep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportStepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ArbiterServer).ReportStep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Arbiter_ReportStep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ArbiterServer).ReportStep(ctx, req.(*ReportStepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Arbiter_ServiceDesc is the grpc.ServiceDesc for Arbiter service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -342,6 +410,14 @@ var Arbiter_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReportFence",
 			Handler:    _Arbiter_ReportFence_Handler,
+		},
+		{
+			MethodName: "ReportSide",
+			Handler:    _Arbiter_ReportSide_Handler,
+		},
+		{
+			MethodName: "ReportStep",
+			Handler:    _Arbiter_ReportStep_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

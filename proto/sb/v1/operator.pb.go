@@ -1983,11 +1983,390 @@ func (x *ConfirmFenceRequest) GetReason() string {
 	return ""
 }
 
+// ResolveRequest opens a recovery from split brain: both sides are measured, and it
+// is decided whose copy is given up. Nothing begins before that was approved.
+type ResolveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Discard       string                 `protobuf:"bytes,3,opt,name=discard,proto3" json:"discard,omitempty"`              // the node whose copy is given up; "": policies decide
+	Policy        string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`                // the only one to ask; "": the group's list
+	DryRun        bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // it ends once it is decided
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ResolveRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetDiscard() string {
+	if x != nil {
+		return x.Discard
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ResolveRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ApproveRecoveryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"` // of the decision that was shown
+	Typed         string                 `protobuf:"bytes,5,opt,name=typed,proto3" json:"typed,omitempty"`        // the group's name as the operator typed it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRecoveryRequest) Reset() {
+	*x = ApproveRecoveryRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRecoveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRecoveryRequest) ProtoMessage() {}
+
+func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRecoveryRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRecoveryRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ApproveRecoveryRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ApproveRecoveryRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ApproveRecoveryRequest) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *ApproveRecoveryRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ApproveRecoveryRequest) GetTyped() string {
+	if x != nil {
+		return x.Typed
+	}
+	return ""
+}
+
+type CancelRecoveryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"` // 0: whichever is under way
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRecoveryRequest) Reset() {
+	*x = CancelRecoveryRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRecoveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRecoveryRequest) ProtoMessage() {}
+
+func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRecoveryRequest.ProtoReflect.Descriptor instead.
+func (*CancelRecoveryRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CancelRecoveryRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CancelRecoveryRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *CancelRecoveryRequest) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *CancelRecoveryRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RecoveriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"` // "": all groups
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveriesRequest) Reset() {
+	*x = RecoveriesRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveriesRequest) ProtoMessage() {}
+
+func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveriesRequest.ProtoReflect.Descriptor instead.
+func (*RecoveriesRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RecoveriesRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *RecoveriesRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+// RecoveriesAnswer holds the recoveries under way and the latest that are over.
+type RecoveriesAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Recoveries    []*RecoveryDocument    `protobuf:"bytes,1,rep,name=recoveries,proto3" json:"recoveries,omitempty"` // oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveriesAnswer) Reset() {
+	*x = RecoveriesAnswer{}
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveriesAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveriesAnswer) ProtoMessage() {}
+
+func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveriesAnswer.ProtoReflect.Descriptor instead.
+func (*RecoveriesAnswer) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RecoveriesAnswer) GetRecoveries() []*RecoveryDocument {
+	if x != nil {
+		return x.Recoveries
+	}
+	return nil
+}
+
+type RecoveryDocument struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Document      []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"` // JSON, as it stands in the log
+	Carrying      []*Carrying            `protobuf:"bytes,2,rep,name=carrying,proto3" json:"carrying,omitempty"` // how far the step under way is, by the nodes' latest word
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoveryDocument) Reset() {
+	*x = RecoveryDocument{}
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveryDocument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveryDocument) ProtoMessage() {}
+
+func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveryDocument.ProtoReflect.Descriptor instead.
+func (*RecoveryDocument) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RecoveryDocument) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *RecoveryDocument) GetCarrying() []*Carrying {
+	if x != nil {
+		return x.Carrying
+	}
+	return nil
+}
+
 var File_sb_v1_operator_proto protoreflect.FileDescriptor
 
 const file_sb_v1_operator_proto_rawDesc = "" +
 	"\n" +
-	"\x14sb/v1/operator.proto\x12\x05sb.v1\x1a\x11sb/v1/types.proto\")\n" +
+	"\x14sb/v1/operator.proto\x12\x05sb.v1\x1a\x13sb/v1/arbiter.proto\x1a\x11sb/v1/types.proto\")\n" +
 	"\rStatusRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\"p\n" +
 	"\fStatusAnswer\x12.\n" +
@@ -2154,7 +2533,35 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06epochs\x18\x03 \x03(\x04R\x06epochs\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\xdc\x04\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xa3\x01\n" +
+	"\x0eResolveRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x18\n" +
+	"\adiscard\x18\x03 \x01(\tR\adiscard\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x96\x01\n" +
+	"\x16ApproveRecoveryRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
+	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05typed\x18\x05 \x01(\tR\x05typed\"{\n" +
+	"\x15CancelRecoveryRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
+	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"C\n" +
+	"\x11RecoveriesRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\"K\n" +
+	"\x10RecoveriesAnswer\x127\n" +
+	"\n" +
+	"recoveries\x18\x01 \x03(\v2\x17.sb.v1.RecoveryDocumentR\n" +
+	"recoveries\"[\n" +
+	"\x10RecoveryDocument\x12\x1a\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\x12+\n" +
+	"\bcarrying\x18\x02 \x03(\v2\x0f.sb.v1.CarryingR\bcarrying2\xd1\x06\n" +
 	"\bOperator\x123\n" +
 	"\x06Status\x12\x14.sb.v1.StatusRequest\x1a\x13.sb.v1.StatusAnswer\x12*\n" +
 	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x123\n" +
@@ -2168,7 +2575,12 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\aStandby\x12\x15.sb.v1.StandbyRequest\x1a\x0e.sb.v1.Verdict\x128\n" +
 	"\vMaintenance\x12\x19.sb.v1.MaintenanceRequest\x1a\x0e.sb.v1.Verdict\x12<\n" +
 	"\rRehearseFence\x12\x1b.sb.v1.RehearseFenceRequest\x1a\x0e.sb.v1.Verdict\x12:\n" +
-	"\fConfirmFence\x12\x1a.sb.v1.ConfirmFenceRequest\x1a\x0e.sb.v1.VerdictB\x1cZ\x1asbarbiter/proto/sb/v1;sbv1b\x06proto3"
+	"\fConfirmFence\x12\x1a.sb.v1.ConfirmFenceRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
+	"\aResolve\x12\x15.sb.v1.ResolveRequest\x1a\x0e.sb.v1.Verdict\x12@\n" +
+	"\x0fApproveRecovery\x12\x1d.sb.v1.ApproveRecoveryRequest\x1a\x0e.sb.v1.Verdict\x12>\n" +
+	"\x0eCancelRecovery\x12\x1c.sb.v1.CancelRecoveryRequest\x1a\x0e.sb.v1.Verdict\x12?\n" +
+	"\n" +
+	"Recoveries\x12\x18.sb.v1.RecoveriesRequest\x1a\x17.sb.v1.RecoveriesAnswerB\x1cZ\x1asbarbiter/proto/sb/v1;sbv1b\x06proto3"
 
 var (
 	file_sb_v1_operator_proto_rawDescOnce sync.Once
@@ -2182,97 +2594,114 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_sb_v1_operator_proto_goTypes = []any{
-	(*StatusRequest)(nil),        // 0: sb.v1.StatusRequest
-	(*StatusAnswer)(nil),         // 1: sb.v1.StatusAnswer
-	(*WitnessStatus)(nil),        // 2: sb.v1.WitnessStatus
-	(*ClusterStatus)(nil),        // 3: sb.v1.ClusterStatus
-	(*NodeStatus)(nil),           // 4: sb.v1.NodeStatus
-	(*LinkStatus)(nil),           // 5: sb.v1.LinkStatus
-	(*GroupStatus)(nil),          // 6: sb.v1.GroupStatus
-	(*ExclusionStatus)(nil),      // 7: sb.v1.ExclusionStatus
-	(*GroupOnNode)(nil),          // 8: sb.v1.GroupOnNode
-	(*ServiceStatus)(nil),        // 9: sb.v1.ServiceStatus
-	(*MandateStatus)(nil),        // 10: sb.v1.MandateStatus
-	(*WhyRequest)(nil),           // 11: sb.v1.WhyRequest
-	(*WhyAnswer)(nil),            // 12: sb.v1.WhyAnswer
-	(*DoctorRequest)(nil),        // 13: sb.v1.DoctorRequest
-	(*DoctorAnswer)(nil),         // 14: sb.v1.DoctorAnswer
-	(*FenceProof)(nil),           // 15: sb.v1.FenceProof
-	(*TimingRequest)(nil),        // 16: sb.v1.TimingRequest
-	(*TimingAnswer)(nil),         // 17: sb.v1.TimingAnswer
-	(*TimingRule)(nil),           // 18: sb.v1.TimingRule
-	(*TimingTerm)(nil),           // 19: sb.v1.TimingTerm
-	(*TimingBound)(nil),          // 20: sb.v1.TimingBound
-	(*EventsRequest)(nil),        // 21: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),    // 22: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),    // 23: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),       // 24: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),   // 25: sb.v1.MaintenanceRequest
-	(*RehearseFenceRequest)(nil), // 26: sb.v1.RehearseFenceRequest
-	(*ConfirmFenceRequest)(nil),  // 27: sb.v1.ConfirmFenceRequest
-	(*Version)(nil),              // 28: sb.v1.Version
-	(*Definition)(nil),           // 29: sb.v1.Definition
-	(*Watchdog)(nil),             // 30: sb.v1.Watchdog
-	(*Basis)(nil),                // 31: sb.v1.Basis
-	(*Disk)(nil),                 // 32: sb.v1.Disk
-	(*Record)(nil),               // 33: sb.v1.Record
-	(*Finding)(nil),              // 34: sb.v1.Finding
-	(*Verdict)(nil),              // 35: sb.v1.Verdict
+	(*StatusRequest)(nil),          // 0: sb.v1.StatusRequest
+	(*StatusAnswer)(nil),           // 1: sb.v1.StatusAnswer
+	(*WitnessStatus)(nil),          // 2: sb.v1.WitnessStatus
+	(*ClusterStatus)(nil),          // 3: sb.v1.ClusterStatus
+	(*NodeStatus)(nil),             // 4: sb.v1.NodeStatus
+	(*LinkStatus)(nil),             // 5: sb.v1.LinkStatus
+	(*GroupStatus)(nil),            // 6: sb.v1.GroupStatus
+	(*ExclusionStatus)(nil),        // 7: sb.v1.ExclusionStatus
+	(*GroupOnNode)(nil),            // 8: sb.v1.GroupOnNode
+	(*ServiceStatus)(nil),          // 9: sb.v1.ServiceStatus
+	(*MandateStatus)(nil),          // 10: sb.v1.MandateStatus
+	(*WhyRequest)(nil),             // 11: sb.v1.WhyRequest
+	(*WhyAnswer)(nil),              // 12: sb.v1.WhyAnswer
+	(*DoctorRequest)(nil),          // 13: sb.v1.DoctorRequest
+	(*DoctorAnswer)(nil),           // 14: sb.v1.DoctorAnswer
+	(*FenceProof)(nil),             // 15: sb.v1.FenceProof
+	(*TimingRequest)(nil),          // 16: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),           // 17: sb.v1.TimingAnswer
+	(*TimingRule)(nil),             // 18: sb.v1.TimingRule
+	(*TimingTerm)(nil),             // 19: sb.v1.TimingTerm
+	(*TimingBound)(nil),            // 20: sb.v1.TimingBound
+	(*EventsRequest)(nil),          // 21: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),      // 22: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),      // 23: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),         // 24: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),     // 25: sb.v1.MaintenanceRequest
+	(*RehearseFenceRequest)(nil),   // 26: sb.v1.RehearseFenceRequest
+	(*ConfirmFenceRequest)(nil),    // 27: sb.v1.ConfirmFenceRequest
+	(*ResolveRequest)(nil),         // 28: sb.v1.ResolveRequest
+	(*ApproveRecoveryRequest)(nil), // 29: sb.v1.ApproveRecoveryRequest
+	(*CancelRecoveryRequest)(nil),  // 30: sb.v1.CancelRecoveryRequest
+	(*RecoveriesRequest)(nil),      // 31: sb.v1.RecoveriesRequest
+	(*RecoveriesAnswer)(nil),       // 32: sb.v1.RecoveriesAnswer
+	(*RecoveryDocument)(nil),       // 33: sb.v1.RecoveryDocument
+	(*Version)(nil),                // 34: sb.v1.Version
+	(*Definition)(nil),             // 35: sb.v1.Definition
+	(*Watchdog)(nil),               // 36: sb.v1.Watchdog
+	(*Basis)(nil),                  // 37: sb.v1.Basis
+	(*Disk)(nil),                   // 38: sb.v1.Disk
+	(*Record)(nil),                 // 39: sb.v1.Record
+	(*Finding)(nil),                // 40: sb.v1.Finding
+	(*Carrying)(nil),               // 41: sb.v1.Carrying
+	(*Verdict)(nil),                // 42: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	28, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	29, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	34, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	35, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
 	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	30, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	31, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	36, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	37, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
 	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
 	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	31, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	32, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	37, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	38, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
 	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	33, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	34, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	39, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	40, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
 	15, // 17: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
 	18, // 18: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
 	20, // 19: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
 	19, // 20: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
 	19, // 21: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
 	19, // 22: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	29, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	0,  // 24: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
-	11, // 25: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
-	13, // 26: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
-	16, // 27: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
-	21, // 28: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
-	22, // 29: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
-	23, // 30: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
-	24, // 31: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
-	25, // 32: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	26, // 33: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
-	27, // 34: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	1,  // 35: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 36: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	14, // 37: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
-	17, // 38: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	33, // 39: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	35, // 40: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	35, // 41: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	35, // 42: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	35, // 43: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	35, // 44: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
-	35, // 45: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	35, // [35:46] is the sub-list for method output_type
-	24, // [24:35] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	35, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	33, // 24: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
+	41, // 25: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
+	0,  // 26: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
+	11, // 27: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
+	13, // 28: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
+	16, // 29: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
+	21, // 30: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
+	22, // 31: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
+	23, // 32: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
+	24, // 33: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
+	25, // 34: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
+	26, // 35: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
+	27, // 36: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	28, // 37: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
+	29, // 38: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
+	30, // 39: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
+	31, // 40: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
+	1,  // 41: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	12, // 42: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	14, // 43: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	17, // 44: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	39, // 45: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	42, // 46: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	42, // 47: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	42, // 48: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	42, // 49: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	42, // 50: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
+	42, // 51: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	42, // 52: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
+	42, // 53: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
+	42, // 54: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
+	32, // 55: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
+	41, // [41:56] is the sub-list for method output_type
+	26, // [26:41] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_operator_proto_init() }
@@ -2280,6 +2709,7 @@ func file_sb_v1_operator_proto_init() {
 	if File_sb_v1_operator_proto != nil {
 		return
 	}
+	file_sb_v1_arbiter_proto_init()
 	file_sb_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2287,7 +2717,7 @@ func file_sb_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,17 +21,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Operator_Status_FullMethodName        = "/sb.v1.Operator/Status"
-	Operator_Why_FullMethodName           = "/sb.v1.Operator/Why"
-	Operator_Doctor_FullMethodName        = "/sb.v1.Operator/Doctor"
-	Operator_Timing_FullMethodName        = "/sb.v1.Operator/Timing"
-	Operator_Events_FullMethodName        = "/sb.v1.Operator/Events"
-	Operator_AddCluster_FullMethodName    = "/sb.v1.Operator/AddCluster"
-	Operator_Switchover_FullMethodName    = "/sb.v1.Operator/Switchover"
-	Operator_Standby_FullMethodName       = "/sb.v1.Operator/Standby"
-	Operator_Maintenance_FullMethodName   = "/sb.v1.Operator/Maintenance"
-	Operator_RehearseFence_FullMethodName = "/sb.v1.Operator/RehearseFence"
-	Operator_ConfirmFence_FullMethodName  = "/sb.v1.Operator/ConfirmFence"
+	Operator_Status_FullMethodName          = "/sb.v1.Operator/Status"
+	Operator_Why_FullMethodName             = "/sb.v1.Operator/Why"
+	Operator_Doctor_FullMethodName          = "/sb.v1.Operator/Doctor"
+	Operator_Timing_FullMethodName          = "/sb.v1.Operator/Timing"
+	Operator_Events_FullMethodName          = "/sb.v1.Operator/Events"
+	Operator_AddCluster_FullMethodName      = "/sb.v1.Operator/AddCluster"
+	Operator_Switchover_FullMethodName      = "/sb.v1.Operator/Switchover"
+	Operator_Standby_FullMethodName         = "/sb.v1.Operator/Standby"
+	Operator_Maintenance_FullMethodName     = "/sb.v1.Operator/Maintenance"
+	Operator_RehearseFence_FullMethodName   = "/sb.v1.Operator/RehearseFence"
+	Operator_ConfirmFence_FullMethodName    = "/sb.v1.Operator/ConfirmFence"
+	Operator_Resolve_FullMethodName         = "/sb.v1.Operator/Resolve"
+	Operator_ApproveRecovery_FullMethodName = "/sb.v1.Operator/ApproveRecovery"
+	Operator_CancelRecovery_FullMethodName  = "/sb.v1.Operator/CancelRecovery"
+	Operator_Recoveries_FullMethodName      = "/sb.v1.Operator/Recoveries"
 )
 
 // OperatorClient is the client API for Operator service.
@@ -51,6 +55,10 @@ type OperatorClient interface {
 	Maintenance(ctx context.Context, in *MaintenanceRequest, opts ...grpc.CallOption) (*Verdict, error)
 	RehearseFence(ctx context.Context, in *RehearseFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
 	ConfirmFence(ctx context.Context, in *ConfirmFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
+	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*Verdict, error)
+	ApproveRecovery(ctx context.Context, in *ApproveRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error)
+	CancelRecovery(ctx context.Context, in *CancelRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error)
+	Recoveries(ctx context.Context, in *RecoveriesRequest, opts ...grpc.CallOption) (*RecoveriesAnswer, error)
 }
 
 type operatorClient struct {
@@ -180,6 +188,46 @@ func (c *operatorClient) ConfirmFence(ctx context.Context, in *ConfirmFenceReque
 	return out, nil
 }
 
+func (c *operatorClient) Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Operator_Resolve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) ApproveRecovery(ctx context.Context, in *ApproveRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Operator_ApproveRecovery_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) CancelRecovery(ctx context.Context, in *CancelRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Operator_CancelRecovery_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) Recoveries(ctx context.Context, in *RecoveriesRequest, opts ...grpc.CallOption) (*RecoveriesAnswer, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecoveriesAnswer)
+	err := c.cc.Invoke(ctx, Operator_Recoveries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServer is the server API for Operator service.
 // All implementations must embed UnimplementedOperatorServer
 // for forward compatibility.
@@ -197,6 +245,10 @@ type OperatorServer interface {
 	Maintenance(context.Context, *MaintenanceRequest) (*Verdict, error)
 	RehearseFence(context.Context, *RehearseFenceRequest) (*Verdict, error)
 	ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error)
+	Resolve(context.Context, *ResolveRequest) (*Verdict, error)
+	ApproveRecovery(context.Context, *ApproveRecoveryRequest) (*Verdict, error)
+	CancelRecovery(context.Context, *CancelRecoveryRequest) (*Verdict, error)
+	Recoveries(context.Context, *RecoveriesRequest) (*RecoveriesAnswer, error)
 	mustEmbedUnimplementedOperatorServer()
 }
 
@@ -239,6 +291,18 @@ func (UnimplementedOperatorServer) RehearseFence(context.Context, *RehearseFence
 }
 func (UnimplementedOperatorServer) ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmFence not implemented")
+}
+func (UnimplementedOperatorServer) Resolve(context.Context, *ResolveRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
+}
+func (UnimplementedOperatorServer) ApproveRecovery(context.Context, *ApproveRecoveryRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveRecovery not implemented")
+}
+func (UnimplementedOperatorServer) CancelRecovery(context.Context, *CancelRecoveryRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelRecovery not implemented")
+}
+func (UnimplementedOperatorServer) Recoveries(context.Context, *RecoveriesRequest) (*RecoveriesAnswer, error) {
+	return nil, status.Error(codes.Unimplemented, "method Recoveries not implemented")
 }
 func (UnimplementedOperatorServer) mustEmbedUnimplementedOperatorServer() {}
 func (UnimplementedOperatorServer) testEmbeddedByValue()                  {}
@@ -452,6 +516,78 @@ func _Operator_ConfirmFence_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Operator_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).Resolve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_Resolve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).Resolve(ctx, req.(*ResolveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_ApproveRecovery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRecoveryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).ApproveRecovery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_ApproveRecovery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).ApproveRecovery(ctx, req.(*ApproveRecoveryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_CancelRecovery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRecoveryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).CancelRecovery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_CancelRecovery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).CancelRecovery(ctx, req.(*CancelRecoveryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_Recoveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecoveriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).Recoveries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_Recoveries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).Recoveries(ctx, req.(*RecoveriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Operator_ServiceDesc is the grpc.ServiceDesc for Operator service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -498,6 +634,22 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ConfirmFence",
 			Handler:    _Operator_ConfirmFence_Handler,
+		},
+		{
+			MethodName: "Resolve",
+			Handler:    _Operator_Resolve_Handler,
+		},
+		{
+			MethodName: "ApproveRecovery",
+			Handler:    _Operator_ApproveRecovery_Handler,
+		},
+		{
+			MethodName: "CancelRecovery",
+			Handler:    _Operator_CancelRecovery_Handler,
+		},
+		{
+			MethodName: "Recoveries",
+			Handler:    _Operator_Recoveries_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

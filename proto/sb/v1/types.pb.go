@@ -533,6 +533,7 @@ type Verdict struct {
 	Incarnation   uint64                 `protobuf:"varint,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Repeated      bool                   `protobuf:"varint,10,opt,name=repeated,proto3" json:"repeated,omitempty"`
 	Version       *Version               `protobuf:"bytes,11,opt,name=version,proto3" json:"version,omitempty"`
+	Recovery      uint64                 `protobuf:"varint,12,opt,name=recovery,proto3" json:"recovery,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -642,6 +643,13 @@ func (x *Verdict) GetVersion() *Version {
 		return x.Version
 	}
 	return nil
+}
+
+func (x *Verdict) GetRecovery() uint64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
 }
 
 // Reading is one look at a power device.
@@ -808,6 +816,7 @@ type GroupDefinition struct {
 	Manual              bool                   `protobuf:"varint,5,opt,name=manual,proto3" json:"manual,omitempty"`
 	TakeoverDelayNs     int64                  `protobuf:"varint,6,opt,name=takeover_delay_ns,json=takeoverDelayNs,proto3" json:"takeover_delay_ns,omitempty"`
 	PromoteWhenPeerGone bool                   `protobuf:"varint,7,opt,name=promote_when_peer_gone,json=promoteWhenPeerGone,proto3" json:"promote_when_peer_gone,omitempty"`
+	Recovery            []*RecoveryPolicy      `protobuf:"bytes,8,rep,name=recovery,proto3" json:"recovery,omitempty"` // asked in this order after a split brain
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -891,6 +900,114 @@ func (x *GroupDefinition) GetPromoteWhenPeerGone() bool {
 	return false
 }
 
+func (x *GroupDefinition) GetRecovery() []*RecoveryPolicy {
+	if x != nil {
+		return x.Recovery
+	}
+	return nil
+}
+
+// RecoveryPolicy is one of the policies that decide whose copy is given up.
+type RecoveryPolicy struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Name             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Node             string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Of               []string               `protobuf:"bytes,3,rep,name=of,proto3" json:"of,omitempty"` // that have to agree
+	MinRatio         float64                `protobuf:"fixed64,4,opt,name=min_ratio,json=minRatio,proto3" json:"min_ratio,omitempty"`
+	MaxDiscard       *uint64                `protobuf:"varint,5,opt,name=max_discard,json=maxDiscard,proto3,oneof" json:"max_discard,omitempty"` // bytes
+	RequireSnapshot  bool                   `protobuf:"varint,6,opt,name=require_snapshot,json=requireSnapshot,proto3" json:"require_snapshot,omitempty"`
+	RequireUnmounted bool                   `protobuf:"varint,7,opt,name=require_unmounted,json=requireUnmounted,proto3" json:"require_unmounted,omitempty"`
+	NotIfOpen        bool                   `protobuf:"varint,8,opt,name=not_if_open,json=notIfOpen,proto3" json:"not_if_open,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RecoveryPolicy) Reset() {
+	*x = RecoveryPolicy{}
+	mi := &file_sb_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoveryPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoveryPolicy) ProtoMessage() {}
+
+func (x *RecoveryPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoveryPolicy.ProtoReflect.Descriptor instead.
+func (*RecoveryPolicy) Descriptor() ([]byte, []int) {
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RecoveryPolicy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecoveryPolicy) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RecoveryPolicy) GetOf() []string {
+	if x != nil {
+		return x.Of
+	}
+	return nil
+}
+
+func (x *RecoveryPolicy) GetMinRatio() float64 {
+	if x != nil {
+		return x.MinRatio
+	}
+	return 0
+}
+
+func (x *RecoveryPolicy) GetMaxDiscard() uint64 {
+	if x != nil && x.MaxDiscard != nil {
+		return *x.MaxDiscard
+	}
+	return 0
+}
+
+func (x *RecoveryPolicy) GetRequireSnapshot() bool {
+	if x != nil {
+		return x.RequireSnapshot
+	}
+	return false
+}
+
+func (x *RecoveryPolicy) GetRequireUnmounted() bool {
+	if x != nil {
+		return x.RequireUnmounted
+	}
+	return false
+}
+
+func (x *RecoveryPolicy) GetNotIfOpen() bool {
+	if x != nil {
+		return x.NotIfOpen
+	}
+	return false
+}
+
 // Definition is what an operator declares of a cluster.
 type Definition struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -909,7 +1026,7 @@ type Definition struct {
 
 func (x *Definition) Reset() {
 	*x = Definition{}
-	mi := &file_sb_v1_types_proto_msgTypes[10]
+	mi := &file_sb_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1038,7 @@ func (x *Definition) String() string {
 func (*Definition) ProtoMessage() {}
 
 func (x *Definition) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_types_proto_msgTypes[10]
+	mi := &file_sb_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1051,7 @@ func (x *Definition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Definition.ProtoReflect.Descriptor instead.
 func (*Definition) Descriptor() ([]byte, []int) {
-	return file_sb_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Definition) GetCluster() string {
@@ -1015,7 +1132,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_sb_v1_types_proto_msgTypes[11]
+	mi := &file_sb_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1144,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_types_proto_msgTypes[11]
+	mi := &file_sb_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1157,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_sb_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Finding) GetSeverity() string {
@@ -1104,7 +1221,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_sb_v1_types_proto_msgTypes[12]
+	mi := &file_sb_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1233,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_types_proto_msgTypes[12]
+	mi := &file_sb_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1246,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_sb_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Record) GetIndex() uint64 {
@@ -1252,7 +1369,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"switchover\x18\x05 \x01(\bR\n" +
 	"switchover\x12\x12\n" +
 	"\x04boot\x18\x06 \x01(\tR\x04boot\x12\x18\n" +
-	"\amandate\x18\a \x01(\x04R\amandate\"\xbd\x02\n" +
+	"\amandate\x18\a \x01(\x04R\amandate\"\xd9\x02\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +
@@ -1265,7 +1382,8 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\vincarnation\x18\t \x01(\x04R\vincarnation\x12\x1a\n" +
 	"\brepeated\x18\n" +
 	" \x01(\bR\brepeated\x12(\n" +
-	"\aversion\x18\v \x01(\v2\x0e.sb.v1.VersionR\aversion\"L\n" +
+	"\aversion\x18\v \x01(\v2\x0e.sb.v1.VersionR\aversion\x12\x1a\n" +
+	"\brecovery\x18\f \x01(\x04R\brecovery\"L\n" +
 	"\aReading\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05power\x18\x02 \x01(\tR\x05power\x12\x13\n" +
@@ -1278,7 +1396,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x0erpc_timeout_ns\x18\x04 \x01(\x03R\frpcTimeoutNs\x12(\n" +
 	"\x10suspect_after_ns\x18\x05 \x01(\x03R\x0esuspectAfterNs\x12(\n" +
 	"\x10fence_timeout_ns\x18\x06 \x01(\x03R\x0efenceTimeoutNs\x12\"\n" +
-	"\rstart_gate_ns\x18\a \x01(\x03R\vstartGateNs\"\xf5\x01\n" +
+	"\rstart_gate_ns\x18\a \x01(\x03R\vstartGateNs\"\xa8\x02\n" +
 	"\x0fGroupDefinition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04drbd\x18\x02 \x01(\bR\x04drbd\x12\x1c\n" +
@@ -1286,7 +1404,19 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\rminimum_grade\x18\x04 \x01(\rR\fminimumGrade\x12\x16\n" +
 	"\x06manual\x18\x05 \x01(\bR\x06manual\x12*\n" +
 	"\x11takeover_delay_ns\x18\x06 \x01(\x03R\x0ftakeoverDelayNs\x123\n" +
-	"\x16promote_when_peer_gone\x18\a \x01(\bR\x13promoteWhenPeerGone\"\xbd\x02\n" +
+	"\x16promote_when_peer_gone\x18\a \x01(\bR\x13promoteWhenPeerGone\x121\n" +
+	"\brecovery\x18\b \x03(\v2\x15.sb.v1.RecoveryPolicyR\brecovery\"\x93\x02\n" +
+	"\x0eRecoveryPolicy\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x0e\n" +
+	"\x02of\x18\x03 \x03(\tR\x02of\x12\x1b\n" +
+	"\tmin_ratio\x18\x04 \x01(\x01R\bminRatio\x12$\n" +
+	"\vmax_discard\x18\x05 \x01(\x04H\x00R\n" +
+	"maxDiscard\x88\x01\x01\x12)\n" +
+	"\x10require_snapshot\x18\x06 \x01(\bR\x0frequireSnapshot\x12+\n" +
+	"\x11require_unmounted\x18\a \x01(\bR\x10requireUnmounted\x12\x1e\n" +
+	"\vnot_if_open\x18\b \x01(\bR\tnotIfOpenB\x0e\n" +
+	"\f_max_discard\"\xbd\x02\n" +
 	"\n" +
 	"Definition\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
@@ -1331,7 +1461,7 @@ func file_sb_v1_types_proto_rawDescGZIP() []byte {
 	return file_sb_v1_types_proto_rawDescData
 }
 
-var file_sb_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_sb_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sb_v1_types_proto_goTypes = []any{
 	(*Version)(nil),         // 0: sb.v1.Version
 	(*Caller)(nil),          // 1: sb.v1.Caller
@@ -1343,23 +1473,25 @@ var file_sb_v1_types_proto_goTypes = []any{
 	(*Reading)(nil),         // 7: sb.v1.Reading
 	(*Timing)(nil),          // 8: sb.v1.Timing
 	(*GroupDefinition)(nil), // 9: sb.v1.GroupDefinition
-	(*Definition)(nil),      // 10: sb.v1.Definition
-	(*Finding)(nil),         // 11: sb.v1.Finding
-	(*Record)(nil),          // 12: sb.v1.Record
+	(*RecoveryPolicy)(nil),  // 10: sb.v1.RecoveryPolicy
+	(*Definition)(nil),      // 11: sb.v1.Definition
+	(*Finding)(nil),         // 12: sb.v1.Finding
+	(*Record)(nil),          // 13: sb.v1.Record
 }
 var file_sb_v1_types_proto_depIdxs = []int32{
-	0, // 0: sb.v1.Caller.seen:type_name -> sb.v1.Version
-	2, // 1: sb.v1.Evidence.disks:type_name -> sb.v1.Disk
-	3, // 2: sb.v1.Evidence.watchdog:type_name -> sb.v1.Watchdog
-	5, // 3: sb.v1.Verdict.basis:type_name -> sb.v1.Basis
-	0, // 4: sb.v1.Verdict.version:type_name -> sb.v1.Version
-	9, // 5: sb.v1.Definition.groups:type_name -> sb.v1.GroupDefinition
-	8, // 6: sb.v1.Definition.timing:type_name -> sb.v1.Timing
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	0,  // 0: sb.v1.Caller.seen:type_name -> sb.v1.Version
+	2,  // 1: sb.v1.Evidence.disks:type_name -> sb.v1.Disk
+	3,  // 2: sb.v1.Evidence.watchdog:type_name -> sb.v1.Watchdog
+	5,  // 3: sb.v1.Verdict.basis:type_name -> sb.v1.Basis
+	0,  // 4: sb.v1.Verdict.version:type_name -> sb.v1.Version
+	10, // 5: sb.v1.GroupDefinition.recovery:type_name -> sb.v1.RecoveryPolicy
+	9,  // 6: sb.v1.Definition.groups:type_name -> sb.v1.GroupDefinition
+	8,  // 7: sb.v1.Definition.timing:type_name -> sb.v1.Timing
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_types_proto_init() }
@@ -1367,13 +1499,14 @@ func file_sb_v1_types_proto_init() {
 	if File_sb_v1_types_proto != nil {
 		return
 	}
+	file_sb_v1_types_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_types_proto_rawDesc), len(file_sb_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
+)
+
+const (
+	// carryAgain is when a step that is not through is looked at again, and when one
+	// that has failed is tried again.
+	carryAgain, carryLater = 250 * time.Millisecond, 2 * time.Second
+	// unluckyFor is how often in a row the copying may fail before it is said: what is
+	// seen of DRBD while two nodes meet is often over before it is told.
+	unluckyFor = 5
+	// mostSaid bounds what is told of a failure.
+	mostSaid = 1000
+)
+
+// errand is what a recovery wants of this node, as far as it has come.
+type errand struct {
+	task     arbiter.Task
+	busy     bool // the hands are at it
+	over     bool // the witness knows
+	next     boottime.Instant
+	report   *call
+	told     string // the failure that was reported last
+	unlucky  int
+	progress leader.Carrying
+}
+
+// same reports whether the task is the one under way.
+func (e *errand) same(t *arbiter.Task) bool {
+	u := e.task
+	return u.Recovery == t.Recovery && u.Round == t.Round && u.Tries == t.Tries && u.Attempt == t.Attempt && u.Step == t.Step
+}
+
+// step is the step of the plan that the errand is about.
+func (e *errand) step() recovery.Step { return e.task.Plan.Steps[e.task.Step] }
+
+// onTask takes what a recovery wants of this node.
+func (m *Machine) onTask(g *group, t *arbiter.Task) {
+	switch {
+	case t == nil:
+		g.errand = nil
+	case g.errand == nil || !g.errand.same(t):
+		e := &errand{task: *t}
+		g.errand = e
+		if t.Round == 0 {
+			e.progress = leader.Carrying{Recovery: t.Recovery, Step: t.Step}
+			m.note(g, "recovery", fmt.Sprintf("%s, step %d of %d: %s", t.Recovery, t.Step+1, len(t.Plan.Steps), e.step()))
+		}
+	}
+}
+
+// recover does what a recovery wants, one thing at a time, and only while the
+// witness is near that says so: it may have been called off.
+func (m *Machine) recover(now boottime.Instant, g *group) {
+	e := g.errand
+	if e == nil || e.over || e.busy || e.report != nil || now < e.next || !m.witnessNear(now) {
+		return
+	}
+	if e.task.Round != 0 {
+		e.busy = true
+		m.do(Measure{Group: g.id, Task: e.task})
+		return
+	}
+	if m.doubtsVictim(g, e) {
+		e.next = now.Add(carryLater)
+		return
+	}
+	if e.step().Kind == recovery.StopServices {
+		if g.hot() {
+			m.stop(now, g, fmt.Sprintf("recovery %s gives this node's copy up", e.task.Recovery))
+			return
+		}
+		if g.release != nil {
+			return // the receipt first: a step is not done under a lease
+		}
+	}
+	e.busy = true
+	m.do(Carry{Group: g.id, Task: e.task, Steps: e.task.Steps(m.cfg.Node)})
+}
+
+// doubtsVictim has the copy that is given up declared bad as a whole where it must
+// not be believed, before DRBD is let copy over it by bitmaps. See doubt.
+func (m *Machine) doubtsVictim(g *group, e *errand) bool {
+	p := e.task.Plan
+	if arbiter.NodeID(p.Victim) != m.cfg.Node || e.task.Step < p.NoReturn() {
+		return false
+	}
+	return (!g.joined || m.mem.Groups[g.id].Spoilt && m.parted(g)) && m.doubt(g)
+}
+
+// onSide reports what was measured, with when this node was Primary.
+func (m *Machine) onSide(now boottime.Instant, ev SideMeasured) {
+	g := m.by[ev.Group]
+	if g == nil || g.errand == nil || !g.errand.same(&ev.Task) {
+		return
+	}
+	e := g.errand
+	e.busy = false
+	side := ev.Side
+	side.Node = recovery.Node(m.cfg.Node)
+	side.Tenures = append([]recovery.Tenure(nil), m.mem.Tenures[g.id]...)
+	m.reportErrand(now, g, e, func(c arbiter.Caller) leader.Message {
+		return leader.Measured{Seen: m.mem.Seen, Measured: arbiter.Measured{
+			Caller: c, Group: g.id, Recovery: e.task.Recovery, Round: e.task.Round, Side: side,
+		}}
+	})
+}
+
+// onCarried reports a step that is done, or that does not work.
+func (m *Machine) onCarried(now boottime.Instant, ev Carried) {
+	g := m.by[ev.Group]
+	if g == nil || g.errand == nil || !g.errand.same(&ev.Task) {
+		return
+	}
+	e := g.errand
+	e.busy = false
+	follows := e.step().Kind == recovery.FollowResync
+	if ev.Err != nil {
+		m.carryFailed(now, g, e, cut(ev.Err.Error()))
+		return
+	}
+	e.unlucky = 0
+	e.progress.Note, e.progress.Left, e.progress.Total = cut(ev.Note), ev.Left, ev.Total
+	ready := ev.Ready && !follows || ev.Done
+	if !ready || arbiter.NodeID(e.step().Node) != m.cfg.Node {
+		e.next = now.Add(carryAgain)
+		return
+	}
+	m.reportStep(now, g, e, "")
+}
+
+func (m *Machine) carryFailed(now boottime.Instant, g *group, e *errand, why string) {
+	e.unlucky++
+	e.next, e.progress.Note = now.Add(carryLater), why
+	if e.step().Kind == recovery.FollowResync {
+		e.next = now.Add(carryAgain)
+		if e.unlucky < unluckyFor {
+			return
+		}
+		e.unlucky, e.told = 0, ""
+	}
+	if why == e.told {
+		return
+	}
+	e.told = why
+	m.note(g, "recovery step failed", fmt.Sprintf("%s: %s", e.step(), why)).Alarm = true
+	m.reportStep(now, g, e, why)
+}
+
+func (m *Machine) reportStep(now boottime.Instant, g *group, e *errand, failure string) {
+	m.reportErrand(now, g, e, func(c arbiter.Caller) leader.Message {
+		t := e.task
+		return leader.StepDone{Seen: m.mem.Seen, StepDone: arbiter.StepDone{
+			Caller: c, Group: g.id, Recovery: t.Recovery, Tries: t.Tries, Attempt: t.Attempt, Step: t.Step, Note: e.progress.Note, Failure: failure,
+		}}
+	})
+	if failure != "" {
+		e.report.done = func(boottime.Instant, *call, arbiter.Verdict) { e.report = nil } // it is tried again
+	}
+}
+
+// reportErrand tells the witness. What it does not take is done again: every step
+// asks whether it is done already.
+func (m *Machine) reportErrand(now boottime.Instant, g *group, e *errand, message func(arbiter.Caller) leader.Message) {
+	e.report = m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message { return message(m.caller(id)) },
+		done: func(now boottime.Instant, _ *call, v arbiter.Verdict) {
+			e.report = nil
+			if v.OK() {
+				e.over, m.beatAt = true, 0
+				return
+			}
+			e.next = now.Add(carryLater)
+			if v.Reason != arbiter.RecoveryOver {
+				m.note(g, "recovery waits", v.Sentence)
+			}
+		},
+		unknown: func(now boottime.Instant) bool {
+			if g.errand == e {
+				return true
+			}
+			e.report = nil
+			return false
+		},
+	})
+}
+
+// parted reports whether DRBD was let look for the peer and has given up, as it
+// does when it finds that the two have split.
+func (m *Machine) parted(g *group) bool {
+	alone := false
+	for _, r := range g.cfg.Resources {
+		alone = alone || m.disks[r].Known && m.disks[r].Alone
+	}
+	return g.joined && alone
+}
+
+// carrying is how far the step under way is, nil without one.
+func (g *group) carrying() *leader.Carrying {
+	if g.errand == nil || g.errand.task.Round != 0 {
+		return nil
+	}
+	c := g.errand.progress
+	return &c
+}
+
+// cut keeps what is told of a failure short.
+func cut(s string) string {
+	if len(s) <= mostSaid {
+		return s
+	}
+	return s[:mostSaid] + "..."
+}

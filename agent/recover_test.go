@@ -1,0 +1,257 @@
+package agent
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/internal/boottime"
+	"sbarbiter/recovery"
+)
+
+// conversation is a machine that talks to a witness.
+type conversation struct {
+	t   *testing.T
+	m   *Machine
+	now boottime.Instant
+}
+
+func conversing(t *testing.T, m *Machine) *conversation {
+	c := &conversation{t, m, boot}
+	c.step(SessionUp{})
+	c.step(Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}, Version: arbiter.Version{Incarnation: 1, Starts: 1, Index: 1}})
+	return c
+}
+
+func (c *conversation) step(ev Event) []Action {
+	c.now = c.now.Add(10 * time.Millisecond)
+	return c.m.Step(c.now, ev)
+}
+
+// told lets the next beat be answered with what the witness has to say of the group.
+func (c *conversation) told(a leader.GroupAnswer) []Action {
+	c.t.Helper()
+	a.Group = "db"
+	var all []Action
+	for range 100 {
+		actions := c.step(Tick{})
+		all = append(all, actions...)
+		if b, ok := first[Beat](actions); ok {
+			if e := b.Beat.Groups[0].Epoch; e != 0 {
+				a.Renewed = e
+			}
+			return append(all, c.step(Answered{
+				Answer:  leader.BeatAnswer{Number: b.Beat.Number, Groups: []leader.GroupAnswer{a}},
+				Version: arbiter.Version{Incarnation: 1, Starts: 1, Index: 1}, Clock: c.now,
+			})...)
+		}
+	}
+	c.t.Fatal("it does not beat")
+	return nil
+}
+
+// splitPlan gives node-a's copy up.
+func splitPlan() *recovery.Plan {
+	p := &recovery.Plan{Version: recovery.PlanVersion, Group: "db", Victim: "node-a", Survivor: "node-b"}
+	for _, k := range []recovery.StepKind{recovery.StopServices, recovery.Demote, recovery.Disconnect, recovery.Snapshot, recovery.Measure, recovery.Discard} {
+		p.Steps = append(p.Steps, recovery.Step{Node: "node-a", Kind: k, Resource: "r0"})
+	}
+	for _, k := range []recovery.StepKind{recovery.Connect, recovery.FollowResync, recovery.Readmit} {
+		p.Steps = append(p.Steps, recovery.Step{Node: "node-b", Kind: k, Resource: "r0"})
+	}
+	return p
+}
+
+func taskAt(step int) *arbiter.Task {
+	return &arbiter.Task{Recovery: 1<<32 | 1, Name: "1.1-1", Tries: 1, Step: step, Plan: splitPlan()}
+}
+
+// reported is what the witness is told, and the number that it answers under.
+func reported[M leader.Message](t *testing.T, actions []Action) (M, arbiter.RequestID) {
+	t.Helper()
+	for _, a := range actions {
+		if call, ok := a.(Call); ok {
+			if m, ok := call.Message.(M); ok {
+				return m, call.Request
+			}
+		}
+	}
+	t.Fatalf("nothing is reported: %v", actions)
+	return *new(M), 0
+}
+
+func (c *conversation) answered(id arbiter.RequestID, v arbiter.Verdict) []Action {
+	return c.step(CallDone{Request: id, Verdict: v, Version: arbiter.Version{Incarnation: 1, Starts: 1, Index: 1}})
+}
+
+func TestSideIsMeasuredAndReportedOnce(t *testing.T) {
+	c := conversing(t, holder(stonith()))
+	c.step(Storage{Resource: "r0", Known: true, Primary: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})
+	task := &arbiter.Task{Recovery: 7, Round: 2}
+	actions := c.told(leader.GroupAnswer{Task: task})
+	measure, ok := first[Measure](actions)
+	if !ok || measure.Task.Round != 2 {
+		t.Fatalf("not measured: %v", actions)
+	}
+	if _, again := first[Measure](c.told(leader.GroupAnswer{Task: task})); again {
+		t.Error("measured twice at once")
+	}
+	m, id := reported[leader.Measured](t, c.step(SideMeasured{Group: "db", Task: measure.Task, Side: recovery.Side{Role: "Primary"}}))
+	if m.Round != 2 || m.Side.Node != "node-a" || len(m.Side.Tenures) != 1 || m.Side.Tenures[0] != (recovery.Tenure{Epoch: 8, Leased: true}) {
+		t.Errorf("reported %+v", m)
+	}
+	c.answered(id, arbiter.Verdict{Kind: arbiter.Done})
+	if _, again := first[Measure](c.told(leader.GroupAnswer{Task: task})); again {
+		t.Error("measured again for an answer that is older than the report")
+	}
+}
+
+func TestVictimStopsAndGivesBackBeforeItsStepIsCarriedOut(t *testing.T) {
+	c := conversing(t, holder(stonith()))
+	actions := c.told(leader.GroupAnswer{Task: taskAt(0), Apart: true})
+	stop, ok := first[Stop](actions)
+	if !ok {
+		t.Fatalf("not stopped: %v", actions)
+	}
+	if _, early := first[Carry](actions); early {
+		t.Error("carried out while the group runs")
+	}
+	actions = c.step(StopDone{Group: "db", Order: stop.Order, Down: true})
+	_, receipt := reported[leader.Release](t, actions)
+	if _, early := first[Carry](actions); early {
+		t.Error("carried out before the receipt is answered")
+	}
+	carry, ok := first[Carry](c.answered(receipt, arbiter.Verdict{Kind: arbiter.Done}))
+	if !ok || carry.Steps[0].Kind != recovery.StopServices || carry.Task.Name != "1.1-1" {
+		t.Fatalf("not carried out: %+v", carry)
+	}
+	done, id := reported[leader.StepDone](t, c.step(Carried{Group: "db", Task: carry.Task, Done: true, Ready: true}))
+	if done.Step != 0 || done.Failure != "" {
+		t.Errorf("reported %+v", done)
+	}
+	c.answered(id, arbiter.Verdict{Kind: arbiter.Done})
+}
+
+func idle(cfg Config) *Machine {
+	return New(boot, cfg, NewMemory(), &BootMemory{Boot: cfg.Boot, Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}, Joined: []arbiter.GroupID{"db"}})
+}
+
+func TestFailedStepIsToldOnceAndTriedAgain(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	carry, _ := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(3)}))
+	full := Carried{Group: "db", Task: carry.Task, Err: errors.New("the store is full")}
+	failed, id := reported[leader.StepDone](t, c.step(full))
+	if failed.Failure != "the store is full" || failed.Step != 3 {
+		t.Errorf("reported %+v", failed)
+	}
+	c.answered(id, arbiter.Verdict{Kind: arbiter.Done})
+	tries := 0
+	for range 60 {
+		if _, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(3)})); ok {
+			tries++
+			for _, a := range c.step(full) {
+				if call, ok := a.(Call); ok {
+					t.Errorf("told again: %+v", call.Message)
+				}
+			}
+		}
+	}
+	if tries < 3 {
+		t.Errorf("tried %d times", tries)
+	}
+}
+
+func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}})
+	carry, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(7), Apart: true}))
+	if !ok || len(carry.Steps) != 2 || carry.Steps[0].Kind != recovery.Discard || carry.Steps[1].Kind != recovery.FollowResync {
+		t.Fatalf("the victim looks after %+v", carry.Steps)
+	}
+	for _, a := range c.step(Carried{Group: "db", Task: carry.Task, Done: true, Ready: true, Left: 3, Total: 9}) {
+		if call, ok := a.(Call); ok {
+			t.Errorf("the victim says whether the survivor's step is done: %+v", call.Message)
+		}
+	}
+	if b, ok := first[Beat](c.told(leader.GroupAnswer{Task: taskAt(7)})); ok && (b.Beat.Groups[0].Carrying == nil || b.Beat.Groups[0].Carrying.Left != 3) {
+		t.Errorf("the beat shows %+v", b.Beat.Groups[0].Carrying)
+	}
+}
+
+func TestRecoveryIsNotGoneOnWithOutOfTheWitnesssSight(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	c.told(leader.GroupAnswer{})
+	c.m.onTask(c.m.by["db"], taskAt(5))
+	c.now = c.now.Add(3 * time.Second)
+	if _, ok := first[Carry](c.step(Tick{})); ok {
+		t.Error("carried out, and it may have been called off")
+	}
+}
+
+func TestApartKeepsDRBDFromLookingForItsPeer(t *testing.T) {
+	cfg := stonith()
+	m := New(boot, cfg, NewMemory(), &BootMemory{Boot: cfg.Boot, Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}})
+	c := conversing(t, m)
+	c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}})
+	out := arbiter.Exclusion{Number: 1<<32 | 1}
+	if actions := c.told(leader.GroupAnswer{Own: out, Apart: true}); has[Join](actions) {
+		t.Error("connected, and a recovery keeps the two apart")
+	}
+	joined := false
+	for range 5 {
+		joined = joined || has[Join](c.told(leader.GroupAnswer{Own: out}))
+	}
+	if !joined {
+		t.Error("never connected")
+	}
+}
+
+func has[A Action](actions []Action) bool {
+	_, ok := first[A](actions)
+	return ok
+}
+
+func TestTenuresAreByEpochAndOutliveTheAgent(t *testing.T) {
+	c := conversing(t, holder(stonith()))
+	disks := []arbiter.Disk{{Own: arbiter.UpToDate}}
+	at := time.Unix(1_700_000_000, 0).UTC()
+	primary := func(is bool, wall time.Time) {
+		c.step(Storage{Resource: "r0", Known: true, Primary: is, Disks: disks, Wall: wall})
+	}
+	primary(true, at)
+	primary(false, at.Add(time.Hour))
+	mem, err := DecodeMemory(c.m.mem.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := recovery.Tenure{Epoch: 8, Leased: true, From: at, Until: at.Add(time.Hour)}
+	if got := mem.Tenures["db"]; len(got) != 1 || got[0] != want {
+		t.Fatalf("%+v", got)
+	}
+
+	// A machine that has no right, whose DRBD somebody promotes.
+	m := New(boot, stonith(), mem, &BootMemory{Boot: "boot-1", Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}})
+	m.mem.Floor = 12
+	c = conversing(t, m)
+	primary(false, at)
+	primary(true, at.Add(2*time.Hour))
+	primary(true, at.Add(3*time.Hour))
+	if got := m.mem.Tenures["db"]; len(got) != 2 || got[1] != (recovery.Tenure{Epoch: 12, From: at.Add(2 * time.Hour)}) {
+		t.Errorf("promoted by hand: %+v", got)
+	}
+}
+
+func TestCopyThatIsShownAsPrimaryALittleTooLongIsNoTenureOfItsOwn(t *testing.T) {
+	c := conversing(t, holder(stonith()))
+	c.step(Storage{Resource: "r0", Known: true, Primary: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})
+	g := c.m.by["db"]
+	g.phase, g.right = Stopped, right{}
+	for range 10 {
+		c.step(Tick{})
+	}
+	if got := c.m.mem.Tenures["db"]; len(got) != 1 || !got[0].Leased {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,183 @@
+package leader
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
+)
+
+const (
+	// silentFor is how long a node that is not heard is waited for before a recovery
+	// is judged without its side, measureWithin how long one that is heard.
+	silentFor, measureWithin = 3 * time.Second, 30 * time.Second
+	// approveWithin is how long an operator may look at a decision.
+	approveWithin = 10 * time.Minute
+	// partedFor is how long DRBD has given up on both sides before that is believed:
+	// what one of them does by itself is over sooner.
+	partedFor = 300 * time.Millisecond
+	// measureAgain is when a split brain that could not be judged is looked at again.
+	measureAgain = 30 * time.Second
+)
+
+// The messages of nodes about a recovery.
+type (
+	// Measured is what a node has measured of its side.
+	Measured struct {
+		arbiter.Measured
+		Seen arbiter.Version
+	}
+	// StepDone says that a step is done, or has failed.
+	StepDone struct {
+		arbiter.StepDone
+		Seen arbiter.Version
+	}
+)
+
+// Carrying is how far a node is with a step: shown, and decided on by nobody.
+type Carrying struct {
+	Recovery    arbiter.RecoveryID
+	Step        int
+	Note        string
+	Left, Total uint64 // bytes still to be copied
+}
+
+// watch is what a leader knows of a group's recovery beyond the replicated state.
+type watch struct {
+	phase  arbiter.RecoveryPhase
+	id     arbiter.RecoveryID
+	round  uint32
+	since  boottime.Instant // all of the above
+	parted boottime.Instant // DRBD has given up since; 0: it has not
+	met    arbiter.RecoveryID
+	overAt boottime.Instant
+}
+
+// follow keeps the times that a group's recovery is judged by.
+func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group) *watch {
+	w := d.watches[id]
+	if w == nil {
+		w = &watch{}
+		d.watches[id] = w
+	}
+	var r arbiter.Recovery
+	if g.Recovery != nil {
+		r = *g.Recovery
+	}
+	if w.id != r.ID || w.phase != r.Phase || w.round != r.Round || w.since.IsZero() {
+		if r.ID == 0 {
+			w.overAt = now
+		}
+		w.id, w.phase, w.round, w.since = r.ID, r.Phase, r.Round, now
+	}
+	switch apart, connected := d.parted(now, id); {
+	case connected:
+		w.parted = 0
+		if last := latest(g); last != nil {
+			w.met = last.ID
+		}
+	case !apart:
+		w.parted = 0
+	case w.parted.IsZero():
+		w.parted = now
+	}
+	return w
+}
+
+func latest(g *arbiter.Group) *arbiter.Recovery {
+	if len(g.Recovered) == 0 {
+		return nil
+	}
+	return &g.Recovered[len(g.Recovered)-1]
+}
+
+// parted reports whether both nodes, heard a moment ago, see DRBD disconnected and
+// one of them sees that it has given up; and whether they see it connected.
+func (d *desk) parted(now boottime.Instant, id arbiter.GroupID) (apart, connected bool) {
+	linked := 0
+	for _, n := range d.c.Definition.Nodes {
+		h := d.heard[n]
+		if h == nil || d.suspected(now, n) {
+			return false, false
+		}
+		b := h.beat.group(id)
+		if b == nil || len(b.Evidence.Disks) == 0 {
+			return false, false
+		}
+		if slices.ContainsFunc(b.Evidence.Disks, func(disk arbiter.Disk) bool { return disk.Connected }) {
+			linked++
+		}
+		apart = apart || b.Parted
+	}
+	return apart && linked == 0, linked == len(d.c.Definition.Nodes)
+}
+
+// recoveryDue returns the command about a recovery that time has made due, or nil.
+func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
+	for _, id := range slices.Sorted(maps.Keys(d.c.Groups)) {
+		g := d.c.Groups[id]
+		if !d.c.Definition.Groups[id].DRBD {
+			continue
+		}
+		w := d.follow(now, id, g)
+		if g.Recovery != nil {
+			if cmd := d.overdue(now, w, g.Recovery); cmd != nil {
+				return cmd
+			}
+			continue
+		}
+		if d.c.Definition.Groups[id].Automatic() && d.mayOpen(now, w, g) {
+			return arbiter.Resolve{Cluster: d.c.Definition.Cluster, Group: id, Order: arbiter.RecoveryOrder{
+				By: "sbwitness", Reason: "DRBD has given up on both sides", Automatic: true,
+			}}
+		}
+	}
+	return nil
+}
+
+// overdue goes on without a side that does not come, and without an operator who
+// does not.
+func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbiter.Command {
+	waited := now.Sub(w.since)
+	switch r.Phase {
+	case arbiter.Collecting, arbiter.Confirming:
+		for _, n := range d.c.Definition.Nodes {
+			why := ""
+			switch {
+			case r.TaskOf(n) == nil:
+			case d.suspected(now, n) && waited >= silentFor && now.Sub(d.since) >= silentFor:
+				why = "it is not heard"
+			case waited >= measureWithin:
+				why = fmt.Sprintf("it has not answered within %v", measureWithin)
+			}
+			if why != "" {
+				return arbiter.Unmeasured{Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, Round: r.Round, Node: n, Why: why}
+			}
+		}
+	case arbiter.Decided:
+		if waited >= approveWithin {
+			return arbiter.CancelRecovery{
+				Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, By: "sbwitness", Reason: fmt.Sprintf("nobody has approved it within %v", approveWithin),
+			}
+		}
+	case arbiter.Undecided, arbiter.Carrying, arbiter.Over:
+	}
+	return nil
+}
+
+// mayOpen reports whether a split brain is looked at unasked: once each time that
+// DRBD gives up, for whoever called a recovery off does not want it back.
+func (d *desk) mayOpen(now boottime.Instant, w *watch, g *arbiter.Group) bool {
+	if w.parted.IsZero() || now.Sub(w.parted) < partedFor || d.c.Learning || d.c.Mandate != nil {
+		return false
+	}
+	last := latest(g)
+	if last == nil || last.Outcome == arbiter.Recovered || w.met >= last.ID {
+		return true
+	}
+	unknown := last.Outcome == arbiter.NoSplit && last.Decision != nil && !last.Decision.Diagnosis.Known()
+	return unknown && now.Sub(w.overAt) >= measureAgain
+}

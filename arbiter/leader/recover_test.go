@@ -1,0 +1,146 @@
+package leader_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/drbd"
+	"sbarbiter/recovery"
+)
+
+// split is a stage whose two nodes say that DRBD has given up, as it does when it
+// finds that both were written to. The group has a policy, if one is named.
+func split(t *testing.T, names ...recovery.PolicyName) *stage {
+	s := newStage(t, func(d *arbiter.Definition) {
+		g := d.Groups[data]
+		for _, n := range names {
+			g.Recovery = append(g.Recovery, recovery.Policy{Name: n})
+		}
+		d.Groups[data] = g
+	})
+	s.parted()
+	return s
+}
+
+// parted sends a beat of each node: node-a's DRBD has given up, node-b's has not
+// noticed yet.
+func (s *stage) parted() map[arbiter.NodeID]*leader.GroupAnswer {
+	out := map[arbiter.NodeID]*leader.GroupAnswer{}
+	for _, n := range []arbiter.NodeID{nodeA, nodeB} {
+		b := s.beatOf(n, 0)
+		b.Groups[0].Evidence.Disks[0].Connected, b.Groups[0].Evidence.Disks[0].Peer = false, "DUnknown"
+		b.Groups[0].Parted = n == nodeA
+		out[n] = s.answerOf(s.send(b))
+	}
+	return out
+}
+
+func (s *stage) passParted(d time.Duration) {
+	s.passWith(d, func() { s.parted() })
+}
+
+// sides reports what both have measured: node-b has changed less.
+func (s *stage) sides(r *arbiter.Recovery) {
+	s.t.Helper()
+	for n, gi := range map[arbiter.NodeID]string{
+		nodeA: "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
+		nodeB: "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
+	} {
+		changed := uint64(1 << 20)
+		if n == nodeA {
+			changed = 9 << 20
+		}
+		s.must(leader.Measured{Measured: arbiter.Measured{Caller: s.caller(n), Group: data, Recovery: r.ID, Round: r.Round, Side: recovery.Side{
+			Node: recovery.Node(n), Family: drbd.Family84, Role: drbd.RoleSecondary,
+			Volumes: []recovery.Volume{{Resource: "r0", Size: 64 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &changed}},
+		}}})
+	}
+}
+
+func (s *stage) underWay() *arbiter.Recovery { return s.state.Clusters[cluster].Groups[data].Recovery }
+
+func TestSplitBrainIsResolvedByThePolicyThatWasWrittenDown(t *testing.T) {
+	s := split(t, recovery.DiscardLeastChanges)
+	s.passParted(time.Second)
+	r := s.underWay()
+	if r == nil || !r.Order.Automatic {
+		t.Fatalf("nobody looks at it: %+v", r)
+	}
+	for n, a := range s.parted() {
+		if a.Task == nil || a.Task.Round != 1 || a.Task.Recovery != r.ID {
+			t.Errorf("%s is not asked to measure: %+v", n, a.Task)
+		}
+	}
+	s.sides(r)
+	if r = s.underWay(); r.Phase != arbiter.Carrying || r.Victim() != nodeB {
+		t.Fatalf("%s: %s", r.Phase, r.Note)
+	}
+	answers := s.parted()
+	if a := answers[nodeB]; a.Task == nil || a.Task.Plan.Steps[a.Task.Step].Kind != recovery.StopServices || !a.Apart || a.Own.Number == 0 {
+		t.Errorf("the victim is told %+v", a)
+	}
+	if a := answers[nodeA]; a.Task != nil || !a.Apart {
+		t.Errorf("the survivor is told %+v", a)
+	}
+}
+
+func TestWhatWasCalledOffDoesNotComeBackByItself(t *testing.T) {
+	s := split(t, recovery.DiscardLeastChanges)
+	s.passParted(time.Second)
+	s.must(arbiter.CancelRecovery{Cluster: cluster, Group: data, By: "alice"})
+	s.passParted(2 * time.Minute)
+	if r := s.underWay(); r != nil {
+		t.Fatalf("opened again: %+v", r)
+	}
+	s.beat(nodeA, 0) // connected
+	s.beat(nodeB, 0)
+	s.passWith(time.Second, s.beating(nodeA, 0), s.beating(nodeB, 0))
+	s.passParted(time.Second)
+	if s.underWay() == nil {
+		t.Error("the next split brain is not looked at")
+	}
+}
+
+func TestSplitBrainWithoutAPolicyIsLeftToAPerson(t *testing.T) {
+	for _, s := range []*stage{split(t), split(t, recovery.Manual)} {
+		s.passParted(5 * time.Second)
+		if r := s.underWay(); r != nil {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestRecoveryIsJudgedWithoutANodeThatIsNotHeard(t *testing.T) {
+	s := newStage(t)
+	s.beat(nodeA, 0)
+	s.must(arbiter.Resolve{Cluster: cluster, Group: data, Order: arbiter.RecoveryOrder{By: "alice", Discard: nodeB}})
+	s.passWith(2*time.Second, s.beating(nodeA, 0))
+	if s.underWay() == nil {
+		t.Fatal("judged before it could be heard")
+	}
+	s.passWith(40*time.Second, s.beating(nodeA, 0))
+	over := s.state.Clusters[cluster].Groups[data].Recovered
+	if s.underWay() != nil || len(over) != 1 || !strings.Contains(over[0].Note, "it has not answered within 30s") && !strings.Contains(over[0].Note, "it is not heard") {
+		t.Errorf("%+v", over)
+	}
+}
+
+func TestDecisionThatNobodyApprovesIsCalledOff(t *testing.T) {
+	s := split(t)
+	s.must(arbiter.Resolve{Cluster: cluster, Group: data, Order: arbiter.RecoveryOrder{By: "alice", Discard: nodeB}})
+	s.sides(s.underWay())
+	if r := s.underWay(); r.Phase != arbiter.Decided {
+		t.Fatalf("%s: %s", r.Phase, r.Note)
+	}
+	s.passParted(9 * time.Minute)
+	if s.underWay() == nil {
+		t.Fatal("called off under the operator's eyes")
+	}
+	s.passParted(2 * time.Minute)
+	if r := s.underWay(); r != nil {
+		t.Errorf("it waits for ever: %+v", r)
+	}
+}

@@ -1,0 +1,150 @@
+package witness
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/arbiter/wire"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// ReportSide takes what a node has measured of its side for a recovery.
+func (s *Server) ReportSide(ctx context.Context, p *sbv1.ReportSideRequest) (*sbv1.Verdict, error) {
+	m, err := wire.FromMeasured(p)
+	return s.fromNode(ctx, m, m.Caller, err)
+}
+
+// ReportStep takes how a step of a recovery went.
+func (s *Server) ReportStep(ctx context.Context, p *sbv1.ReportStepRequest) (*sbv1.Verdict, error) {
+	m, err := wire.FromStepDone(p)
+	return s.fromNode(ctx, m, m.Caller, err)
+}
+
+// Resolve opens a recovery from split brain.
+func (s *Server) Resolve(ctx context.Context, p *sbv1.ResolveRequest) (*sbv1.Verdict, error) {
+	return fromOperator(ctx, s, func(by string) (arbiter.Resolve, error) { return wire.FromResolve(p, by) })
+}
+
+// ApproveRecovery takes an operator's word to a decision, who has typed the group's
+// name.
+func (s *Server) ApproveRecovery(ctx context.Context, p *sbv1.ApproveRecoveryRequest) (*sbv1.Verdict, error) {
+	by, err := operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd, typed, err := wire.FromApprove(p, by)
+	switch {
+	case err != nil:
+		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
+	case typed != string(cmd.Group):
+		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for; nothing is approved", typed, cmd.Group), nil
+	}
+	return s.ask(ctx, cmd)
+}
+
+// CancelRecovery calls a recovery off.
+func (s *Server) CancelRecovery(ctx context.Context, p *sbv1.CancelRecoveryRequest) (*sbv1.Verdict, error) {
+	return fromOperator(ctx, s, func(by string) (arbiter.CancelRecovery, error) { return wire.FromCancelRecovery(p, by) })
+}
+
+// Recoveries shows the recoveries under way and the latest that are over.
+func (s *Server) Recoveries(ctx context.Context, p *sbv1.RecoveriesRequest) (*sbv1.RecoveriesAnswer, error) {
+	if _, err := operator(ctx); err != nil {
+		return nil, err
+	}
+	if p.GetCluster() == "" {
+		return nil, status.Error(codes.InvalidArgument, "name the cluster")
+	}
+	seen, err := s.views(ctx, arbiter.ClusterID(p.GetCluster()))
+	if err != nil {
+		return nil, err
+	}
+	v, group := seen.views[0], arbiter.GroupID(p.GetGroup())
+	if _, ok := v.Cluster.Groups[group]; group != "" && !ok {
+		return nil, status.Errorf(codes.NotFound, "cluster %s has no group %s", p.GetCluster(), group)
+	}
+	out := &sbv1.RecoveriesAnswer{}
+	for _, id := range slices.Sorted(maps.Keys(v.Cluster.Groups)) {
+		if group != "" && id != group {
+			continue
+		}
+		g := v.Cluster.Groups[id]
+		for i := range g.Recovered {
+			out.Recoveries = append(out.Recoveries, wire.ToRecovery(&g.Recovered[i], nil))
+		}
+		if g.Recovery != nil {
+			out.Recoveries = append(out.Recoveries, wire.ToRecovery(g.Recovery, carrying(v, g.Recovery)))
+		}
+	}
+	return out, nil
+}
+
+// carrying is how far the nodes say they are with the step under way.
+func carrying(v leader.View, r *arbiter.Recovery) []*leader.Carrying {
+	var out []*leader.Carrying
+	for _, n := range v.Cluster.Definition.Nodes {
+		b := beatOf(v, n, r.Group)
+		if b != nil && b.Carrying != nil && b.Carrying.Recovery == r.ID && b.Carrying.Step == r.Step {
+			out = append(out, b.Carrying)
+		}
+	}
+	return out
+}
+
+// recoveryAlarm says what a recovery waits for, or that a split brain waits for one.
+func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) {
+	g := v.Cluster.Groups[id]
+	r := g.Recovery
+	switch {
+	case r == nil && parted(v, id):
+		alarm("%s: DRBD has given up looking for the peer (StandAlone), as after a split brain; see what both copies hold, with nothing touched: sbctl resolve %s --dry-run", id, id)
+	case r == nil:
+	case r.Phase == arbiter.Undecided:
+		alarm("%s: split brain, and nobody has decided (recovery %s): %s; type: %s", id, r.ID, r.Note, v.Cluster.ResolveLine(id))
+	case r.Phase == arbiter.Decided:
+		alarm("%s: split brain; recovery %s of %s waits for the word to its decision: sbctl recovery show %s", id, r.ID, r.Order.By, id)
+	case r.Failure != "":
+		alarm("%s: recovery %s does not get on: %s", id, r.ID, stuck(r))
+	}
+}
+
+func stuck(r *arbiter.Recovery) string {
+	if r.Phase != arbiter.Carrying {
+		return r.Failure
+	}
+	return fmt.Sprintf("%s: %s; it is tried again until it works", r.Plan.Steps[r.Step], r.Failure)
+}
+
+// parted reports whether DRBD has given up on one side, and the two are not
+// connected.
+func parted(v leader.View, id arbiter.GroupID) bool {
+	apart := false
+	for _, n := range v.Cluster.Definition.Nodes {
+		b := beatOf(v, n, id)
+		if b == nil || silent(v, n) || slices.ContainsFunc(b.Evidence.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
+			return false
+		}
+		apart = apart || b.Parted
+	}
+	return apart
+}
+
+// recovering says in one sentence what a recovery is about, "" if there is none.
+func recovering(r *arbiter.Recovery) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Phase == arbiter.Carrying:
+		return fmt.Sprintf("recovery %s keeps the copy of %s and is at step %d of %d: %s", r.ID, r.Plan.Survivor, r.Step+1, len(r.Plan.Steps), r.Plan.Steps[r.Step])
+	case r.Phase == arbiter.Collecting || r.Phase == arbiter.Confirming:
+		return fmt.Sprintf("recovery %s measures both sides", r.ID)
+	}
+	return fmt.Sprintf("recovery %s waits for an operator: %s", r.ID, r.Note)
+}
