@@ -12,6 +12,8 @@ type Group struct {
 	Name     string
 	DRBD     []string // resources, promoted in this order; may be empty
 	Services []Service
+	// Probes say how far its applications have come; they may differ on the nodes.
+	Probes []Probe `json:"-"`
 
 	StartTimeout time.Duration // the whole start; a holder that needs longer gives the group back
 	StopTimeout  time.Duration // the whole stop with the demotion; at most Timing.Stop
@@ -62,7 +64,7 @@ func (v value) claim(owner map[string]string, group, what string) {
 
 func (v value) group(name string, t timing.Plan) Group {
 	before := len(v.src.errs)
-	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout")
+	m := v.mapping("drbd", "services", "start_timeout", "stop_timeout", "probes")
 	g := Group{
 		Name:         name,
 		DRBD:         list(m.get("drbd"), value.resource),
@@ -70,6 +72,7 @@ func (v value) group(name string, t timing.Plan) Group {
 		StopTimeout:  or(m.get("stop_timeout"), t.Stop, value.duration),
 	}
 	g.Services = list(m.get("services"), value.service)
+	g.Probes = list(m.get("probes"), value.probe)
 	if m.isMapping() && len(v.src.errs) == before && len(g.DRBD) == 0 && len(g.Services) == 0 {
 		m.fail("add drbd: [r0], services: [...], or both", "the group holds nothing")
 	}

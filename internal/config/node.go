@@ -30,6 +30,8 @@ type Node struct {
 	Watchdog Watchdog
 	Timing   timing.Plan
 	Groups   []Group // in the order of the file
+	// Snapshots is how a copy is kept before a recovery gives it up.
+	Snapshots Snapshots
 
 	StateDir     string // survives the boot
 	RuntimeDir   string // dies with the boot
@@ -78,7 +80,7 @@ func ParseNode(file string, data []byte, hostname string) (Node, error) {
 
 func (v value) readNode(hostname string) Node {
 	m := v.mapping("cluster", "node", "peer", "witnesses", "links", "allow_single_link", "references", "fencing",
-		"fence_action", "own_bmc", "watchdog", "timing", "groups", "state_dir", "runtime_dir", "pki", "heartbeat_key")
+		"fence_action", "own_bmc", "watchdog", "timing", "groups", "snapshots", "state_dir", "runtime_dir", "pki", "heartbeat_key")
 	n := Node{
 		Cluster:         m.need("cluster", "nfs1").name(),
 		Name:            or(m.get("node"), hostname, value.host),
@@ -95,6 +97,7 @@ func (v value) readNode(hostname string) Node {
 		RuntimeDir: or(m.get("runtime_dir"), defaultRuntimeDir, value.absolute),
 		PKIDir:     or(m.get("pki"), defaultPKIDir, value.absolute),
 	}
+	n.Snapshots = m.get("snapshots").snapshots(n.StateDir)
 	n.HeartbeatKey = or(m.get("heartbeat_key"), path.Join(n.PKIDir, "heartbeat.key"), value.absolute)
 	n.Links = m.need("links", "[{local: 10.0.0.1:7694, peer: 10.0.0.2:7694}]").links(linkRule(n.AllowSingleLink))
 	m.get("fencing").notOwn(n)

@@ -70,7 +70,8 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 			},
 			StartTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		}},
-		StateDir: "/var/lib/sbarbiter", RuntimeDir: "/run/sbarbiter",
+		Snapshots: Snapshots{Driver: SnapshotAuto, Directory: "/var/lib/sbarbiter/kept", Quota: 64 << 30, CopyUpTo: 4 << 30},
+		StateDir:  "/var/lib/sbarbiter", RuntimeDir: "/run/sbarbiter",
 		PKIDir: "/etc/sbarbiter/pki", HeartbeatKey: "/etc/sbarbiter/pki/heartbeat.key",
 	}
 	if d := cmp.Diff(want, nodeFrom(t, "testdata/nfs-pair.yaml", "node-a"), byValue); d != "" {
@@ -144,6 +145,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Groups: []Group{
 			{
 				Name: "web", StartTimeout: 20 * time.Second, StopTimeout: 6 * time.Second,
+				Probes: []Probe{{"gtid", []string{"/usr/bin/gtid", "-q"}, 2 * time.Second}},
 				Services: []Service{
 					{Address{netip.MustParsePrefix("fd00::100/64"), "bond0.7"}, 20 * time.Second, time.Second},
 					{Command{Run: []string{"/usr/bin/httpd", "-f"}}, 20 * time.Second, 5 * time.Second},
@@ -160,7 +162,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 				},
 			},
 		},
-		StateDir: "/srv/state", RuntimeDir: "/run/sb", PKIDir: "/srv/pki", HeartbeatKey: "/srv/hb.key",
+		Snapshots: Snapshots{SnapshotCommand, "/srv/kept", 10 << 30, 1 << 30, []string{"/usr/sbin/keep", "-x"}},
+		StateDir:  "/srv/state", RuntimeDir: "/run/sb", PKIDir: "/srv/pki", HeartbeatKey: "/srv/hb.key",
 	}
 	if d := cmp.Diff(want, nodeFrom(t, "testdata/everything.yaml", "unused"), byValue); d != "" {
 		t.Errorf("-want +got:\n%s", d)

@@ -313,7 +313,7 @@ func TestFollowingTellsHowMuchIsLeft(t *testing.T) {
 	w.sides["node-b"].repl, w.sides["node-a"].repl, w.sides["node-b"].disk = drbd.ReplSyncTarget, drbd.ReplSyncSource, drbd.DiskInconsistent
 	got, err := w.node("node-a").Do(t.Context(), p, recovery.Step{Node: "node-a", Kind: recovery.FollowResync}, "1")
 	must(t, err)
-	if got.Done || got.Left != 64<<10 || got.Total != 256<<10 {
+	if got.Done || got.Left != 64<<10 || got.Total != 128<<10 {
 		t.Errorf("%+v", got)
 	}
 }

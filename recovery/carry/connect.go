@@ -190,7 +190,8 @@ func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 			return Progress{}, err
 		}
 	}
-	if err := w.DRBD.Connect(ctx, name, drbd.DiscardMyData); err != nil {
+	err := w.DRBD.Connect(ctx, name, drbd.DiscardMyData)
+	if err != nil && !errors.Is(err, kernel.ErrNotDone) { // not done: it met the survivor and was dropped
 		return Progress{}, err
 	}
 	if w.uttered == nil {
@@ -234,7 +235,8 @@ func (w work) connect(ctx context.Context) (Progress, error) {
 	case w.victim() && !s.begun && s.WorstDisk() != drbd.DiskInconsistent:
 		return Progress{}, fmt.Errorf("%s holds data of its own still: it would split again", w.step.Resource)
 	}
-	if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData); err != nil {
+	err = w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData)
+	if err != nil && !errors.Is(err, kernel.ErrNotDone) {
 		return Progress{}, err
 	}
 	return ready("%s looks for the peer", w.step.Resource), nil
@@ -255,14 +257,17 @@ func (w work) follow(ctx context.Context) (Progress, error) {
 		if p.Done {
 			p = waiting("%s", s.words())
 		}
-		left, total := s.left()
-		p.Left, p.Total = p.Left+left, p.Total+total
+		p.Left += s.left()
 		if s.alone() && (!w.victim() || s.begun) {
 			if err := w.DRBD.Connect(ctx, name, drbd.KeepMyData); err != nil {
 				return Progress{}, err
 			}
 		}
 	}
+	for _, s := range w.plan.Steps {
+		p.Total += s.Bytes
+	}
+	p.Total = max(p.Total, p.Left)
 	return p, nil
 }
 
@@ -280,20 +285,16 @@ func (s stage) words() string {
 	return fmt.Sprintf("%s/%d: %s", s.Name, v.Number, v.Replication)
 }
 
-// left is how much is still to be copied, of how much.
-func (s stage) left() (left, total uint64) {
+// left is how many bytes are still to be copied.
+func (s stage) left() uint64 {
 	if s.Peer == nil {
-		return 0, 0
+		return 0
 	}
+	var sum uint64
 	for _, v := range s.Peer.Volumes {
-		l := v.OutOfSyncKiB << 10
-		t := l
-		if v.DonePercent > 0 && v.DonePercent < 100 {
-			t = max(l, uint64(float64(l)/(1-v.DonePercent/100)))
-		}
-		left, total = left+l, total+t
+		sum += v.OutOfSyncKiB << 10
 	}
-	return left, total
+	return sum
 }
 
 func ofResource(volume, resource string) bool {

@@ -15,9 +15,10 @@ func (s *Store) RoomFor(ctx context.Context, v Volume) uint64 {
 	if err != nil {
 		return 0
 	}
+	v.Changes = 1 // what a copy costs at the least
 	for _, d := range s.Drivers {
 		if o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new")); err == nil && o.Cost <= free {
-			return o.Room
+			return min(o.Room, free)
 		}
 	}
 	return 0

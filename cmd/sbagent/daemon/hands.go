@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sbarbiter/internal/config"
+	"sbarbiter/recovery"
+	"sbarbiter/recovery/carry"
+	"sbarbiter/recovery/keep"
+)
+
+// Hands makes this node's part in recoveries. What it stops, it stops as the
+// guard's steps do, whatever an agent may remember.
+func (d *Daemon) Hands() (*carry.Node, error) {
+	driver, err := d.drbd()
+	if err != nil {
+		return nil, err
+	}
+	if driver == nil {
+		return nil, errors.New("this node has no group with DRBD: there is nothing to recover")
+	}
+	n := &carry.Node{Name: recovery.Node(d.Node.Name), DRBD: driver, Store: d.Kept()}
+	for _, g := range d.Node.Groups {
+		if len(g.DRBD) == 0 {
+			continue
+		}
+		group := carry.Group{Name: g.Name, Resources: g.DRBD, Stop: func(ctx context.Context) error { return d.stopUnits(ctx, g, 0, len(g.Services)) }}
+		for _, p := range g.Probes {
+			group.Probes = append(group.Probes, carry.Probe{Name: p.Name, Command: p.Command, Limit: p.Timeout})
+		}
+		n.Groups = append(n.Groups, group)
+	}
+	return n, nil
+}
+
+// Kept is the store of what recoveries gave up; nil where the node file wants none.
+func (d *Daemon) Kept() *keep.Store {
+	s := d.Node.Snapshots
+	drivers := map[config.SnapshotDriver][]keep.Driver{
+		config.SnapshotAuto:    {keep.LVM{}, keep.ZFS{}, keep.Reflink{}, keep.Copy{AtMost: s.CopyUpTo}},
+		config.SnapshotCopy:    {keep.Copy{AtMost: s.CopyUpTo}},
+		config.SnapshotLVM:     {keep.LVM{}},
+		config.SnapshotZFS:     {keep.ZFS{}},
+		config.SnapshotReflink: {keep.Reflink{}},
+		config.SnapshotCommand: {keep.Command{Argv: s.Command}},
+	}[s.Driver]
+	if len(drivers) == 0 {
+		return nil
+	}
+	return &keep.Store{Dir: s.Directory, Quota: s.Quota, Drivers: drivers}
+}
+
+// GroupOf is a group that this node has hands for.
+func GroupOf(n *carry.Node, name string) (carry.Group, error) {
+	var known []string
+	for _, g := range n.Groups {
+		if g.Name == name {
+			return g, nil
+		}
+		known = append(known, g.Name)
+	}
+	return carry.Group{}, fmt.Errorf("this node has no group %q with DRBD; it has %q", name, known)
+}

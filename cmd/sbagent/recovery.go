@@ -1,0 +1,241 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/recovery"
+	"sbarbiter/recovery/carry"
+)
+
+// recoveryCommand is this node's part in a recovery, by hand: what sbctl asks of a
+// node, and the last resort where no witness answers.
+func recoveryCommand(path *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "recovery", Short: "This node's part in a recovery: measure, look into copies, carry out a plan by hand",
+		Long: "recovery looks at this node's copies and at what it keeps of copies that were given up. Where a witness answers, recoveries are\n" +
+			"led by it (sbctl resolve); with none, this is the last resort:\n\n" +
+			"  node-a# sbagent recovery measure nfs >a.json        # and b.json on the other node; bring both files together\n" +
+			"  node-a# sbagent recovery plan a.json b.json --discard node-b >plan.json\n" +
+			"  node-b# sbagent recovery run plan.json              # the node that is discarded first, then the other one",
+	}
+	cmd.AddCommand(measureCommand(path), planCommand(), runCommand(path))
+	return cmd
+}
+
+func hands(path string) (*carry.Node, error) {
+	d, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	return d.Hands()
+}
+
+func measureCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "measure GROUP", Short: "Print what this node knows of its copy, as JSON; changes nothing", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			g, err := daemon.GroupOf(n, args[0])
+			if err != nil {
+				return err
+			}
+			side, err := n.Measure(cmd.Context(), g)
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), measured{Group: g.Name, Side: side})
+		},
+	}
+}
+
+// measured is a side with the group that it is of.
+type measured struct {
+	Group string        `json:"group"`
+	Side  recovery.Side `json:"side"`
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+func planCommand() *cobra.Command {
+	var discard string
+	cmd := &cobra.Command{
+		Use: "plan MEASURED MEASURED --discard NODE", Short: "Make a plan from what both nodes measured; asks nobody", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := evidence(args)
+			if err != nil {
+				return err
+			}
+			d, err := recovery.Choose(e, recovery.Node(discard))
+			if err != nil {
+				return err
+			}
+			p, err := recovery.MakePlan(e, d)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s; up to %s of %s's changes are given up\n", e.Group, d.Diagnosis.Why, recovery.Bytes(d.Discard), p.Victim)
+			return printJSON(cmd.OutOrStdout(), p)
+		},
+	}
+	cmd.Flags().StringVar(&discard, "discard", "", "the node whose changes are given up")
+	return cmd
+}
+
+// evidence puts the two nodes' measurements together.
+func evidence(files []string) (recovery.Evidence, error) {
+	var e recovery.Evidence
+	for i, name := range files {
+		var m measured
+		if err := readJSON(name, &m); err != nil {
+			return e, err
+		}
+		if i > 0 && m.Group != e.Group {
+			return e, fmt.Errorf("%s is of group %s and %s of group %s", name, m.Group, files[0], e.Group)
+		}
+		e.Group, e.Sides[i] = m.Group, m.Side
+	}
+	return e, e.Check()
+}
+
+func readJSON(name string, to any) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("read what was measured or planned: %w", err)
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
+func runCommand(path *string) *cobra.Command {
+	var id string
+	var dry bool
+	cmd := &cobra.Command{
+		Use: "run PLAN", Short: "Carry this node's own steps of a plan out, printing each", Args: cobra.ExactArgs(1),
+		Long: "run prints and carries out the steps of the plan that are this node's. Run it on the node that is discarded first: it waits there\n" +
+			"for the other one. Interrupted, it may be run again. Stop the agents first (systemctl stop sbagent): they would interfere.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p recovery.Plan
+			if err := readJSON(args[0], &p); err != nil {
+				return err
+			}
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			r := byHand{Node: n, plan: p, id: id, out: cmd.OutOrStdout()}
+			if dry {
+				return r.tell()
+			}
+			return r.run(cmd)
+		},
+	}
+	cmd.Flags().StringVar(&id, "id", "by-hand-"+time.Now().UTC().Format("20060102"), "names what is kept; give the same when you run it again")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the steps, with the commands that do the same")
+	return cmd
+}
+
+// byHand carries a plan's steps out on one node, without anybody who leads.
+type byHand struct {
+	*carry.Node
+	plan recovery.Plan
+	id   string
+	out  io.Writer
+	said string
+}
+
+// mine are the steps that are this node's to do.
+func (r *byHand) mine() []recovery.Step {
+	var out []recovery.Step
+	for _, s := range r.plan.Steps {
+		if s.Node == r.Name && s.Kind != recovery.Measure && s.Kind != recovery.Readmit && s.Kind != recovery.FollowResync {
+			out = append(out, s)
+		}
+	}
+	return append(out, recovery.Step{Node: r.Name, Kind: recovery.FollowResync})
+}
+
+func (r *byHand) tell() error {
+	for _, s := range r.mine() {
+		r.say("%s", s)
+		for _, c := range r.plan.Commands(s) {
+			r.say("    %s", c)
+		}
+	}
+	return nil
+}
+
+// say prints a line that is not the one before it.
+func (r *byHand) say(format string, args ...any) {
+	if line := fmt.Sprintf(format, args...); line != r.said {
+		r.said = line
+		fmt.Fprintln(r.out, line)
+	}
+}
+
+// between is the time between two looks at what is not done.
+const between = 500 * time.Millisecond
+
+func (r *byHand) run(cmd *cobra.Command) error {
+	if r.plan.Victim != r.Name && r.plan.Survivor != r.Name {
+		return fmt.Errorf("the plan is for %s and %s, and this is %s", r.plan.Victim, r.plan.Survivor, r.Name)
+	}
+	steps := r.mine()
+	finished := make([]bool, len(steps))
+	ctx := cmd.Context()
+	for {
+		over, err := r.round(cmd, steps, finished)
+		if over || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("interrupted; run it again to go on: %w", ctx.Err())
+		case <-time.After(between):
+		}
+	}
+}
+
+// round asks for every step that is not done, up to the first that is not ready.
+func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []bool) (over bool, err error) {
+	for i, s := range steps {
+		if finished[i] {
+			continue
+		}
+		p, err := r.Do(cmd.Context(), r.plan, s, r.id)
+		if err != nil {
+			return false, err
+		}
+		finished[i] = p.Done
+		r.say("%s: %s", s.Kind, progress(p))
+		if !p.Ready {
+			return false, nil
+		}
+	}
+	return finished[len(finished)-1], nil
+}
+
+func progress(p carry.Progress) string {
+	if p.Total == 0 || p.Done {
+		return p.Note
+	}
+	return fmt.Sprintf("%s, %s of %s left", p.Note, recovery.Bytes(p.Left), recovery.Bytes(p.Total))
+}

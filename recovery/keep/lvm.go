@@ -1,0 +1,162 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// LVM is the driver for a backing device that is a logical volume, thick or thin.
+type LVM struct{ Tools Tools }
+
+const (
+	cowSpare    = 16 << 20 // bytes of a thick snapshot besides the changed blocks
+	cowTable    = 100      // one part in so many of them is its table
+	poolPercent = 95       // a thin pool is not filled beyond: it would stop the live volumes too
+)
+
+// logical is a logical volume as lvs tells it.
+type logical struct {
+	group, name, pool string
+	free              uint64 // bytes of the volume group that are unused
+	poolSize          uint64
+	poolUsed          float64 // percent, the worse of data and metadata
+}
+
+// Name is "lvm".
+func (LVM) Name() string { return "lvm" }
+
+func (d LVM) look(ctx context.Context, device string) (logical, error) {
+	f, err := d.report(ctx, device, "vg_name,lv_name,pool_lv,vg_free")
+	if err != nil {
+		return logical{}, fmt.Errorf("%s is no logical volume: %w", device, err)
+	}
+	l := logical{group: f[0], name: f[1], pool: f[2], free: bytesOf(f[3])}
+	if l.pool == "" {
+		return l, nil
+	}
+	if f, err = d.report(ctx, l.group+"/"+l.pool, "lv_size,data_percent,metadata_percent,lv_name"); err != nil {
+		return logical{}, err
+	}
+	l.poolSize, l.poolUsed = bytesOf(f[0]), max(percent(f[1]), percent(f[2]))
+	return l, nil
+}
+
+// report asks lvs for four fields of one volume.
+func (d LVM) report(ctx context.Context, of, fields string) ([]string, error) {
+	text, err := d.Tools.run(ctx, "lvs", "--noheadings", "--nosuffix", "--units", "b", "--separator", "|", "-o", fields, of)
+	if err != nil {
+		return nil, err
+	}
+	f := strings.Split(strings.TrimSpace(text), "|")
+	if len(f) != 4 {
+		return nil, fmt.Errorf("run lvs: it says %q of %s", text, of)
+	}
+	return f, nil
+}
+
+func bytesOf(field string) uint64 {
+	n, err := strconv.ParseUint(field, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// percent takes what cannot be read for full.
+func percent(field string) float64 {
+	n, err := strconv.ParseFloat(field, 64)
+	if err != nil {
+		return 100
+	}
+	return n
+}
+
+// Offer goes by what the volume group or the thin pool has left.
+func (d LVM) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
+	l, err := d.look(ctx, v.Device)
+	if err != nil {
+		return Offer{}, err
+	}
+	room := min(v.Size, l.room())
+	if room == 0 {
+		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is left in %s", v.Device, ErrFull, l.place())
+	}
+	if l.pool != "" {
+		return Offer{Room: room, Cost: v.changes()}, nil
+	}
+	return Offer{Room: room, Cost: cow(v.changes())}, nil
+}
+
+func (l logical) place() string {
+	if l.pool != "" {
+		return "thin pool " + l.group + "/" + l.pool
+	}
+	return "volume group " + l.group
+}
+
+// room is how many bytes of changes could be held.
+func (l logical) room() uint64 {
+	if l.pool != "" {
+		return uint64(float64(l.poolSize) * max(poolPercent-l.poolUsed, 0) / 100)
+	}
+	if l.free <= cowSpare {
+		return 0
+	}
+	return (l.free - cowSpare) / (cowTable + 1) * cowTable
+}
+
+// cow is how large a thick snapshot has to be.
+func cow(changes uint64) uint64 { return changes + changes/cowTable + cowSpare }
+
+// Keep takes a snapshot that nobody can write to.
+func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, error) {
+	l, err := d.look(ctx, v.Device)
+	if err != nil {
+		return "", 0, err
+	}
+	args := []string{"--yes", "--snapshot", "--permission", "r", "--name", v.label()}
+	bytes := v.changes()
+	if l.pool == "" {
+		bytes = cow(v.changes())
+		args = append(args, "--size", strconv.FormatUint(bytes, 10)+"b")
+	} else {
+		args = append(args, "--setactivationskip", "n", "--activate", "y") // with a size it would become a thick one
+	}
+	if _, err := d.Tools.run(ctx, "lvcreate", append(args, l.group+"/"+l.name)...); err != nil {
+		return "", 0, err
+	}
+	return "/dev/" + l.group + "/" + v.label(), bytes, nil
+}
+
+// Drop removes the snapshot.
+func (d LVM) Drop(ctx context.Context, v Volume, _ string) error {
+	l, err := d.look(ctx, v.Device)
+	if err != nil {
+		return err
+	}
+	name := l.group + "/" + v.label()
+	if _, err := d.Tools.run(ctx, "lvs", "--noheadings", "-o", "lv_name", name); err != nil {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil // there is none
+	}
+	_, err = d.Tools.run(ctx, "lvremove", "--yes", name)
+	return err
+}
+
+// Check says whether a thick snapshot has overflown, in which case what it held is
+// gone.
+func (d LVM) Check(ctx context.Context, k Kept) error {
+	f, err := d.report(ctx, strings.TrimPrefix(k.Source, "/dev/"), "lv_snapshot_invalid,data_percent,lv_name,vg_name")
+	if err != nil {
+		return fmt.Errorf("the snapshot %s is not there: %w", k.Source, err)
+	}
+	if strings.Contains(f[0], "invalid") || f[0] == "1" {
+		return fmt.Errorf("the snapshot %s has overflown and is lost", k.Source)
+	}
+	return nil
+}
