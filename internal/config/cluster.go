@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sbarbiter/recovery"
 	"sbarbiter/timing"
 )
 
@@ -49,6 +50,8 @@ type ClusterGroup struct {
 	// PromoteIsolated is for pairs whose gateway may die while clients still
 	// reach the nodes.
 	PromoteIsolated PromoteIsolated
+	// Recovery are the policies that decide after a split brain, in their order.
+	Recovery []recovery.Policy
 }
 
 // DRBDUse says whether a group's right to run depends on copies of data.
@@ -176,7 +179,7 @@ func (v value) fencingMethods() []FencingMethod {
 }
 
 func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
-	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay", "promote_isolated")
+	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay", "promote_isolated", "recovery")
 	g := ClusterGroup{
 		Name:          name,
 		DRBD:          DRBDUse(m.need("drbd", "true").bool()),
@@ -188,6 +191,9 @@ func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
 	g.PromoteIsolated = or(m.get("promote_isolated"), PromoteIsolatedNever, func(v value) PromoteIsolated {
 		return PromoteIsolated(v.oneOf(string(PromoteIsolatedNever), string(PromoteIsolatedWhenPeerGone)))
 	})
+	if at := m.get("recovery"); !at.absent() {
+		g.Recovery = at.clusterPolicies(bool(g.DRBD), nodes)
+	}
 	if p := m.get("preferred"); g.Preferred != "" && !slices.Contains(nodes[:], g.Preferred) {
 		p.fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", g.Preferred)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"sbarbiter/internal/secret"
+	"sbarbiter/recovery"
 	"sbarbiter/timing"
 )
 
@@ -238,7 +239,7 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 		t.Errorf("-want +got:\n%s", d)
 	}
 	c, err := ParseCluster("cluster.yaml", []byte("cluster: nfs1\nnodes: [node-a, node-b]\nfencing: [watchdog, stonith]\naccept_pause_risk: true\ngroups:\n"+
-		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
+		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s, recovery: [discard-zero-changes, {policy: discard-node, node: node-b, require_snapshot: true}]}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +249,11 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 		Timing: profile, AcceptPauseRisk: true, StartGate: 30 * time.Second, FenceTimeout: 15 * time.Second,
 		HoldTime: 5 * time.Minute, ShotsPerHour: 4,
 		Groups: []ClusterGroup{
-			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, PromoteIsolatedNever},
-			{"web", false, "", GradeE1, ModeAuto, 0, PromoteIsolatedWhenPeerGone},
+			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, PromoteIsolatedNever, []recovery.Policy{
+				{Name: recovery.DiscardZeroChanges},
+				{Name: recovery.DiscardNode, Node: "node-b", Guards: recovery.Guards{RequireSnapshot: true}},
+			}},
+			{"web", false, "", GradeE1, ModeAuto, 0, PromoteIsolatedWhenPeerGone, nil},
 		},
 	}
 	if d := cmp.Diff(want, c); d != "" {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,4 +109,22 @@ func (v value) bytes() uint64 {
 		return n * unit
 	}
 	return 0
+}
+
+// clusterPolicies are the policies of a cluster's group, which name its nodes.
+func (v value) clusterPolicies(drbd bool, nodes [2]string) []recovery.Policy {
+	before := len(v.src.errs)
+	out := v.policies()
+	if !drbd {
+		v.fail("remove it, or write drbd: true", "the group has no copies that could split")
+	}
+	if len(v.src.errs) > before {
+		return out
+	}
+	for i, p := range out {
+		if p.Node != "" && !slices.Contains(nodes[:], string(p.Node)) {
+			v.item(i).fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", p.Node)
+		}
+	}
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/wire"
 	"sbarbiter/internal/config"
 	sbv1 "sbarbiter/proto/sb/v1"
 	"sbarbiter/timing"
@@ -35,6 +36,7 @@ func definition(c config.Cluster) *sbv1.Definition {
 			Name: g.Name, Drbd: bool(g.DRBD), Preferred: g.Preferred, MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Mode == config.ModeManual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(),
 			PromoteWhenPeerGone: g.PromoteIsolated == config.PromoteIsolatedWhenPeerGone,
+			Recovery:            wire.ToPolicies(g.Recovery),
 		})
 	}
 	return d
@@ -89,10 +91,34 @@ func groupYAML(g *sbv1.GroupDefinition) []string {
 	if g.GetTakeoverDelayNs() != 0 {
 		out = append(out, "takeover_delay: "+time.Duration(g.GetTakeoverDelayNs()).String())
 	}
+	if len(g.GetRecovery()) > 0 {
+		out = append(out, "recovery: ["+strings.Join(each(g.GetRecovery(), policyYAML), ", ")+"]")
+	}
 	if g.GetPromoteWhenPeerGone() {
 		out = append(out, "promote_isolated: "+string(config.PromoteIsolatedWhenPeerGone))
 	}
 	return out
+}
+
+// policyYAML writes a policy by its name, or with what limits it.
+func policyYAML(p *sbv1.RecoveryPolicy) string {
+	words := []string{"policy: " + p.GetName()}
+	add := func(given bool, format string, a ...any) {
+		if given {
+			words = append(words, fmt.Sprintf(format, a...))
+		}
+	}
+	add(p.GetNode() != "", "node: %s", quoted(p.GetNode()))
+	add(len(p.GetOf()) > 0, "of: [%s]", strings.Join(p.GetOf(), ", "))
+	add(p.GetMinRatio() != 0, "min_ratio: %v", p.GetMinRatio())
+	add(p.MaxDiscard != nil, "max_discard: %dB", p.GetMaxDiscard())
+	add(p.GetRequireSnapshot(), "require_snapshot: true")
+	add(p.GetRequireUnmounted(), "require_unmounted: true")
+	add(p.GetNotIfOpen(), "not_if_open: true")
+	if len(words) == 1 {
+		return p.GetName()
+	}
+	return "{" + strings.Join(words, ", ") + "}"
 }
 
 // quoted keeps a name that YAML would take for something else a name.
@@ -163,6 +189,8 @@ type (
 		MinimumGrade    string `json:"minimum_grade"`
 		Manual          bool   `json:"manual"`
 		TakeoverDelayMS int64  `json:"takeover_delay_ms"`
+		// Recovery are the policies after a split brain, as the file has them.
+		Recovery []string `json:"recovery"`
 	}
 )
 
@@ -176,6 +204,7 @@ func definitionView(d *sbv1.Definition) definitionJSON {
 		Groups: each(d.GetGroups(), func(g *sbv1.GroupDefinition) groupDefinitionJSON {
 			return groupDefinitionJSON{
 				g.GetName(), g.GetDrbd(), g.GetPreferred(), arbiter.Grade(g.GetMinimumGrade()).String(), g.GetManual(), ms(g.GetTakeoverDelayNs()),
+				each(g.GetRecovery(), policyYAML),
 			}
 		}),
 	}
