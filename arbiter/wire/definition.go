@@ -20,7 +20,7 @@ func ToDefinition(d arbiter.Definition) *sbv1.Definition {
 		p.Groups = append(p.Groups, &sbv1.GroupDefinition{
 			Name: string(id), Drbd: g.DRBD, Preferred: string(g.Preferred), MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Manual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(), PromoteWhenPeerGone: g.PromoteWhenPeerGone,
-			Recovery: ToPolicies(g.Recovery),
+			Recovery: all(g.Recovery, toPolicy),
 		})
 	}
 	return p

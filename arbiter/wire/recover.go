@@ -141,9 +141,6 @@ func toPolicy(p recovery.Policy) *sbv1.RecoveryPolicy {
 	}
 }
 
-// ToPolicies writes the policies of a group.
-func ToPolicies(list []recovery.Policy) []*sbv1.RecoveryPolicy { return all(list, toPolicy) }
-
 // fromPolicy reads a policy; whether it makes sense is asked by
 // [arbiter.Definition.Check].
 func fromPolicy(p *sbv1.RecoveryPolicy) (recovery.Policy, error) {

@@ -222,6 +222,13 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Cluster, true
 	case arbiter.Remark:
 		return c.Cluster, true
+	}
+	return clusterOfRecovery(c)
+}
+
+// clusterOfRecovery is the same for the commands about recoveries.
+func clusterOfRecovery(c arbiter.Command) (arbiter.ClusterID, bool) {
+	switch c := c.(type) {
 	case arbiter.Resolve:
 		return c.Cluster, true
 	case arbiter.Measured:

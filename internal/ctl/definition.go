@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
-	"sbarbiter/arbiter/wire"
 	"sbarbiter/internal/config"
 	sbv1 "sbarbiter/proto/sb/v1"
+	"sbarbiter/recovery"
 	"sbarbiter/timing"
 )
 
@@ -36,7 +36,7 @@ func definition(c config.Cluster) *sbv1.Definition {
 			Name: g.Name, Drbd: bool(g.DRBD), Preferred: g.Preferred, MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Mode == config.ModeManual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(),
 			PromoteWhenPeerGone: g.PromoteIsolated == config.PromoteIsolatedWhenPeerGone,
-			Recovery:            wire.ToPolicies(g.Recovery),
+			Recovery:            each(g.Recovery, policyOf),
 		})
 	}
 	return d
@@ -96,6 +96,17 @@ func groupYAML(g *sbv1.GroupDefinition) []string {
 	}
 	if g.GetPromoteWhenPeerGone() {
 		out = append(out, "promote_isolated: "+string(config.PromoteIsolatedWhenPeerGone))
+	}
+	return out
+}
+
+func policyOf(p recovery.Policy) *sbv1.RecoveryPolicy {
+	out := &sbv1.RecoveryPolicy{
+		Name: string(p.Name), Node: string(p.Node), MinRatio: p.MinRatio, MaxDiscard: p.MaxDiscard,
+		RequireSnapshot: p.RequireSnapshot, RequireUnmounted: p.RequireUnmounted, NotIfOpen: p.NotIfOpen,
+	}
+	for _, n := range p.Of {
+		out.Of = append(out.Of, string(n))
 	}
 	return out
 }
