@@ -51,3 +51,38 @@ func TestANodeThatBootsDoesNotContradictTheOffBeforeIt(t *testing.T) {
 		t.Fatalf("contradicted: %v", got)
 	}
 }
+
+// A controller that needs longer than a shot: "on" was read in the one, "off" is
+// read in the next.
+func TestOnOfAShotCountsForTheNextOne(t *testing.T) {
+	var tr Track
+	tr.Aimed([]Reading{{Device: "a", Power: PowerUnknown, At: origin}, {Device: "a", Power: PowerOn, At: origin.Add(time.Second)}, {Device: "b", Power: PowerOff, At: origin}})
+	if got := tr.SeenOn(); len(got) != 1 || got[0].Device != "a" {
+		t.Fatalf("%v", got)
+	}
+	tr.Observe(Reading{Device: "a", Power: PowerOff, At: origin.Add(2 * time.Second)})
+	tr.Heard(origin.Add(2100 * time.Millisecond))
+	tr.Aimed([]Reading{{Device: "a", Power: PowerOn, At: origin.Add(3 * time.Second)}})
+	if got := tr.SeenOn(); got != nil {
+		t.Fatalf("a device that said off of a living target vouches again: %v", got)
+	}
+}
+
+func TestDeviceIsWantedUntilALivingTargetWasSeenOn(t *testing.T) {
+	var tr Track
+	now := origin.Add(time.Hour)
+	wants := func(want bool, why string) {
+		t.Helper()
+		if got := tr.Wanting("a", now); got != want {
+			t.Errorf("%s: %v", why, got)
+		}
+	}
+	wants(false, "nothing was read")
+	tr.Observe(Reading{Device: "a", Power: PowerOn, At: now.Add(-time.Minute)})
+	wants(false, "nothing was heard")
+	tr.Heard(now.Add(-100 * time.Millisecond)) // too late for that reading
+	wants(true, "it lives, and no on of it is confirmed")
+	tr.Observe(Reading{Device: "a", Power: PowerOn, At: now})
+	tr.Heard(now.Add(time.Millisecond))
+	wants(false, "it is confirmed")
+}

@@ -52,8 +52,23 @@ func (p *Power) init() {
 // Run reads the devices now and then, until ctx ends.
 func (p *Power) Run(ctx context.Context) error {
 	p.init()
-	m := shooter.Monitor{Shooter: p.Shooter, Observe: p.observe}
+	m := shooter.Monitor{Shooter: p.Shooter, Observe: p.observe, Soon: p.wanting}
 	return m.Run(ctx)
+}
+
+// wanting: the peer may die before the next reading, and no "on" of it is known that
+// its "off" would be held against.
+func (p *Power) wanting(d fencing.DeviceName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.track.Wanting(d, p.Shooter.Now())
+}
+
+// aimed keeps what was read for a shot, for the one after it.
+func (p *Power) aimed(readings []fencing.Reading) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.track.Aimed(readings)
 }
 
 func (p *Power) observe(o shooter.Observation) {
@@ -90,7 +105,9 @@ func (p *Power) read(ctx context.Context) []arbiter.Reading {
 	ctx, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	seenOn, _ := p.known()
-	return toReadings(append(seenOn, shooter.Readings(p.Shooter.Read(ctx))...))
+	now := shooter.Readings(p.Shooter.Read(ctx))
+	p.aimed(now)
+	return toReadings(append(seenOn, now...))
 }
 
 // shoot switches the peer off, and returns when it was seen off, when it can
@@ -109,6 +126,7 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) (agent.ShotDone, reviv
 		Contradicted: contradicted,
 	}
 	res, err := p.Shooter.Shoot(ctx, spec, p.heard)
+	p.aimed(res.Readings)
 	done := agent.ShotDone{
 		Mandate: a.Mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
 		InFlight: res.InFlight,

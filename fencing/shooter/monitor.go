@@ -16,6 +16,9 @@ import (
 const (
 	DefaultInterval = 30 * time.Second
 	DefaultTimeout  = 5 * time.Second
+
+	// soonEvery lies between two readings of a device that is wanted soon.
+	soonEvery = 2 * time.Second
 )
 
 // Monitor reads every device at an interval: it tells early that a password has
@@ -27,6 +30,8 @@ type Monitor struct {
 	// Observe, if set, is told every observation. Calls come from several
 	// goroutines and must return soon.
 	Observe func(Observation)
+	// Soon, if set, says that a device should not wait for its interval.
+	Soon func(fencing.DeviceName) bool
 
 	mu   sync.Mutex // guards last, never held while waiting
 	last map[fencing.DeviceName]Observation
@@ -74,10 +79,30 @@ func (m *Monitor) follow(ctx context.Context, name fencing.DeviceName) {
 			return // an answer to "stop" is no news about the device
 		}
 		m.keep(o)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
+		if !m.rest(ctx, name, ticker.C) {
 			return
+		}
+	}
+}
+
+// rest waits until a device is to be read again; false is the end.
+func (m *Monitor) rest(ctx context.Context, name fencing.DeviceName, due <-chan time.Time) bool {
+	var soon <-chan time.Time
+	if m.Soon != nil {
+		t := time.NewTicker(soonEvery)
+		defer t.Stop()
+		soon = t.C
+	}
+	for {
+		select {
+		case <-due:
+			return true
+		case <-soon:
+			if m.Soon(name) {
+				return true
+			}
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

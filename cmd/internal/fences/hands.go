@@ -69,7 +69,10 @@ func NewHands(conf config.Witness, log *slog.Logger) (*Hands, error) {
 func (p *Hands) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for w, set := range p.sets {
-		m := shooter.Monitor{Shooter: set.Shooter, Observe: func(o shooter.Observation) { p.observe(w, o) }}
+		m := shooter.Monitor{
+			Shooter: set.Shooter, Observe: func(o shooter.Observation) { p.observe(w, o) },
+			Soon: func(d fencing.DeviceName) bool { return p.wanting(w, d) },
+		}
 		g.Go(func() error { return m.Run(ctx) })
 	}
 	return g.Wait()
@@ -89,6 +92,20 @@ func (p *Hands) observe(w who, o shooter.Observation) {
 			log.Info("fence device answers again")
 		}
 	}
+}
+
+// wanting: no "on" of the node is known that its "off" would be held against.
+func (p *Hands) wanting(w who, d fencing.DeviceName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.track[w].Wanting(d, p.sets[w].Shooter.Now())
+}
+
+// aimed keeps what was read for a shot, for the one after it.
+func (p *Hands) aimed(w who, readings []fencing.Reading) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.track[w].Aimed(readings)
 }
 
 // Reaches names the nodes that this host can shoot.
@@ -128,7 +145,9 @@ func (p *Hands) Read(ctx context.Context, c arbiter.ClusterID, node arbiter.Node
 		return nil
 	}
 	seenOn, _ := p.known(w)
-	return ToReadings(append(seenOn, shooter.Readings(set.Shooter.Read(ctx))...))
+	now := shooter.Readings(set.Shooter.Read(ctx))
+	p.aimed(w, now)
+	return ToReadings(append(seenOn, now...))
 }
 
 // Shoot powers a node off.
@@ -147,6 +166,7 @@ func (p *Hands) Shoot(ctx context.Context, a leader.Shoot) leader.ShotDone {
 		Before:       append(FromReadings(a.Readings), seenOn...),
 		Contradicted: contradicted,
 	}, nil)
+	p.aimed(w, res.Readings)
 	for _, line := range res.Explain() {
 		p.log.Info("shot", "device", line)
 	}

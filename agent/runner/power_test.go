@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+	"sbarbiter/fencing"
+	"sbarbiter/fencing/fencetest"
+	"sbarbiter/fencing/shooter"
+	"sbarbiter/internal/boottime"
+)
+
+// aimedAt is a device and the hand that holds it, in fake time.
+func aimedAt(d fencetest.Device) (*Power, func() boottime.Instant) {
+	epoch := time.Now()
+	now := func() boottime.Instant { return boottime.Instant(time.Hour).Add(time.Since(epoch)) }
+	return &Power{
+		Target: "node-b", Topology: fencing.Topology{Levels: [][]fencing.DeviceName{{"bmc"}}},
+		Shooter: &shooter.Shooter{Fencers: map[fencing.DeviceName]fencing.Fencer{"bmc": fencetest.NewFake(d, now)}, Executor: "node-a", Now: now},
+	}, now
+}
+
+// The first shot's command takes effect when nobody looks any more; the second one
+// finds the machine off, and would prove nothing if it had forgotten that it was on.
+func TestControllerSlowerThanAShotIsProvenByTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOn), Fault: fencetest.Late, Delay: 10 * time.Second})
+		shoot := func(m arbiter.MandateID) agent.ShotDone {
+			readings := p.read(context.Background())
+			done, _ := p.shoot(context.Background(), agent.Shoot{Mandate: m, Readings: readings, Asked: now(), Before: now().Add(12 * time.Second)})
+			return done
+		}
+		if first := shoot(1); first.Failure == "" || !first.InFlight {
+			t.Fatalf("the first proves something: %+v", first)
+		}
+		time.Sleep(15 * time.Second)
+		if second := shoot(2); second.Failure != "" || second.Grade != arbiter.E3 {
+			t.Errorf("the second: %+v", second)
+		}
+	})
+}
+
+// The peer was not heard when this node read its device first. It lives now, and may
+// lose its power before the monitor's next turn.
+func TestDeviceOfAPeerThatHasJustComeIsReadSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOn)})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = p.Run(ctx) }()
+		time.Sleep(5 * time.Second) // the peer boots
+		for range 16 {
+			p.Heard(now())
+			time.Sleep(250 * time.Millisecond)
+		}
+		if on, _ := p.known(); len(on) != 1 {
+			t.Errorf("after 4 s of life no on of it is known: %v", on)
+		}
+	})
+}
