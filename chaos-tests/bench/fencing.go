@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sbarbiter/chaos-tests/lab"
+	"sbarbiter/chaos-tests/pair"
 )
 
 // stopped stops the holder's agent where it stands. What it has started runs on
@@ -56,5 +59,60 @@ func (b *bench) silenced(ctx context.Context, signal string) (figures, error) {
 	return figures{
 		"mandate_s": f["mandate_s"], "off_seen_s": f["off_seen_s"], "granted_s": f["granted_s"], "silenced_started_s": f["failover_s"],
 		"writes_s": seconds(writes.Sub(at)), "both_active_s": seconds(r.DualActive), "shots": float64(len(r.Shots)),
+	}, nil
+}
+
+// slowly is the same with power controllers that take two seconds.
+func (b *bench) slowly(ctx context.Context) (figures, error) {
+	for _, bmc := range b.BMCs {
+		bmc.Break(&lab.BMCFault{Late: 2 * time.Second})
+	}
+	f, err := b.stopped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f["slow_bmc_started_s"] = f["silenced_started_s"]
+	delete(f, "silenced_started_s")
+	return f, nil
+}
+
+// unshot cuts the holder's power together with its controller's. The time until the
+// service is started elsewhere is held to the bound that sbctl timing has promised.
+func (b *bench) unshot(ctx context.Context) (figures, error) {
+	holder, err := b.Holder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = b.Change(ctx, "cluster.yaml", func(text string) string {
+		return strings.Replace(text, "fencing: stonith", "fencing: [stonith, watchdog]\naccept_pause_risk: true", 1)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := b.WaitRedundant(ctx); err != nil {
+		return nil, err
+	}
+	bound, err := b.Bound(ctx, pair.AfterPowerCutWithDevice)
+	if err != nil {
+		return nil, err
+	}
+	b.KillBMC(holder.Name)
+	at := time.Now()
+	if err := holder.PowerCut(ctx); err != nil {
+		return nil, err
+	}
+	writes, err := b.takenOver(ctx, b.Peer(holder))
+	if err != nil {
+		return nil, err
+	}
+	f := b.steps(at, b.Peer(holder))
+	started, ok := f["failover_s"]
+	if !ok {
+		return nil, fmt.Errorf("the log of %s does not tell when the service was started", b.Peer(holder).Name)
+	}
+	r := b.Report(ctx)
+	return figures{
+		"dead_bmc_started_s": started, "bound_s": seconds(bound), "over_bound_s": max(0, started-seconds(bound)), "granted_s": f["granted_s"],
+		"writes_s": seconds(writes.Sub(at)), "both_active_s": seconds(r.DualActive), "unshot": float64(len(r.Shots)),
 	}, nil
 }

@@ -1,16 +1,14 @@
 package lab
 
 import (
-	"bufio"
 	"context"
 	_ "embed" // the chassis control program
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,6 +51,80 @@ type BMC struct {
 	password string
 	proc     *group
 	starts   int
+	fault    atomic.Pointer[BMCFault]
+}
+
+// BMCFault is what is wrong with a BMC that answers.
+type BMCFault struct {
+	Late time.Duration // from a command that it has taken to its effect
+	Lies bool          // takes every command, switches nothing, and says off from the first "off" on
+
+	said    atomic.Bool // the first "off" has come
+	mu      sync.Mutex  // guards pending
+	pending []*time.Timer
+}
+
+// after does something late, unless the BMC is mended before.
+func (f *BMCFault) after(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pending = append(f.pending, time.AfterFunc(f.Late, do))
+}
+
+func (f *BMCFault) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.pending {
+		t.Stop()
+	}
+}
+
+func (f *BMCFault) String() string {
+	if f.Lies {
+		return "says off, and switches nothing"
+	}
+	return fmt.Sprintf("takes %v", f.Late)
+}
+
+// Break makes a BMC's commands late, or lies. Mend ends it.
+func (b *BMC) Break(f *BMCFault) {
+	b.fault.Store(f)
+	b.lab.log.note(b.host(), "%v", f)
+}
+
+// Hang makes the BMC take what it is sent and answer nobody, until Mend.
+func (b *BMC) Hang() error {
+	b.lab.log.note(b.host(), "hangs")
+	return b.proc.freeze()
+}
+
+// LoseFor drops the BMCs' answers to one address: they share one cable.
+func (b *BMC) LoseFor(ctx context.Context, addr string) error {
+	b.lab.log.note(b.host(), "not reached from %s", addr)
+	return b.lab.net.bmc.ip(ctx, "route replace blackhole "+addr+"/32")
+}
+
+// Mend makes the BMC as it was: started, reached by all, honest and quick, with its
+// first password.
+func (b *BMC) Mend(ctx context.Context) error {
+	if f := b.fault.Swap(nil); f != nil {
+		f.end()
+	}
+	for _, n := range []NodeName{NodeA, NodeB} {
+		// Replaced first, so that there is one to delete.
+		if err := b.lab.net.bmc.ip(ctx, "route replace blackhole "+n.Addr()+"/32", "route del blackhole "+n.Addr()+"/32"); err != nil {
+			return err
+		}
+	}
+	if b.password != BMCPassword {
+		return b.SetPassword(BMCPassword)
+	}
+	if b.proc != nil {
+		if err := b.proc.thaw(); err != nil {
+			return err
+		}
+	}
+	return b.Start()
 }
 
 func newBMC(l *Lab, node NodeName) *BMC {
@@ -136,82 +208,4 @@ func (b *BMC) IPMI(ctx context.Context, args ...string) (string, error) {
 		return string(out), fmt.Errorf("ipmitool %s at %s: %w: %s", strings.Join(args, " "), b.host(), err, out)
 	}
 	return strings.TrimSpace(string(out)), nil
-}
-
-// powerServer answers the chassis control programs of the BMCs.
-type powerServer struct {
-	listener net.Listener
-	node     func(NodeName) *Node
-	serving  sync.WaitGroup
-}
-
-func servePower(path string, node func(NodeName) *Node) (*powerServer, error) {
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("serve power switches: %w", err)
-	}
-	s := &powerServer{listener: l, node: node}
-	s.serving.Go(s.accept)
-	return s, nil
-}
-
-func (s *powerServer) close() {
-	_ = s.listener.Close()
-	s.serving.Wait()
-	_ = os.Remove(s.listener.Addr().String())
-}
-
-func (s *powerServer) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			return
-		}
-		s.serving.Go(func() { s.answer(conn) })
-	}
-}
-
-func (s *powerServer) answer(conn net.Conn) {
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return
-	}
-	reply, err := s.perform(strings.Fields(line))
-	if err != nil {
-		reply = "error: " + err.Error()
-	}
-	_, _ = fmt.Fprintln(conn, reply)
-}
-
-var errChassis = errors.New("no such chassis command")
-
-// perform carries out "NODE get power" and "NODE set power|reset|... N".
-// Setting returns when the switch is pressed, like a real BMC; "get power"
-// tells the truth, which after "off" is 1 until the node's last process is dead.
-func (s *powerServer) perform(words []string) (string, error) {
-	if len(words) < 3 {
-		return "", errChassis
-	}
-	n := s.node(NodeName(words[0]))
-	if n == nil {
-		return "", errChassis
-	}
-	switch strings.Join(words[1:], " ") {
-	case "get power":
-		if n.Powered() {
-			return "power:1", nil
-		}
-		return "power:0", nil
-	case "set power 0":
-		n.machine.press(opOff, "its BMC")
-	case "set power 1":
-		n.machine.press(opOn, "its BMC")
-	case "set reset 1", "set cycle 1", "set reset", "set cycle":
-		n.machine.press(opCycle, "its BMC, cycle")
-	default:
-		return "", errChassis
-	}
-	return "", nil
 }

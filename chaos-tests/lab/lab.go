@@ -213,7 +213,7 @@ func (l *Lab) listen(context.Context) error {
 	if l.Truth, err = listenTruth(l.net.sw); err != nil {
 		return err
 	}
-	l.power, err = servePower(filepath.Join(l.dir, "power.sock"), l.Node)
+	l.power, err = servePower(filepath.Join(l.dir, "power.sock"), l.Node, func(n NodeName) *BMC { return l.BMCs[n] })
 	return err
 }
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -157,14 +158,14 @@ func (n *Node) watchConsole(out io.ReadCloser, g *group) {
 func (n *Node) WaitUp(ctx context.Context) error {
 	for {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, code, err := n.Run(try, "case $(systemctl show -P ActiveState drbd.service) in active|failed) ;; *) exit 1;; esac")
+		out, code, err := n.Run(try, "case $(systemctl show -P ActiveState drbd.service) in active|failed) ;; *) systemctl show -p ActiveState drbd.service; systemctl list-jobs; exit 1;; esac")
 		cancel()
 		if err == nil && code == 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s to come up (its console: %s): %w", n.Name, n.ConsolePath(), ctx.Err())
+			return fmt.Errorf("wait for %s to come up (its console: %s): %w; at last exit %d: %s", n.Name, n.ConsolePath(), errors.Join(ctx.Err(), err), code, out)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

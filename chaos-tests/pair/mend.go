@@ -41,6 +41,11 @@ func (p *Pair) mendParts(ctx context.Context) error {
 	if err := p.Witness.Start(); err != nil {
 		return err
 	}
+	for _, name := range []string{"witness.yaml", "cluster.yaml"} {
+		if err := p.restore(ctx, name); err != nil {
+			return err
+		}
+	}
 	for _, n := range p.Nodes() {
 		if err := p.mendNode(ctx, n); err != nil {
 			return err
@@ -50,23 +55,42 @@ func (p *Pair) mendParts(ctx context.Context) error {
 }
 
 func (p *Pair) mendNode(ctx context.Context, n *lab.Node) error {
-	if p.badBMC[n.Name] {
-		if err := p.ChangeBMCPassword(n.Name, lab.BMCPassword); err != nil {
-			return err
-		}
+	if err := p.BMCs[n.Name].Mend(ctx); err != nil {
+		return err
 	}
 	if n.Powered() {
 		if err := n.Thaw(); err != nil && n.Powered() {
 			return err
 		}
 	}
-	if err := n.PowerOn(ctx); err != nil {
+	if !n.Powered() {
+		if err := p.restore(ctx, string(n.Name)+".yaml"); err != nil {
+			return err
+		}
+	}
+	if err := p.up(ctx, n); err != nil {
 		return err
 	}
-	if err := n.WaitUp(ctx); err != nil {
+	if err := p.restore(ctx, string(n.Name)+".yaml"); err != nil {
 		return err
 	}
 	return n.Must(ctx, "systemctl is-active -q sbagent || systemctl start sbagent")
+}
+
+// up waits until a node is, and switches it on again where its peer shoots it
+// meanwhile: it may have every reason.
+func (p *Pair) up(ctx context.Context, n *lab.Node) error {
+	for {
+		if err := n.PowerOn(ctx); err != nil {
+			return err
+		}
+		try, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := n.WaitUp(try)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // mendOrders takes back what an operator may have ordered.
@@ -101,12 +125,10 @@ func (p *Pair) order(ctx context.Context, args ...string) error {
 
 // KillBMC makes a node's BMC answer nobody.
 func (p *Pair) KillBMC(n lab.NodeName) {
-	p.badBMC[n] = true
 	p.BMCs[n].Stop()
 }
 
 // ChangeBMCPassword makes a node's BMC refuse the password that the peer has.
 func (p *Pair) ChangeBMCPassword(n lab.NodeName, password string) error {
-	p.badBMC[n] = password != lab.BMCPassword
 	return p.BMCs[n].SetPassword(password)
 }

@@ -43,7 +43,7 @@ type Pair struct {
 
 	cfg      Config
 	since    time.Time
-	badBMC   map[lab.NodeName]bool
+	changed  map[string]bool // files that are not as they were laid
 	timeline *Timeline
 	closing  sync.Once
 }
@@ -62,7 +62,7 @@ func Start(ctx context.Context, cfg Config) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start pair: %w", err)
 	}
-	p := &Pair{cfg: cfg, since: time.Now(), badBMC: map[lab.NodeName]bool{}}
+	p := &Pair{cfg: cfg, since: time.Now(), changed: map[string]bool{}}
 	if err := p.start(ctx, bin); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("start pair: %w", err)

@@ -3,7 +3,11 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,25 +134,83 @@ func TestRestartsOfAgentAndGuardTouchNoService(t *testing.T) {
 	s.nobodyShot()
 }
 
-// Somebody else has the watchdog open: the agent does not start, and says why.
-func TestWatchdogOfSomebodyElseKeepsTheAgentFromStarting(t *testing.T) {
+// agentSays: the agent's last lines in the journal hold these words.
+func (s *story) agentSays(n *lab.Node, words ...string) func() error {
+	return func() error {
+		out, _, err := n.Run(s.ctx, "journalctl -u sbagent -o cat --no-pager | tail -20")
+		if err == nil && !containsAll(out, words) {
+			err = fmt.Errorf("it says %s", out)
+		}
+		return err
+	}
+}
+
+// Somebody else has the watchdog open, or there is none, or its driver makes of 5 s
+// what the lease is too short for: the agent does not start, and says why. One that
+// is rounded to what there is room for counts as it is.
+func TestWatchdogThatCannotServeKeepsTheAgentFromStarting(t *testing.T) {
 	s := begin(t)
-	s.must("stop the agent where nothing runs", s.standby.Must(s.ctx, "systemctl stop sbagent"))
+	n := s.standby
+	file := string(n.Name) + ".yaml"
+	device := func(path string) func(string) string {
+		return func(text string) string { return strings.Replace(text, "/dev/watchdog1", path, 1) }
+	}
+	s.must("stop the agent where nothing runs", n.Must(s.ctx, "systemctl stop sbagent"))
 	// Closed with a V, as whoever is done with it does: else it would reset the node.
 	hold := "exec 3>/dev/watchdog1; while [ -e /tmp/hold ]; do echo >&3; sleep 0.5; done; printf V >&3"
-	s.must("take the watchdog", s.standby.Must(s.ctx, "touch /tmp/hold; systemd-run --collect --unit=other-watchdog /bin/sh -c '"+hold+"'; sleep 1"))
+	s.must("take the watchdog", n.Must(s.ctx, "touch /tmp/hold; systemd-run --collect --unit=other-watchdog /bin/sh -c '"+hold+"'; sleep 1"))
+	s.must("start the agent", n.Must(s.ctx, "systemctl start --no-block sbagent"))
+	s.within(40*time.Second, "it says that another has it", s.agentSays(n, "another process holds it"))
+	s.must("give the watchdog back", n.Must(s.ctx, "systemctl stop sbagent; rm /tmp/hold"))
 
-	s.must("start the agent", s.standby.Must(s.ctx, "systemctl start --no-block sbagent"))
-	s.within(20*time.Second, "the agent says why it does not start", func() error {
-		out, _, err := s.standby.Run(s.ctx, "journalctl -u sbagent -o cat --no-pager | tail -20")
-		if err == nil && !strings.Contains(out, "another process holds it") {
-			err = fmt.Errorf("it says %s", out)
+	s.must("name one that is not there", s.Change(s.ctx, file, device("/dev/watchdog7")))
+	s.within(40*time.Second, "it says that there is none", s.agentSays(n, "/dev/watchdog7 does not exist"))
+
+	s.must("load a driver that rounds 5 s to 8 s", s.laysDog(n, 8))
+	s.must("name it", s.Change(s.ctx, file, device("/dev/watchdog2")))
+	s.within(40*time.Second, "it says what does not fit", s.agentSays(n, "watchdog's timeout of 8s", "ttl 20s is too short"))
+
+	s.must("load a driver that rounds 5 s to 6 s", s.laysDog(n, 6))
+	s.must("start the agent", n.Must(s.ctx, "systemctl restart sbagent-guard sbagent"))
+	s.within(40*time.Second, "full redundancy", s.redundant)
+	s.within(20*time.Second, "sbctl timing counts 6 s", func() error {
+		a, err := s.Sbctl(s.ctx, "timing")
+		if err == nil && !strings.Contains(a.Out, "1.01 x watchdog 6s") {
+			err = errors.New(a.Text())
 		}
 		return err
 	})
 	s.must("the holder writes", s.writing(s.holder)())
-
-	s.must("give the watchdog back", s.standby.Must(s.ctx, "rm /tmp/hold"))
-	s.within(60*time.Second, "full redundancy", s.redundant)
 	s.nobodyShot()
+}
+
+// roundingDog is the built driver.
+var roundingDog = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "roundingdog")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "lab-roundingdog")
+	build := exec.Command("go", "build", "-o", path, "sbarbiter/chaos-tests/lab/roundingdog")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	return os.ReadFile(path)
+})
+
+// laysDog makes /dev/watchdog2 on a node.
+func (s *story) laysDog(n *lab.Node, multiple int) error {
+	s.must("end the one before", n.Must(s.ctx, "systemctl stop sbagent sbagent-guard roundingdog 2>/dev/null; true"))
+	program, err := roundingDog()
+	if err != nil {
+		return err
+	}
+	if err := n.WriteFile(s.ctx, "/usr/local/sbin/lab-roundingdog", program, 0o755); err != nil {
+		return err
+	}
+	return n.Must(s.ctx, fmt.Sprintf(`modprobe cuse
+systemd-run -q --collect --unit=roundingdog /usr/local/sbin/lab-roundingdog -multiple %d
+for i in $(seq 50); do [ -e /dev/watchdog2 ] && exit; sleep 0.1; done; exit 1`, multiple))
 }

@@ -65,10 +65,12 @@ func thePair(t *testing.T) *pair.Pair {
 		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := shared.pair.Mend(ctx); err == nil {
+		err := shared.pair.Mend(ctx)
+		if err == nil {
 			t.Logf("pair mended in %.1f s", time.Since(began).Seconds())
 			return shared.pair
 		}
+		t.Logf("pair is replaced: %v\n%s", err, shared.pair.Timeline().Text(began))
 		shared.pair.Close()
 		shared.pair = nil
 	}

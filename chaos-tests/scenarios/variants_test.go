@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -51,33 +50,20 @@ func TestGroupWithoutDRBDMovesToo(t *testing.T) {
 // taken over from once its lease and its watchdog have run out. A machine
 // that was only frozen is reset by that watchdog as soon as it goes on.
 func TestFrozenHolderBehindADeadBMCIsTakenOverByTimeAndResetWhenItThaws(t *testing.T) {
-	s := own(t, func(_, name, text string) string {
-		if name != "cluster.yaml" {
-			return text
-		}
-		return strings.Replace(text, "fencing: stonith", "fencing: [stonith, watchdog]\naccept_pause_risk: true", 1)
-	})
+	s := begin(t)
+	s.byClockToo()
 	s.KillBMC(s.holder.Name)
-	boots := s.holder.Boots()
+	anew := s.rebooted(s.holder)
 
 	s.must("freeze the holder", s.holder.Freeze())
 	took := s.takenOver(60 * time.Second)
 	if took < ttl {
 		t.Errorf("taken over after %v, before the lease of %v was over", took, ttl)
 	}
-	g, err := s.Group(s.ctx)
-	s.must("ask what the grant rests on", err)
-	if g.Basis.Grade != "E2" {
-		t.Errorf("granted with grade %s, want E2", g.Basis.Grade)
-	}
+	s.restsOn("E2")
 
 	s.must("thaw it", s.holder.Thaw())
-	s.within(20*time.Second, "it is reset", func() error {
-		if s.holder.Boots() == boots {
-			return errors.New("it still runs")
-		}
-		return nil
-	})
+	s.within(20*time.Second, "it is reset", anew)
 	s.throughout(3*time.Second, "it does not write", s.notOn(s.holder))
 	s.within(60*time.Second, "it comes back and is redundant", s.redundant)
 	s.nobodyShot()

@@ -1,0 +1,34 @@
+package scenarios
+
+import (
+	"os"
+	"testing"
+)
+
+// allScenarios names the environment variable that asks for what takes CI too long:
+// make scenarios-all.
+const allScenarios = "SBARBITER_ALL_SCENARIOS"
+
+func TestScenariosThatTakeLonger(t *testing.T) {
+	stories := map[string]func(*testing.T){
+		"BMC slower than a shot":                slowerThanAShot,
+		"BMC slower than a shot, target back":   slowerThanAShotAndBackMeanwhile,
+		"BMC hangs":                             hangingBMC,
+		"BMC dies with its host":                bmcDiesWithItsHost,
+		"no watchdog, no takeover by the clock": noWatchdogNoClock,
+		"both want to shoot":                    bothWantToShoot,
+		"stop program hangs":                    stopProgramThatHangs,
+		"open file":                             openFileIsNoObstacle,
+		"mount held by the kernel":              mountHeldByTheKernel,
+		"fork bomb":                             forkBomb,
+		"busy processes":                        busyProcesses,
+		"memory pressure":                       memoryPressure,
+	}
+	if os.Getenv(allScenarios) == "" {
+		t.Logf("%d more with %s=1 (make scenarios-all)", len(stories), allScenarios)
+		return
+	}
+	for name, tell := range stories {
+		t.Run(name, tell)
+	}
+}
