@@ -86,6 +86,9 @@ type Invalidate struct {
 	Resources []string
 }
 
+// Part ends DRBD's connection to the peer, and every attempt at it.
+type Part struct{ Group arbiter.GroupID }
+
 // Join lets DRBD look for the peer. Until then a machine that has started anew
 // has its disks attached and no more.
 type Join struct{ Group arbiter.GroupID }
@@ -171,6 +174,7 @@ func (Lift) action()       {}
 func (Demote) action()     {}
 func (Outdate) action()    {}
 func (Invalidate) action() {}
+func (Part) action()       {}
 func (Join) action()       {}
 func (ReadPower) action()  {}
 func (Shoot) action()      {}

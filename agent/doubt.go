@@ -36,7 +36,7 @@ func (m *Machine) doubt(g *group) bool {
 func (m *Machine) doubtful(g *group) ([]string, string) {
 	switch {
 	case m.mem.Groups[g.id].Spoilt && !mutant.On(mutant.FailedDiskBelieved):
-		return g.cfg.Resources, "the disk has failed since the copy was made; everything is copied from the peer"
+		return g.cfg.Resources, "the disk has failed since the copy was made, or an operator has given it up; everything is copied from the peer"
 	case g.renewed || m.orderly || g.cfg.Protected || mutant.On(mutant.CacheBelieved):
 		return nil, ""
 	}
@@ -73,16 +73,17 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 
 // keptApart reports whether this node's spoilt copy must not be overwritten by the
 // peer's, which is stale as well: which of the two is kept is for an operator.
-func (m *Machine) keptApart(g *group, told bool) bool {
+func (m *Machine) keptApart(now boottime.Instant, g *group, told bool) bool {
 	gm := m.mem.Groups[g.id]
-	if !gm.Spoilt {
+	p := m.peer.group(g.id)
+	heard := p != nil && m.hearsBeats(now)
+	switch {
+	case !gm.Spoilt:
 		return false
-	}
-	if p := m.peer.group(g.id); p != nil && p.OwnWord != 0 || gm.Pending {
+	case heard && (p.OwnWord != 0 || p.Excluded != 0):
 		return true
-	}
-	if told {
-		return g.answer.Peer.Number != 0 || g.answer.Peer.OwnWord != 0
+	case told: // the peer knows of its own word, whoever else has heard of it
+		return g.answer.Peer.Number != 0 || g.answer.Peer.OwnWord != 0 || gm.Pending && !heard
 	}
 	return gm.Obtained != 0 || gm.PeerWord != 0
 }

@@ -111,3 +111,51 @@ func TestFailedDiskIsRememberedUntilItIsReadmitted(t *testing.T) {
 func groupAnswer(cleared uint64) leader.GroupAnswer {
 	return leader.GroupAnswer{Group: "db", Cleared: cleared}
 }
+
+// An operator has decided that the peer's copy is kept. DRBD may take this one for
+// the newer, and may be connected: first it is parted from, then declared bad, and
+// only then does the peer hear that this node knows.
+func TestCopyThatIsGivenUpIsPartedFromInvalidatedAndConnected(t *testing.T) {
+	mem := NewMemory()
+	mem.Groups["db"] = GroupMemory{Obtained: 2, PeerWord: 5, Pending: true}
+	m := apart(stonith(), mem, arbiter.Consistent)
+	g := m.groups[0]
+	g.joined = true
+	s := m.disks["r0"]
+	s.Alone = false
+	m.disks["r0"] = s
+	g.answer = leader.GroupAnswer{Group: "db", Own: arbiter.Exclusion{Number: 9, Discard: 9}}
+	m.learnExclusions(g, g.answer)
+	if gm := m.mem.Groups["db"]; gm.Excluded != 0 || !gm.Spoilt || gm.Obeyed != 9 || gm.Obtained != 0 || gm.Pending {
+		t.Fatalf("%+v", gm)
+	}
+	now := boot.Add(time.Second)
+	m.take()
+	m.join(now, g)
+	if _, parted := first[Part](m.take()); !parted || g.joined {
+		t.Fatal("it stays connected")
+	}
+	s.Alone = true
+	m.disks["r0"] = s
+	if invalidated, joined := joins(m, nil); invalidated != 1 || joined == 0 {
+		t.Errorf("invalidated %d times, connected %d times", invalidated, joined)
+	}
+	m.learnExclusions(g, g.answer)
+	if m.mem.Groups["db"].Excluded != 9 {
+		t.Error("the peer does not hear that the copy is given up")
+	}
+}
+
+func TestKeptCopyWaitsForTheOneThatIsGivenUp(t *testing.T) {
+	m := apart(stonith(), NewMemory(), arbiter.Consistent)
+	g := m.groups[0]
+	g.answer = leader.GroupAnswer{Group: "db", Peer: arbiter.Exclusion{Number: 10, Discard: 9}}
+	m.peer.beat.Groups[0].Excluded = 8
+	if _, joined := joins(m, nil); joined > 0 {
+		t.Error("connected before the peer has given its copy up")
+	}
+	m.peer.beat.Groups[0].Excluded = 9
+	if invalidated, joined := joins(m, nil); invalidated > 0 || joined == 0 {
+		t.Error("not connected afterwards")
+	}
+}

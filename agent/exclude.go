@@ -360,8 +360,11 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 	}
 	gm := m.mem.Groups[g.id]
 	readmitted := gm.OwnWord != 0 && a.Cleared >= gm.OwnWord
+	m.obey(g, a)
 	m.remember(g, func(gm *GroupMemory) {
-		gm.Excluded = a.Own.Number
+		if a.Own.Discard == 0 || gm.Obeyed >= a.Own.Discard && !gm.Spoilt {
+			gm.Excluded = a.Own.Number // the peer waits for that where the copy was given up
+		}
 		if readmitted {
 			gm.OwnWord, gm.Spoilt = 0, false
 		}

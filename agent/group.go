@@ -58,6 +58,7 @@ type group struct {
 	thawAt   boottime.Instant // no write waited without a handler at
 	stranded bool             // said that nobody may take over
 	joined   bool             // DRBD looks for its peer, or did so in this boot
+	parting  bool             // DRBD is being disconnected
 	doubting bool             // the copy is being invalidated
 	renewed  bool             // it was, in this boot
 	undone   string           // why it could not be

@@ -30,7 +30,14 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		}
 		alone = alone || m.disks[r].Alone
 	}
+	g.parting = g.parting && !alone
 	switch {
+	case !alone && m.partsFirst(g):
+		if now >= g.joinAt {
+			g.joinAt, g.parting = now.Add(joinAgain), true
+			m.do(Part{g.id})
+		}
+	case g.parting: // it is on its way
 	case !alone:
 		g.joined = true // from here on a person or a recovery decides about it
 		m.saveBoot()
@@ -61,7 +68,7 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 	told := m.witnessNear(now) && g.answerAt == m.answered && g.answer.Reason != arbiter.WitnessLearning
 	p := m.peer.group(g.id)
 	switch {
-	case m.keptApart(g, told):
+	case m.keptApart(now, g, told), m.awaitsPeer(g):
 		return false
 	case g.hot():
 		return g.phase == Running // it has the peer excluded, and is the source of whatever comes

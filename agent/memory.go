@@ -44,8 +44,10 @@ type GroupMemory struct {
 	Obtained   arbiter.ExclusionNumber `json:"obtained,omitempty"` // of the peer's copy, at this node's request
 	PeerWord   uint64                  `json:"peer_word,omitempty"`
 	// Spoilt: the disk has failed, and the copy was not declared bad as a whole since.
-	Spoilt  bool `json:"spoilt,omitempty"`
-	Pending bool `json:"pending,omitempty"` // no witness has heard of PeerWord yet
+	Spoilt bool `json:"spoilt,omitempty"`
+	// Obeyed is the latest order to give the copy up that was carried out or begun.
+	Obeyed  arbiter.ExclusionNumber `json:"obeyed,omitempty"`
+	Pending bool                    `json:"pending,omitempty"` // no witness has heard of PeerWord yet
 }
 
 // NewMemory returns the memory of a node that has none.

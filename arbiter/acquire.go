@@ -115,7 +115,7 @@ func (c *Cluster) excluded(g *Group, id GroupID, node NodeID, ev *Evidence) *Ver
 		return nil
 	}
 	if g.noGoodCopy(c.Definition) {
-		return refused(NoGoodCopy, "both copies of %s are stale: %s's disk failed, or it was excluded, before the other one was in step again; an operator has to say which is kept", id, node)
+		return refused(NoGoodCopy, "both copies of %s are stale: %s's disk failed, or it was excluded, before the other one was in step again; an operator has to say which is kept: sbctl group init %s --keep NODE", id, node, id)
 	}
 	if e, ok := g.Excluded[node]; ok {
 		return refused(IsExcluded, "%s's copy of %s is stale (exclusion %s, obtained by %s under epoch %d); it must resynchronise first",

@@ -65,6 +65,8 @@ func (a *applying) dispatch() Verdict {
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.standby(c, cmd) })
 	case Maintenance:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.maintenance(c, cmd) })
+	case GiveUp:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.giveUp(c, cmd) })
 	case Confirm:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.confirm(c, cmd) })
 	case Rehearse:

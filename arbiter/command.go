@@ -196,6 +196,17 @@ type Maintenance struct {
 	By      string    `json:"by"`
 }
 
+// GiveUp is an operator's word that a node's copy of a group is given up, and the
+// other node's kept, where both are stale or the two were never in step.
+type GiveUp struct {
+	Cluster ClusterID `json:"cluster"`
+	Group   GroupID   `json:"group"`
+	Node    NodeID    `json:"node"`           // whose copy is given up
+	Kept    *Evidence `json:"kept,omitempty"` // what the leader last heard of the other node
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
+}
+
 // Confirm is an operator's word that a node is off.
 type Confirm struct {
 	Cluster ClusterID `json:"cluster"`
@@ -260,6 +271,7 @@ func (WitnessReport) command() {}
 func (Order) command()         {}
 func (Standby) command()       {}
 func (Maintenance) command()   {}
+func (GiveUp) command()        {}
 func (Confirm) command()       {}
 func (Rehearse) command()      {}
 func (Armed) command()         {}

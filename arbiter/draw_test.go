@@ -114,7 +114,7 @@ func (s *stage) speaker(node arbiter.NodeID, id arbiter.GroupID, verb int) arbit
 
 func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) arbiter.Command {
 	on := likely(t, 3, "on")
-	switch evenly(t, 8, "rare verb") {
+	switch evenly(t, 9, "rare verb") {
 	case 0:
 		phase := oneOf(t, "phase", arbiter.Open, arbiter.Begun, arbiter.Settled)
 		return arbiter.EndMandate{Cluster: pair, Mandate: s.drawMandate(t), Phase: phase, Next: on}
@@ -137,6 +137,9 @@ func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) ar
 		v.Index -= min(v.Index, uint64(evenly(t, 4, "index")))
 		return arbiter.Renounce{Shown: v}
 	case 6:
+		ev := drawEvidence(t)
+		return arbiter.GiveUp{Cluster: pair, Group: id, Node: node, Kept: &ev, By: "ops"}
+	case 7:
 		return arbiter.Lead{Nonce: uint64(evenly(t, 9, "nonce"))}
 	}
 	return arbiter.Define{Definition: drawDefinition(t)}

@@ -48,6 +48,7 @@ func init() {
 		Order{},
 		Standby{},
 		Maintenance{},
+		GiveUp{},
 		Confirm{},
 		Rehearse{},
 		Armed{},

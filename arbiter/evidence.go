@@ -85,6 +85,11 @@ func (e *Evidence) OwnUsable() bool {
 	return e.all(func(d Disk) bool { return d.Own == UpToDate || d.Own == Consistent })
 }
 
+// OwnWhole reports whether every own volume is a copy of one moment, however old.
+func (e *Evidence) OwnWhole() bool {
+	return e.all(func(d Disk) bool { return d.Own == UpToDate || d.Own == Consistent || d.Own == "Outdated" })
+}
+
 // InStep reports whether both copies of every volume are connected and UpToDate.
 func (e *Evidence) InStep() bool {
 	return e.all(func(d Disk) bool { return d.Connected && d.Own == UpToDate && d.Peer == UpToDate })

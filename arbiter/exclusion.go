@@ -63,7 +63,7 @@ func (c *Cluster) exclusion(g *Group, cmd Exclude, incarnation uint32) Verdict {
 	g.unfit(peer)
 	e := Exclusion{
 		Number:  c.number(incarnation),
-		OwnWord: g.Excluded[peer].OwnWord, By: node, Epoch: cmd.Epoch,
+		OwnWord: g.Excluded[peer].OwnWord, By: node, Epoch: cmd.Epoch, Discard: g.Excluded[peer].Discard,
 	}
 	g.exclude(peer, e)
 	v := done("%s's copy of %s is excluded (%s) at the word of %s under epoch %d", peer, cmd.Group, e.Number, node, cmd.Epoch)

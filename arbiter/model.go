@@ -164,6 +164,9 @@ type Exclusion struct {
 	OwnWord uint64          `json:"own_word,omitempty"`
 	By      NodeID          `json:"by,omitempty"`
 	Epoch   Epoch           `json:"epoch,omitempty"`
+	// Discard is the number under which an operator has given the copy up for the
+	// other one. Whatever either copy says of its age, this one is copied anew.
+	Discard ExclusionNumber `json:"discard,omitempty"`
 }
 
 // Switch is a planned change of holder under way.

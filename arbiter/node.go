@@ -117,7 +117,7 @@ func (c *Cluster) distrust(node NodeID, incarnation uint32) {
 		g := c.Groups[id]
 		if e := g.Excluded[node]; e.Number == 0 && c.Definition.Groups[id].DRBD {
 			g.unfit(node)
-			g.exclude(node, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, Epoch: c.Epoch})
+			g.exclude(node, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, Epoch: c.Epoch, Discard: e.Discard})
 		}
 	}
 }

@@ -47,6 +47,13 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 		return arbiter.Standby{Cluster: pair, Node: arbiter.NodeID(w.arg(0)), On: w.arg(1) == "on", By: "ops"}, nil
 	case "maintenance":
 		return arbiter.Maintenance{Cluster: pair, On: w.arg(0) == "on", By: "ops"}, nil
+	case "give-up":
+		ev := evidence(w)
+		c := arbiter.GiveUp{Cluster: pair, Group: arbiter.GroupID(w.arg(0)), Node: arbiter.NodeID(w.arg(1)), Kept: &ev, By: "ops", Reason: "looked at both"}
+		if w.has("unheard") {
+			c.Kept = nil
+		}
+		return c, nil
 	case "confirm":
 		c := arbiter.Confirm{Cluster: pair, Node: arbiter.NodeID(w.arg(0)), Alive: w.has("alive"), By: "ops", Reason: "looked at it"}
 		for _, e := range w.list("epochs") {

@@ -220,6 +220,16 @@ func (r *Runner) lookForPeer(a agent.Join) {
 	})
 }
 
+// part ends DRBD's connection. The machine looks again and orders it again.
+func (r *Runner) part(a agent.Part) {
+	o := r.groups[a.Group]
+	r.then(o, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, reconnectWithin)
+		defer cancel()
+		_ = r.each(ctx, o.group, o.group.Resources, "disconnect", r.parts.DRBD.Disconnect)
+	})
+}
+
 // outdate makes DRBD record the loss on every resource of the group.
 func (r *Runner) outdate(a agent.Outdate) {
 	o := r.groups[a.Group]

@@ -89,6 +89,8 @@ func (r *Runner) perform(a agent.Action) {
 		r.outdate(a)
 	case agent.Invalidate:
 		r.invalidate(a)
+	case agent.Part:
+		r.part(a)
 	case agent.Join:
 		r.lookForPeer(a)
 	case agent.Measure:

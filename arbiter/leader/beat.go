@@ -165,6 +165,8 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 		return m.Cluster, nil
 	case arbiter.Maintenance:
 		return m.Cluster, nil
+	case arbiter.GiveUp:
+		return m.Cluster, nil
 	case arbiter.Confirm:
 		return m.Cluster, nil
 	case arbiter.Rehearse:

@@ -117,6 +117,9 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 	case arbiter.Order:
 		m.Target = d.latest(now, m.To, m.Group)
 		l.propose(now, d, r, m)
+	case arbiter.GiveUp:
+		m.Kept = d.latest(now, d.c.Definition.Peer(m.Node), m.Group)
+		l.propose(now, d, r, m)
 	case arbiter.Confirm:
 		m.Alive = !d.suspected(now, m.Node) || d.vouched(now, m.Node)
 		l.propose(now, d, r, m)

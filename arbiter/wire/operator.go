@@ -86,6 +86,17 @@ func FromRehearse(p *sbv1.RehearseFenceRequest, by string) (arbiter.Rehearse, er
 	return c, r.err()
 }
 
+// FromGiveUp reads the word of the operator by that a node's copy is given up, and
+// the name that was typed.
+func FromGiveUp(p *sbv1.GiveUpRequest, by string) (c arbiter.GiveUp, typed string, err error) {
+	var r reader
+	c = arbiter.GiveUp{
+		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
+		Node: arbiter.NodeID(r.name("node", p.GetNode())), By: by, Reason: r.text("reason", p.GetReason()),
+	}
+	return c, r.mayName("typed", p.GetTyped()), r.err()
+}
+
 // ToConfirm writes an operator's word that a node is off. Typed is the node's
 // name as the operator typed it.
 func ToConfirm(c arbiter.Confirm, typed string) *sbv1.ConfirmFenceRequest {

@@ -66,6 +66,23 @@ func (s *Server) ConfirmFence(ctx context.Context, p *sbv1.ConfirmFenceRequest) 
 	return s.ask(ctx, cmd)
 }
 
+// GiveUp takes an operator's word that a node's copy is given up for the other one's,
+// who has typed that node's name.
+func (s *Server) GiveUp(ctx context.Context, p *sbv1.GiveUpRequest) (*sbv1.Verdict, error) {
+	by, err := operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd, typed, err := wire.FromGiveUp(p, by)
+	switch {
+	case err != nil:
+		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
+	case typed != string(cmd.Node):
+		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for, whose copy is to be given up; nothing is given up", typed, cmd.Node), nil
+	}
+	return s.ask(ctx, cmd)
+}
+
 // operator returns the name of the operator who calls.
 func operator(ctx context.Context) (string, error) {
 	id, ok := rpc.IdentityFrom(ctx)

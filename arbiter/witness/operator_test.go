@@ -115,6 +115,10 @@ func TestOperatorOrders(t *testing.T) {
 	expect("a fence confirmed under the wrong name", v, err, arbiter.Refused, arbiter.NothingToDo)
 	v, err = op.ConfirmFence(ctx, &sbv1.ConfirmFenceRequest{Cluster: string(cluster), Node: "node-a", Typed: "node-a", Epochs: []uint64{4}, Reason: "x"})
 	expect("a fence confirmed of a living node", v, err, arbiter.Refused, arbiter.TargetAlive)
+	v, err = op.GiveUp(ctx, &sbv1.GiveUpRequest{Cluster: string(cluster), Group: "data", Node: "node-b", Typed: "node-a", Reason: "x"})
+	expect("a copy given up under the wrong name", v, err, arbiter.Refused, arbiter.NothingToDo)
+	v, err = op.GiveUp(ctx, &sbv1.GiveUpRequest{Cluster: string(cluster), Group: "data", Node: "node-b", Typed: "node-b", Reason: "x"})
+	expect("a good copy given up", v, err, arbiter.Refused, arbiter.NothingToDo)
 	v, err = op.AddCluster(ctx, &sbv1.AddClusterRequest{Definition: &sbv1.Definition{Cluster: "bad", Nodes: []string{"one"}}})
 	expect("a cluster of one", v, err, arbiter.Refused, arbiter.BadDefinition)
 	eventually(t, "the silent node can be confirmed to be off", func() bool {

@@ -212,6 +212,8 @@ func clusterOf(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Cluster, true
 	case arbiter.Maintenance:
 		return c.Cluster, true
+	case arbiter.GiveUp:
+		return c.Cluster, true
 	case arbiter.Confirm:
 		return c.Cluster, true
 	case arbiter.Armed:

@@ -48,7 +48,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.RenewFirst:       "nothing; the agent renews and asks again by itself",
 	arbiter.LastCopy:         "bring the other copy back: this one is stale, and the last good one is never given up",
 	arbiter.NotLatest:        "nothing; a later exclusion stands, and is lifted by a later resynchronisation",
-	arbiter.NoGoodCopy:       "look at both copies, keep the better one, and begin the cluster anew with it: see \"Both copies are stale\" in docs/operations.md",
+	arbiter.NoGoodCopy:       "look at both copies, then say which is kept: sbctl group init GROUP --keep NODE; see \"Both copies are stale\" in docs/operations.md",
 	arbiter.NotInStep:        "wait until sbctl status says that both copies are in step, then try again",
 	arbiter.TargetAlive:      "do not confirm; it is alive. Mend what keeps it from being heard",
 	arbiter.NotProven:        "mend the fence device; if you have seen that the node is off: sbctl fence confirm NODE",

@@ -89,7 +89,7 @@ Where the witness is comes from --witness, SBCTL_WITNESS or ` + settingsFile + `
 	f.VarP(&a.as, "output", "o", "how to print: table or json")
 	root.AddCommand(
 		a.statusCommand(), a.whyCommand(), a.eventsCommand(), a.switchoverCommand(),
-		a.standbyCommand(), a.unstandbyCommand(), a.maintenanceCommand(), a.fenceCommand(),
+		a.standbyCommand(), a.unstandbyCommand(), a.maintenanceCommand(), a.fenceCommand(), a.groupCommand(),
 		a.timingCommand(), a.doctorCommand(), a.clusterCommand(), a.policyCommand(), a.pkiCommand(),
 	)
 	root.InitDefaultCompletionCmd()

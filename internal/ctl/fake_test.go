@@ -166,6 +166,10 @@ func (f *fake) RehearseFence(_ context.Context, q *sbv1.RehearseFenceRequest) (*
 	return v, err
 }
 
+func (f *fake) GiveUp(_ context.Context, q *sbv1.GiveUpRequest) (*sbv1.Verdict, error) {
+	return f.answer("give up", q, q.GetNode()+"'s copy of "+q.GetGroup()+" is given up (1.4)")
+}
+
 func (f *fake) ConfirmFence(_ context.Context, q *sbv1.ConfirmFenceRequest) (*sbv1.Verdict, error) {
 	return f.answer("confirm", q, q.GetNode()+" is off, says alice; 1 lease(s) ended with grade E1")
 }

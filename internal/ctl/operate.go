@@ -210,15 +210,19 @@ func (a *app) showLeases(p *pair, node string) []uint64 {
 
 // typedName gets the name that only somebody who means it types.
 func (a *app) typedName(cmd *cobra.Command, node, typed string, yes answered) (string, error) {
+	return a.typedWord(cmd, node, typed, yes, "Type the node's name if you have seen that it is off: ", "if "+node+" is off")
+}
+
+func (a *app) typedWord(cmd *cobra.Command, node, typed string, yes answered, question, condition string) (string, error) {
 	switch {
 	case typed != "" && bool(yes):
 	case typed != "":
 		return "", usage(cmd, "nothing was done: --typed is for scripts, together with --yes")
 	case !a.Asks:
-		return "", usage(cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes if %s is off", node, node)
+		return "", usage(cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes %s", node, condition)
 	default:
 		var err error
-		if typed, err = a.question("Type the node's name if you have seen that it is off: "); err != nil {
+		if typed, err = a.question(question); err != nil {
 			return "", err
 		}
 	}

@@ -70,6 +70,9 @@ func exclusionWords(e *sbv1.ExclusionStatus) string {
 		}
 		parts = append(parts, s)
 	}
+	if e.GetDiscard() != 0 {
+		parts = append(parts, "given up by an operator")
+	}
 	if e.GetOwnWord() != 0 {
 		parts = append(parts, fmt.Sprintf("its own record %d", e.GetOwnWord()))
 	}

@@ -68,6 +68,7 @@ const (
 	GrantUnchecked                       // a grant looks at nothing but who holds the group
 	FailedDiskBelieved                   // a copy whose disk has failed is connected as its metadata have it
 	CacheBelieved                        // so is one whose resync a power cut has ended
+	GivenUpUnseen                        // a copy that is kept is connected before the other one is given up
 )
 
 // The weakenings of mandates and identities.

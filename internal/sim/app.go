@@ -33,6 +33,8 @@ type application struct {
 	unrecorded bool
 }
 
+func placeOf(b int) model.Place { return model.Place{Block: model.Block(b)} }
+
 func blockOf(s model.Stamp) model.Block { return model.Block(s % volumeBlocks) }
 
 // applications lets the application of every group that is up write.
@@ -101,7 +103,7 @@ func (a *application) sure(s model.Stamp) {
 func (a *application) lacks(c *replica) int {
 	lost := 0
 	for b, s := range a.acked {
-		if c.drbd.Content(model.Place{Block: model.Block(b)}) < s {
+		if c.drbd.Content(placeOf(b)) < s {
 			lost++
 		}
 	}

@@ -62,7 +62,7 @@ var (
 		reflect.TypeFor[arbiter.EndMandate](), reflect.TypeFor[arbiter.Order](), reflect.TypeFor[arbiter.Standby](),
 		reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](), reflect.TypeFor[arbiter.Armed](),
 		reflect.TypeFor[arbiter.Calm](), reflect.TypeFor[arbiter.Remark](), reflect.TypeFor[arbiter.WitnessBegin](),
-		reflect.TypeFor[arbiter.WitnessReport](),
+		reflect.TypeFor[arbiter.WitnessReport](), reflect.TypeFor[arbiter.GiveUp](),
 	}
 	messages = []reflect.Type{
 		reflect.TypeFor[leader.Hello](), reflect.TypeFor[leader.Beat](), reflect.TypeFor[leader.Acquire](),
@@ -70,6 +70,7 @@ var (
 		reflect.TypeFor[leader.Begin](), reflect.TypeFor[leader.ReportFence](), reflect.TypeFor[arbiter.Order](),
 		reflect.TypeFor[arbiter.Standby](), reflect.TypeFor[arbiter.Maintenance](), reflect.TypeFor[arbiter.Confirm](),
 		reflect.TypeFor[arbiter.Define](), reflect.TypeFor[leader.Looked](), reflect.TypeFor[leader.ShotDone](),
+		reflect.TypeFor[arbiter.GiveUp](),
 	}
 )
 

@@ -81,11 +81,11 @@ var seldom = []explanation{
 		"two things would have to come within milliseconds of each other",
 	},
 	{
-		"arbiter's group", "learning unborn moving held", "Renounce Started OwnWord Readmit Begin ReportFence EndMandate Confirm Maintenance Standby Calm Armed Remark Order",
+		"arbiter's group", "learning unborn moving held", "Renounce Started OwnWord Readmit Begin ReportFence EndMandate Confirm Maintenance Standby Calm Armed Remark Order GiveUp",
 		"the command would have to be on its way when another one puts the group into this state",
 	},
 	{
-		"arbiter's mandate", "none open begun settled", "Renounce Begin EndMandate Readmit ReportFence Confirm Order Standby Maintenance Started OwnWord Lead Calm Armed Remark",
+		"arbiter's mandate", "none open begun settled", "Renounce Begin EndMandate Readmit ReportFence Confirm Order Standby Maintenance Started OwnWord Lead Calm Armed Remark GiveUp",
 		"the command would have to be on its way when another one puts the mandate into this phase, which lasts seconds",
 	},
 	{
@@ -101,7 +101,7 @@ var seldom = []explanation{
 		"the pair would have to be in trouble before anybody was granted the group, a second after its start",
 	},
 	{
-		"leader", "busy listening", "Applied Lost Confirm Maintenance",
+		"leader", "busy listening", "Applied Lost Confirm Maintenance GiveUp",
 		"it would have to come within the second or the milliseconds that this lasts",
 	},
 }

@@ -97,6 +97,10 @@ func (n *Node) join(g arbiter.GroupID) {
 	n.local(20*time.Millisecond, func() { n.replica(g).command(model.Connect, nil) })
 }
 
+func (n *Node) part(g arbiter.GroupID) {
+	n.local(20*time.Millisecond, func() { n.replica(g).command(model.Disconnect, nil) })
+}
+
 func (n *Node) outdate(g arbiter.GroupID) {
 	n.local(20*time.Millisecond, func() {
 		c := n.replica(g)

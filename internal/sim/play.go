@@ -52,8 +52,13 @@ func (w *World) episode(e Episode) {
 // recover waits until the pair has recovered, for longer than a moment: what
 // went wrong may show only later.
 func (w *World) recover(limit time.Duration) {
-	for !w.ended() {
+	for tries := 0; !w.ended(); {
 		if _, ok := w.RunUntil(limit, w.settled); !ok {
+			if tries < mostDecisions && w.decide() {
+				tries++
+				limit = w.now + w.recovery()
+				continue
+			}
 			if w.noGoodCopy() {
 				w.except("both copies of a group are stale: a holder's disk failed before the peer that it had excluded was in step again")
 			}

@@ -203,6 +203,8 @@ func (n *Node) do(a agent.Action) {
 		n.outdate(a.Group)
 	case agent.Invalidate:
 		n.invalidate(a.Group)
+	case agent.Part:
+		n.part(a.Group)
 	case agent.Join:
 		n.join(a.Group)
 	case agent.ReadPower:

@@ -1359,7 +1359,9 @@ type GroupAnswer struct {
 	PeerOwnWord   uint64                 `protobuf:"varint,11,opt,name=peer_own_word,json=peerOwnWord,proto3" json:"peer_own_word,omitempty"`
 	Cleared       uint64                 `protobuf:"varint,12,opt,name=cleared,proto3" json:"cleared,omitempty"` // highest record of this node's own that a readmission has named
 	Task          *RecoveryTask          `protobuf:"bytes,13,opt,name=task,proto3" json:"task,omitempty"`
-	Apart         bool                   `protobuf:"varint,14,opt,name=apart,proto3" json:"apart,omitempty"` // only a recovery's steps let DRBD look for its peer
+	Apart         bool                   `protobuf:"varint,14,opt,name=apart,proto3" json:"apart,omitempty"`     // only a recovery's steps let DRBD look for its peer
+	Discard       uint64                 `protobuf:"varint,15,opt,name=discard,proto3" json:"discard,omitempty"` // number under which an operator has given this node's copy up
+	PeerDiscard   uint64                 `protobuf:"varint,16,opt,name=peer_discard,json=peerDiscard,proto3" json:"peer_discard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1490,6 +1492,20 @@ func (x *GroupAnswer) GetApart() bool {
 		return x.Apart
 	}
 	return false
+}
+
+func (x *GroupAnswer) GetDiscard() uint64 {
+	if x != nil {
+		return x.Discard
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetPeerDiscard() uint64 {
+	if x != nil {
+		return x.PeerDiscard
+	}
+	return 0
 }
 
 // RecoveryTask is what a recovery wants of the receiver: a measurement of its side,
@@ -2462,7 +2478,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\vmaintenance\x18\x06 \x01(\bR\vmaintenance\x12\x18\n" +
 	"\astandby\x18\a \x01(\bR\astandby\x12#\n" +
 	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\x12\x1a\n" +
-	"\brehearse\x18\t \x01(\x04R\brehearse\"\x91\x03\n" +
+	"\brehearse\x18\t \x01(\x04R\brehearse\"\xce\x03\n" +
 	"\vGroupAnswer\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\arenewed\x18\x02 \x01(\x04R\arenewed\x12\x16\n" +
@@ -2478,7 +2494,9 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\rpeer_own_word\x18\v \x01(\x04R\vpeerOwnWord\x12\x18\n" +
 	"\acleared\x18\f \x01(\x04R\acleared\x12'\n" +
 	"\x04task\x18\r \x01(\v2\x13.sb.v1.RecoveryTaskR\x04task\x12\x14\n" +
-	"\x05apart\x18\x0e \x01(\bR\x05apart\"\xac\x01\n" +
+	"\x05apart\x18\x0e \x01(\bR\x05apart\x12\x18\n" +
+	"\adiscard\x18\x0f \x01(\x04R\adiscard\x12!\n" +
+	"\fpeer_discard\x18\x10 \x01(\x04R\vpeerDiscard\"\xac\x01\n" +
 	"\fRecoveryTask\x12\x1a\n" +
 	"\brecovery\x18\x01 \x01(\x04R\brecovery\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x12\n" +

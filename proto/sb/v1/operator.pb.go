@@ -618,6 +618,7 @@ type ExclusionStatus struct {
 	OwnWord       uint64                 `protobuf:"varint,3,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`
 	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Discard       uint64                 `protobuf:"varint,6,opt,name=discard,proto3" json:"discard,omitempty"` // number under which an operator has given the copy up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,6 +684,13 @@ func (x *ExclusionStatus) GetBy() string {
 func (x *ExclusionStatus) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ExclusionStatus) GetDiscard() uint64 {
+	if x != nil {
+		return x.Discard
 	}
 	return 0
 }
@@ -1907,6 +1915,82 @@ func (x *RehearseFenceRequest) GetNode() string {
 	return ""
 }
 
+type GiveUpRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`   // whose copy is given up for the other one's
+	Typed         string                 `protobuf:"bytes,4,opt,name=typed,proto3" json:"typed,omitempty"` // the same, as the operator typed it
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GiveUpRequest) Reset() {
+	*x = GiveUpRequest{}
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GiveUpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GiveUpRequest) ProtoMessage() {}
+
+func (x *GiveUpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GiveUpRequest.ProtoReflect.Descriptor instead.
+func (*GiveUpRequest) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GiveUpRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GiveUpRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GiveUpRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GiveUpRequest) GetTyped() string {
+	if x != nil {
+		return x.Typed
+	}
+	return ""
+}
+
+func (x *GiveUpRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ConfirmFenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -1920,7 +2004,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2016,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2029,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -1999,7 +2083,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2095,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2108,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResolveRequest) GetCluster() string {
@@ -2082,7 +2166,7 @@ type ApproveRecoveryRequest struct {
 
 func (x *ApproveRecoveryRequest) Reset() {
 	*x = ApproveRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2178,7 @@ func (x *ApproveRecoveryRequest) String() string {
 func (*ApproveRecoveryRequest) ProtoMessage() {}
 
 func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2191,7 @@ func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApproveRecoveryRequest) GetCluster() string {
@@ -2157,7 +2241,7 @@ type CancelRecoveryRequest struct {
 
 func (x *CancelRecoveryRequest) Reset() {
 	*x = CancelRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2253,7 @@ func (x *CancelRecoveryRequest) String() string {
 func (*CancelRecoveryRequest) ProtoMessage() {}
 
 func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2266,7 @@ func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*CancelRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CancelRecoveryRequest) GetCluster() string {
@@ -2223,7 +2307,7 @@ type RecoveriesRequest struct {
 
 func (x *RecoveriesRequest) Reset() {
 	*x = RecoveriesRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2319,7 @@ func (x *RecoveriesRequest) String() string {
 func (*RecoveriesRequest) ProtoMessage() {}
 
 func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2332,7 @@ func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesRequest.ProtoReflect.Descriptor instead.
 func (*RecoveriesRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RecoveriesRequest) GetCluster() string {
@@ -2275,7 +2359,7 @@ type RecoveriesAnswer struct {
 
 func (x *RecoveriesAnswer) Reset() {
 	*x = RecoveriesAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2371,7 @@ func (x *RecoveriesAnswer) String() string {
 func (*RecoveriesAnswer) ProtoMessage() {}
 
 func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2384,7 @@ func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesAnswer.ProtoReflect.Descriptor instead.
 func (*RecoveriesAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RecoveriesAnswer) GetRecoveries() []*RecoveryDocument {
@@ -2320,7 +2404,7 @@ type RecoveryDocument struct {
 
 func (x *RecoveryDocument) Reset() {
 	*x = RecoveryDocument{}
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2416,7 @@ func (x *RecoveryDocument) String() string {
 func (*RecoveryDocument) ProtoMessage() {}
 
 func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2429,7 @@ func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryDocument.ProtoReflect.Descriptor instead.
 func (*RecoveryDocument) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RecoveryDocument) GetDocument() []byte {
@@ -2429,13 +2513,14 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x05nodes\x18\t \x03(\v2\x12.sb.v1.GroupOnNodeR\x05nodes\x12\x16\n" +
 	"\x06unshot\x18\n" +
 	" \x01(\tR\x06unshot\x12 \n" +
-	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\"~\n" +
+	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\"\x98\x01\n" +
 	"\x0fExclusionStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
 	"\bown_word\x18\x03 \x01(\x04R\aownWord\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x14\n" +
-	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\"\xa4\x01\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\adiscard\x18\x06 \x01(\x04R\adiscard\"\xa4\x01\n" +
 	"\vGroupOnNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12!\n" +
@@ -2527,7 +2612,13 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"D\n" +
 	"\x14RehearseFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\x89\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x81\x01\n" +
+	"\rGiveUpRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x14\n" +
+	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x89\x01\n" +
 	"\x13ConfirmFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
@@ -2561,7 +2652,7 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"recoveries\"[\n" +
 	"\x10RecoveryDocument\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12+\n" +
-	"\bcarrying\x18\x02 \x03(\v2\x0f.sb.v1.CarryingR\bcarrying2\xd1\x06\n" +
+	"\bcarrying\x18\x02 \x03(\v2\x0f.sb.v1.CarryingR\bcarrying2\x81\a\n" +
 	"\bOperator\x123\n" +
 	"\x06Status\x12\x14.sb.v1.StatusRequest\x1a\x13.sb.v1.StatusAnswer\x12*\n" +
 	"\x03Why\x12\x11.sb.v1.WhyRequest\x1a\x10.sb.v1.WhyAnswer\x123\n" +
@@ -2575,7 +2666,8 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\aStandby\x12\x15.sb.v1.StandbyRequest\x1a\x0e.sb.v1.Verdict\x128\n" +
 	"\vMaintenance\x12\x19.sb.v1.MaintenanceRequest\x1a\x0e.sb.v1.Verdict\x12<\n" +
 	"\rRehearseFence\x12\x1b.sb.v1.RehearseFenceRequest\x1a\x0e.sb.v1.Verdict\x12:\n" +
-	"\fConfirmFence\x12\x1a.sb.v1.ConfirmFenceRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
+	"\fConfirmFence\x12\x1a.sb.v1.ConfirmFenceRequest\x1a\x0e.sb.v1.Verdict\x12.\n" +
+	"\x06GiveUp\x12\x14.sb.v1.GiveUpRequest\x1a\x0e.sb.v1.Verdict\x120\n" +
 	"\aResolve\x12\x15.sb.v1.ResolveRequest\x1a\x0e.sb.v1.Verdict\x12@\n" +
 	"\x0fApproveRecovery\x12\x1d.sb.v1.ApproveRecoveryRequest\x1a\x0e.sb.v1.Verdict\x12>\n" +
 	"\x0eCancelRecovery\x12\x1c.sb.v1.CancelRecoveryRequest\x1a\x0e.sb.v1.Verdict\x12?\n" +
@@ -2594,7 +2686,7 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_sb_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: sb.v1.StatusRequest
 	(*StatusAnswer)(nil),           // 1: sb.v1.StatusAnswer
@@ -2623,50 +2715,51 @@ var file_sb_v1_operator_proto_goTypes = []any{
 	(*StandbyRequest)(nil),         // 24: sb.v1.StandbyRequest
 	(*MaintenanceRequest)(nil),     // 25: sb.v1.MaintenanceRequest
 	(*RehearseFenceRequest)(nil),   // 26: sb.v1.RehearseFenceRequest
-	(*ConfirmFenceRequest)(nil),    // 27: sb.v1.ConfirmFenceRequest
-	(*ResolveRequest)(nil),         // 28: sb.v1.ResolveRequest
-	(*ApproveRecoveryRequest)(nil), // 29: sb.v1.ApproveRecoveryRequest
-	(*CancelRecoveryRequest)(nil),  // 30: sb.v1.CancelRecoveryRequest
-	(*RecoveriesRequest)(nil),      // 31: sb.v1.RecoveriesRequest
-	(*RecoveriesAnswer)(nil),       // 32: sb.v1.RecoveriesAnswer
-	(*RecoveryDocument)(nil),       // 33: sb.v1.RecoveryDocument
-	(*Version)(nil),                // 34: sb.v1.Version
-	(*Definition)(nil),             // 35: sb.v1.Definition
-	(*Watchdog)(nil),               // 36: sb.v1.Watchdog
-	(*Basis)(nil),                  // 37: sb.v1.Basis
-	(*Disk)(nil),                   // 38: sb.v1.Disk
-	(*Record)(nil),                 // 39: sb.v1.Record
-	(*Finding)(nil),                // 40: sb.v1.Finding
-	(*Carrying)(nil),               // 41: sb.v1.Carrying
-	(*Verdict)(nil),                // 42: sb.v1.Verdict
+	(*GiveUpRequest)(nil),          // 27: sb.v1.GiveUpRequest
+	(*ConfirmFenceRequest)(nil),    // 28: sb.v1.ConfirmFenceRequest
+	(*ResolveRequest)(nil),         // 29: sb.v1.ResolveRequest
+	(*ApproveRecoveryRequest)(nil), // 30: sb.v1.ApproveRecoveryRequest
+	(*CancelRecoveryRequest)(nil),  // 31: sb.v1.CancelRecoveryRequest
+	(*RecoveriesRequest)(nil),      // 32: sb.v1.RecoveriesRequest
+	(*RecoveriesAnswer)(nil),       // 33: sb.v1.RecoveriesAnswer
+	(*RecoveryDocument)(nil),       // 34: sb.v1.RecoveryDocument
+	(*Version)(nil),                // 35: sb.v1.Version
+	(*Definition)(nil),             // 36: sb.v1.Definition
+	(*Watchdog)(nil),               // 37: sb.v1.Watchdog
+	(*Basis)(nil),                  // 38: sb.v1.Basis
+	(*Disk)(nil),                   // 39: sb.v1.Disk
+	(*Record)(nil),                 // 40: sb.v1.Record
+	(*Finding)(nil),                // 41: sb.v1.Finding
+	(*Carrying)(nil),               // 42: sb.v1.Carrying
+	(*Verdict)(nil),                // 43: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	34, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	35, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	35, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	36, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
 	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	36, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	37, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	37, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	38, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
 	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
 	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	37, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	38, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	38, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	39, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
 	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	39, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	40, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	40, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	41, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
 	15, // 17: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
 	18, // 18: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
 	20, // 19: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
 	19, // 20: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
 	19, // 21: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
 	19, // 22: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	35, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	33, // 24: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
-	41, // 25: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
+	36, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	34, // 24: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
+	42, // 25: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
 	0,  // 26: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
 	11, // 27: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
 	13, // 28: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
@@ -2677,28 +2770,30 @@ var file_sb_v1_operator_proto_depIdxs = []int32{
 	24, // 33: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
 	25, // 34: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
 	26, // 35: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
-	27, // 36: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	28, // 37: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
-	29, // 38: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
-	30, // 39: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
-	31, // 40: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
-	1,  // 41: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 42: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	14, // 43: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
-	17, // 44: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	39, // 45: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	42, // 46: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	42, // 47: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	42, // 48: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	42, // 49: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	42, // 50: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
-	42, // 51: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	42, // 52: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
-	42, // 53: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
-	42, // 54: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
-	32, // 55: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
-	41, // [41:56] is the sub-list for method output_type
-	26, // [26:41] is the sub-list for method input_type
+	28, // 36: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	27, // 37: sb.v1.Operator.GiveUp:input_type -> sb.v1.GiveUpRequest
+	29, // 38: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
+	30, // 39: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
+	31, // 40: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
+	32, // 41: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
+	1,  // 42: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	12, // 43: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	14, // 44: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	17, // 45: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	40, // 46: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	43, // 47: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	43, // 48: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	43, // 49: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	43, // 50: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	43, // 51: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
+	43, // 52: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	43, // 53: sb.v1.Operator.GiveUp:output_type -> sb.v1.Verdict
+	43, // 54: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
+	43, // 55: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
+	43, // 56: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
+	33, // 57: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
+	42, // [42:58] is the sub-list for method output_type
+	26, // [26:42] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -2717,7 +2812,7 @@ func file_sb_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	Operator_Maintenance_FullMethodName     = "/sb.v1.Operator/Maintenance"
 	Operator_RehearseFence_FullMethodName   = "/sb.v1.Operator/RehearseFence"
 	Operator_ConfirmFence_FullMethodName    = "/sb.v1.Operator/ConfirmFence"
+	Operator_GiveUp_FullMethodName          = "/sb.v1.Operator/GiveUp"
 	Operator_Resolve_FullMethodName         = "/sb.v1.Operator/Resolve"
 	Operator_ApproveRecovery_FullMethodName = "/sb.v1.Operator/ApproveRecovery"
 	Operator_CancelRecovery_FullMethodName  = "/sb.v1.Operator/CancelRecovery"
@@ -55,6 +56,7 @@ type OperatorClient interface {
 	Maintenance(ctx context.Context, in *MaintenanceRequest, opts ...grpc.CallOption) (*Verdict, error)
 	RehearseFence(ctx context.Context, in *RehearseFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
 	ConfirmFence(ctx context.Context, in *ConfirmFenceRequest, opts ...grpc.CallOption) (*Verdict, error)
+	GiveUp(ctx context.Context, in *GiveUpRequest, opts ...grpc.CallOption) (*Verdict, error)
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*Verdict, error)
 	ApproveRecovery(ctx context.Context, in *ApproveRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error)
 	CancelRecovery(ctx context.Context, in *CancelRecoveryRequest, opts ...grpc.CallOption) (*Verdict, error)
@@ -188,6 +190,16 @@ func (c *operatorClient) ConfirmFence(ctx context.Context, in *ConfirmFenceReque
 	return out, nil
 }
 
+func (c *operatorClient) GiveUp(ctx context.Context, in *GiveUpRequest, opts ...grpc.CallOption) (*Verdict, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Verdict)
+	err := c.cc.Invoke(ctx, Operator_GiveUp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operatorClient) Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*Verdict, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Verdict)
@@ -245,6 +257,7 @@ type OperatorServer interface {
 	Maintenance(context.Context, *MaintenanceRequest) (*Verdict, error)
 	RehearseFence(context.Context, *RehearseFenceRequest) (*Verdict, error)
 	ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error)
+	GiveUp(context.Context, *GiveUpRequest) (*Verdict, error)
 	Resolve(context.Context, *ResolveRequest) (*Verdict, error)
 	ApproveRecovery(context.Context, *ApproveRecoveryRequest) (*Verdict, error)
 	CancelRecovery(context.Context, *CancelRecoveryRequest) (*Verdict, error)
@@ -291,6 +304,9 @@ func (UnimplementedOperatorServer) RehearseFence(context.Context, *RehearseFence
 }
 func (UnimplementedOperatorServer) ConfirmFence(context.Context, *ConfirmFenceRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmFence not implemented")
+}
+func (UnimplementedOperatorServer) GiveUp(context.Context, *GiveUpRequest) (*Verdict, error) {
+	return nil, status.Error(codes.Unimplemented, "method GiveUp not implemented")
 }
 func (UnimplementedOperatorServer) Resolve(context.Context, *ResolveRequest) (*Verdict, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
@@ -516,6 +532,24 @@ func _Operator_ConfirmFence_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Operator_GiveUp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GiveUpRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).GiveUp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_GiveUp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).GiveUp(ctx, req.(*GiveUpRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Operator_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ResolveRequest)
 	if err := dec(in); err != nil {
@@ -634,6 +668,10 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ConfirmFence",
 			Handler:    _Operator_ConfirmFence_Handler,
+		},
+		{
+			MethodName: "GiveUp",
+			Handler:    _Operator_GiveUp_Handler,
 		},
 		{
 			MethodName: "Resolve",

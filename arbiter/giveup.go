@@ -1,0 +1,58 @@
+package arbiter
+
+// giveUp takes an operator's word which of two copies is kept, where no rule can
+// say: both are stale, each in its own way, or the two were never in step. In one
+// step the copy that is kept counts as good, and the other one as stale, under a
+// number that orders it to be copied anew as a whole.
+func (a *applying) giveUp(c *Cluster, cmd GiveUp) Verdict {
+	g, ok := c.Groups[cmd.Group]
+	if !ok {
+		return unknownGroup(c, cmd.Group)
+	}
+	v := c.mayGiveUp(g, cmd)
+	if v == nil {
+		d := c.kept(g, cmd, a.state.Version.Incarnation)
+		v = &d
+	}
+	a.record(c, cmd.Group, cmd.Node, "copy given up", *v)
+	return *v
+}
+
+func (c *Cluster) kept(g *Group, cmd GiveUp, incarnation uint32) Verdict {
+	keep := c.Definition.Peer(cmd.Node)
+	if e, stale := g.Excluded[keep]; stale {
+		g.clear(keep, e)
+	}
+	g.unfit(cmd.Node)
+	n := c.number(incarnation)
+	g.exclude(cmd.Node, Exclusion{Number: n, OwnWord: g.Excluded[cmd.Node].OwnWord, Epoch: c.Epoch, Discard: n})
+	g.Begun = true
+	v := done("%s's copy of %s is given up (%s), and %s's is kept, says %s: %s", cmd.Node, cmd.Group, n, keep, cmd.By, cmd.Reason)
+	v.Number = n
+	return v
+}
+
+func (c *Cluster) mayGiveUp(g *Group, cmd GiveUp) *Verdict {
+	keep := c.Definition.Peer(cmd.Node)
+	switch {
+	case c.Nodes[cmd.Node] == nil:
+		return refused(UnknownNode, "cluster %s has no node %s", cmd.Cluster, cmd.Node)
+	case !c.Definition.Groups[cmd.Group].DRBD:
+		return refused(NoDRBD, "group %s has no DRBD resource, so there are no copies of it", cmd.Group)
+	case c.Learning:
+		return refused(WitnessLearning, "this witness is learning what the nodes know")
+	case c.Mandate != nil:
+		return refused(MandateUnderWay, "mandate %d against %s is under way", c.Mandate.ID, c.Mandate.Target)
+	case g.Recovery != nil:
+		return refused(RecoveryUnderWay, "recovery %s of %s is under way; let it end, or call it off", g.Recovery.ID, cmd.Group)
+	case g.Begun && !g.noGoodCopy(c.Definition):
+		return refused(NothingToDo, "nothing has to be decided about %s: not both of its copies are stale, so the rules know which one is good", cmd.Group)
+	case g.Lease != nil && g.Lease.Holder == cmd.Node:
+		return refused(HoldsGroup, "%s holds %s, and its copy cannot be given up under it; stop it there first (sbctl standby %s)", cmd.Node, cmd.Group, cmd.Node)
+	case cmd.Kept == nil:
+		return refused(NotInStep, "%s, whose copy is to be kept, has not been heard; start it and its agent", keep)
+	case !cmd.Kept.OwnWhole():
+		return refused(DiskUnusable, "%s's copy of %s cannot be kept: a volume of it is not attached, or half of a resynchronisation", keep, cmd.Group)
+	}
+	return nil
+}
