@@ -169,6 +169,9 @@ func (d *Daemon) parts(st *store.Store, mem memory) (runner.Parts, *pki.Source, 
 	}
 	if driver != nil {
 		p.DRBD = driver
+		if err := d.takePart(&p, driver); err != nil {
+			return runner.Parts{}, nil, err
+		}
 	}
 	return p, src, nil
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"sbarbiter/agent/runner"
+	"sbarbiter/arbiter"
+	"sbarbiter/drbd/kernel"
 	"sbarbiter/internal/config"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/carry"
@@ -33,6 +36,20 @@ func (d *Daemon) Hands() (*carry.Node, error) {
 		n.Groups = append(n.Groups, group)
 	}
 	return n, nil
+}
+
+// takePart gives an agent its hands for recoveries, on the driver that it has.
+func (d *Daemon) takePart(p *runner.Parts, driver *kernel.Driver) error {
+	n, err := d.Hands()
+	if err != nil {
+		return err
+	}
+	n.DRBD = driver
+	p.Hands, p.Copies = n, map[arbiter.GroupID]carry.Group{}
+	for _, g := range n.Groups {
+		p.Copies[arbiter.GroupID(g.Name)] = g
+	}
+	return nil
 }
 
 // Kept is the store of what recoveries gave up; nil where the node file wants none.
