@@ -187,7 +187,9 @@ func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
 	}
 	m.compare(sent, now, ev.Clock, &m.witnessRate, "the witness")
 	m.answered = sent
-	m.agree(ev.Answer.Definition.Timing)
+	if d := ev.Answer.Definition; d != nil {
+		m.agree(d.Timing)
+	}
 	m.witnessed, m.standby = ev.Answer.Peer, ev.Answer.Standby
 	if ev.Answer.Rehearse != 0 {
 		m.rehearse(ev.Answer.Rehearse)

@@ -218,12 +218,6 @@ func (a *applying) record(c *Cluster, group GroupID, node NodeID, what string, v
 	c.Audit = lastOf(append(c.Audit, r), keptRecords)
 }
 
-// lastOf keeps the last n elements of s, in place.
-func lastOf[T any](s []T, n int) []T {
-	if len(s) <= n {
-		return s
-	}
-	copy(s, s[len(s)-n:])
-	clear(s[n:])
-	return s[:n]
-}
+// lastOf keeps the last n elements of s. They stay where they are: a copy of the
+// cluster may share them.
+func lastOf[T any](s []T, n int) []T { return s[max(0, len(s)-n):] }

@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -228,7 +229,9 @@ const (
 	implausible = 1 << 62
 )
 
-// Clone returns a copy that shares nothing with c.
+// Clone returns a copy that shares nothing with c but the entries of its
+// histories: those never change, and whatever either appends the other does not
+// see.
 func (c *Cluster) Clone() *Cluster {
 	d := *c
 	d.Slack = maps.Clone(c.Slack)
@@ -236,8 +239,8 @@ func (c *Cluster) Clone() *Cluster {
 	d.Nodes = make(map[NodeID]*Node, len(c.Nodes))
 	for id, n := range c.Nodes {
 		m := *n
-		m.Superseded = append([]BootID(nil), n.Superseded...)
-		m.Answers = append([]Answer(nil), n.Answers...)
+		m.Superseded = slices.Clip(n.Superseded)
+		m.Answers = slices.Clip(n.Answers)
 		m.Proven = maps.Clone(n.Proven)
 		d.Nodes[id] = &m
 	}
@@ -250,7 +253,7 @@ func (c *Cluster) Clone() *Cluster {
 		m.Readings = append([]Reading(nil), m.Readings...)
 		d.Mandate = &m
 	}
-	d.Audit = append([]Record(nil), c.Audit...)
+	d.Audit = slices.Clip(c.Audit)
 	return &d
 }
 

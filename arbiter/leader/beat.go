@@ -93,7 +93,7 @@ type Service struct{ Name, State string }
 type BeatAnswer struct {
 	Number      uint64
 	Groups      []GroupAnswer
-	Definition  arbiter.Definition
+	Definition  *arbiter.Definition // nobody changes it; nil: the one before still holds
 	Maintenance bool
 	Standby     bool
 	Peer        PeerView
@@ -133,10 +133,10 @@ func (b *Beat) group(id arbiter.GroupID) *GroupBeat {
 	return nil
 }
 
-// addressee returns the cluster of a message, and its sender if it is a node.
-func addressee(m Message) (arbiter.ClusterID, *Sender) {
-	node := func(c arbiter.Caller, seen arbiter.Version) (arbiter.ClusterID, *Sender) {
-		return c.Cluster, &Sender{c, seen}
+// addressee returns the cluster of a message, and its sender if that is a node.
+func addressee(m Message) (id arbiter.ClusterID, who Sender, isNode bool) {
+	node := func(c arbiter.Caller, seen arbiter.Version) (arbiter.ClusterID, Sender, bool) {
+		return c.Cluster, Sender{c, seen}, true
 	}
 	switch m := m.(type) {
 	case Hello:
@@ -160,31 +160,31 @@ func addressee(m Message) (arbiter.ClusterID, *Sender) {
 	case ReportFence:
 		return node(m.Caller, m.Seen)
 	case arbiter.Order:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Standby:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Maintenance:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.GiveUp:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Confirm:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Rehearse:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Resolve:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Approve:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.CancelRecovery:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case arbiter.Define:
-		return m.Definition.Cluster, nil
+		return m.Definition.Cluster, Sender{}, false
 	case Looked:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	case ShotDone:
-		return m.Cluster, nil
+		return m.Cluster, Sender{}, false
 	}
-	return "", nil
+	return "", Sender{}, false
 }
 
 // beat handles a beat: what must be durable first, then, behind a verification
@@ -266,7 +266,8 @@ func (d *desk) answer(now, received boottime.Instant, b Beat) *BeatAnswer {
 	node := b.Caller.Node
 	peer := d.c.Definition.Peer(node)
 	out := &BeatAnswer{
-		Number: b.Number, Definition: d.c.Definition, Maintenance: d.c.Maintenance, Standby: d.c.Nodes[node].Standby,
+		Number: b.Number, Definition: &d.c.Definition, Maintenance: d.c.Maintenance, Standby: d.c.Nodes[node].Standby,
+		Groups: make([]GroupAnswer, 0, len(b.Groups)),
 	}
 	if h := d.heard[peer]; h != nil && !d.suspected(now, peer) {
 		out.Peer = PeerView{Heard: true, References: h.beat.References, Needed: h.beat.Needed}

@@ -1,8 +1,6 @@
 package leader
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -31,7 +29,7 @@ func (d *desk) countUp(now boottime.Instant) {
 
 // passed returns the command that says which of these times is over, or nil.
 func (d *desk) passed(now boottime.Instant) arbiter.Command {
-	for _, id := range slices.Sorted(maps.Keys(d.takeovers)) {
+	for _, id := range inOrder(d.takeovers) {
 		if t := d.takeovers[id]; now > t.at {
 			return arbiter.Calm{Cluster: d.c.Definition.Cluster, Group: id, Epoch: arbiter.Epoch(t.of)}
 		}

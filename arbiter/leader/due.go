@@ -17,7 +17,7 @@ const idle = time.Second
 // itself to have been late, so something is always due.
 func (l *Leader) Due() boottime.Instant {
 	next := l.awake.Add(idle)
-	for _, d := range l.desks {
+	for _, d := range l.order {
 		next = min(next, l.dueOf(d))
 	}
 	return next

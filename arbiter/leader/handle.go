@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,15 +18,15 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 		l.propose(now, nil, r, define)
 		return
 	}
-	id, caller := addressee(r.message)
+	id, who, node := addressee(r.message)
 	d := l.desks[id]
 	if d == nil {
 		l.refuse(r, arbiter.UnknownCluster, fmt.Sprintf("this witness does not know cluster %s; declare it with sbctl cluster add", id))
 		return
 	}
 	if _, beat := r.message.(Beat); d.busy != nil && !(beat && mutant.On(mutant.RenewalBesideEnding)) {
-		if caller != nil && d.knows(caller.Caller) {
-			d.hear(r.at, caller.Caller.Node) // a slow disk makes nobody silent
+		if node && d.knows(who.Caller) {
+			d.hear(r.at, who.Caller.Node) // a slow disk makes nobody silent
 		}
 		if len(d.queue) >= mostWaiting {
 			l.reply(r, Answer{}) // whoever still wants it asks again
@@ -34,7 +35,7 @@ func (l *Leader) handle(now boottime.Instant, r *request) {
 		d.queue = append(d.queue, r)
 		return
 	}
-	if caller != nil && !l.accept(now, d, r, *caller) {
+	if node && !l.accept(now, d, r, who) {
 		return
 	}
 	l.dispatch(now, d, r)
@@ -331,7 +332,7 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 			return
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.orders)) {
+	for _, id := range inOrder(d.orders) {
 		if now.Sub(d.orders[id]) > orderTimeout {
 			d.orders[id] = now
 			l.propose(now, d, nil, arbiter.Order{
@@ -352,6 +353,14 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 	if d.c.Maintenance && d.c.Until != 0 && l.wall >= d.c.Until {
 		l.propose(now, d, nil, arbiter.Maintenance{Cluster: d.c.Definition.Cluster, By: "sbwitness: its time has passed"})
 	}
+}
+
+// inOrder returns the keys of a map that is empty most of the time.
+func inOrder[K cmp.Ordered, V any](m map[K]V) []K {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
 }
 
 // mandateOver says why a mandate has to be closed, or nothing.

@@ -8,7 +8,7 @@
 package leader
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 	"time"
 
@@ -75,6 +75,7 @@ type Leader struct {
 	leads    []arbiter.Leadership
 	hands    map[arbiter.ClusterID][]arbiter.NodeID // that this host can shoot
 	desks    map[arbiter.ClusterID]*desk
+	order    []*desk // the same, by name
 	tokens   Token
 	underWay map[Token]*proposal
 	batch    []*request // what waits for the next verification
@@ -194,8 +195,8 @@ func (l *Leader) Verified(now boottime.Instant, _ Token, leader bool) []Action {
 func (l *Leader) Tick(now boottime.Instant, wall int64) []Action {
 	l.wall = wall
 	l.wake(now)
-	for _, id := range slices.Sorted(maps.Keys(l.desks)) {
-		if d := l.desks[id]; d.busy == nil {
+	for _, d := range l.order {
+		if d.busy == nil {
 			l.due(now, d)
 		}
 	}
@@ -208,14 +209,14 @@ func (l *Leader) wake(now boottime.Instant) {
 	gap := now.Sub(l.awake)
 	l.awake = now
 	late := false
-	for _, d := range l.desks {
+	for _, d := range l.order {
 		late = late || gap > d.c.Definition.Timing.Renew
 	}
 	if !late || mutant.On(mutant.LateLeaderGoesOn) {
 		return
 	}
 	l.since = now
-	for _, d := range l.desks {
+	for _, d := range l.order {
 		d.restart(now)
 	}
 }
@@ -303,6 +304,10 @@ func (l *Leader) update(now boottime.Instant, c *arbiter.Cluster) {
 	if d == nil {
 		d = newDesk(now)
 		l.desks[id] = d
+		d.take(now, c)
+		l.order = append(l.order, d)
+		slices.SortFunc(l.order, func(a, b *desk) int { return cmp.Compare(a.c.Definition.Cluster, b.c.Definition.Cluster) })
+		return
 	}
 	d.take(now, c)
 }

@@ -223,7 +223,8 @@ var beatAnswers = rapid.Custom(func(t *rapid.T) leader.BeatAnswer {
 		Peer:     leader.PeerView{Heard: flags.Draw(t, "heard"), References: counts.Draw(t, "references"), Needed: counts.Draw(t, "needed")},
 	}
 	if flags.Draw(t, "defined") {
-		a.Definition = definitions.Draw(t, "definition")
+		d := definitions.Draw(t, "definition")
+		a.Definition = &d
 	}
 	return a
 })

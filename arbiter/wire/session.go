@@ -132,8 +132,8 @@ func ToBeatAnswer(a leader.BeatAnswer, version arbiter.Version, clock boottime.I
 		Maintenance: a.Maintenance, Standby: a.Standby, Rehearse: uint64(a.Rehearse),
 		Peer: &sbv1.PeerView{Heard: a.Peer.Heard, References: unsigned(a.Peer.References), Needed: unsigned(a.Peer.Needed)},
 	}
-	if a.Definition.Cluster != "" {
-		p.Definition = ToDefinition(a.Definition)
+	if a.Definition != nil && a.Definition.Cluster != "" {
+		p.Definition = ToDefinition(*a.Definition)
 	}
 	return p
 }
@@ -165,7 +165,7 @@ func FromBeatAnswer(p *sbv1.BeatAnswer) (leader.BeatAnswer, arbiter.Version, boo
 	if p.GetDefinition() != nil {
 		d, err := FromDefinition(p.GetDefinition())
 		r.in("definition", err)
-		a.Definition = d
+		a.Definition = &d
 	}
 	if a.Number == 0 {
 		r.fail("number", "beats count from one")

@@ -36,7 +36,7 @@ type session struct {
 	once   sync.Once
 	err    error // why it is over; set before over is closed
 
-	told arbiter.Definition // last sent; the office's
+	told *arbiter.Definition // last sent; the office's
 }
 
 func newSession(w who) *session {
@@ -192,7 +192,7 @@ func (s *Server) reply(one *session) func(leader.Answer) {
 		case a.Beat != nil:
 			answer := *a.Beat
 			if reflect.DeepEqual(one.told, answer.Definition) {
-				answer.Definition = arbiter.Definition{}
+				answer.Definition = nil
 			} else {
 				one.told = answer.Definition
 			}
