@@ -83,6 +83,43 @@ func TestHolderWhoseStoreIsLostReportsWhatItRuns(t *testing.T) {
 	}
 }
 
+// The second life of an agent with an empty store knows no more than the first:
+// until a witness has spoken it gives no word, and says that its store is new.
+// Taken for an old one, its low counters would look like a disk that was rolled
+// back.
+func TestStoreThatBeganEmptyIsFreshUntilAWitnessHasSpoken(t *testing.T) {
+	cfg := stonith()
+	nothing := &BootMemory{Boot: cfg.Boot, Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}}
+	m := New(boot, cfg, nil, nothing)
+	next := func() arbiter.Report {
+		t.Helper()
+		save, ok := first[Save](m.Step(boot, Tick{}))
+		if !ok {
+			t.Fatal("nothing is stored")
+		}
+		mem, err := DecodeMemory(save.Memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Incarnation++
+		m = New(boot, cfg, mem, nothing)
+		hello, ok := first[Hello](m.Step(boot, SessionUp{}))
+		if !ok {
+			t.Fatal("no report")
+		}
+		m.dirty = true
+		return hello.Hello.Report
+	}
+	if !next().Fresh {
+		t.Error("the next life does not say that the store is new")
+	}
+	m.Step(boot, Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}})
+	m.dirty = true
+	if next().Fresh {
+		t.Error("a witness has spoken, and the next life calls the store new")
+	}
+}
+
 // A service that was enabled at boot, say. A report under the new boot id would
 // end the lease with the best grade there is.
 func TestNothingIsReportedWhileSomethingRunsWithoutARight(t *testing.T) {
@@ -121,5 +158,30 @@ func TestShotOfAnEarlierLifeIsForgottenOnceItIsOver(t *testing.T) {
 		if now > over {
 			t.Fatalf("still remembered %v after the start", now.Sub(boot))
 		}
+	}
+}
+
+// A witness was replaced while its old host was cut off, and the agent has reported
+// to the new one. What the old one still says renews nothing and answers nothing.
+func TestAnswersOfAWitnessThatWasReplacedAreDropped(t *testing.T) {
+	m := holder(stonith())
+	m.Step(boot, SessionUp{})
+	m.Step(boot, Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}, Version: arbiter.Version{Incarnation: 2}})
+	at := boot.Add(time.Second)
+	beat, ok := first[Beat](m.Step(at, Tick{}))
+	if !ok {
+		t.Fatal("no beat")
+	}
+	answer := Answered{
+		Version: arbiter.Version{Incarnation: 1}, Clock: at,
+		Answer: leader.BeatAnswer{Number: beat.Beat.Number, Groups: []leader.GroupAnswer{{Group: "db", Renewed: 8}}},
+	}
+	lease := m.groups[0].right.lease
+	if m.Step(at, answer); m.groups[0].right.lease != lease {
+		t.Error("a witness that was replaced renews a lease")
+	}
+	answer.Version.Incarnation = 2
+	if m.Step(at, answer); m.groups[0].right.lease <= lease {
+		t.Error("the new witness renews nothing")
 	}
 }

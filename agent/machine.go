@@ -22,7 +22,6 @@ type Machine struct {
 	started    boottime.Instant // this agent
 	last       boottime.Instant // step
 	gapAt      boottime.Instant // the last gap ended here; 0: none
-	fresh      bool             // the store was empty: no word before a witness has spoken
 	turnedAway arbiter.Reason   // by the witness, when this agent introduced itself
 	spoken     bool             // a witness has welcomed this agent on this session
 	cleared    bool             // a witness or the peer has spoken in this boot: the quarantine is over
@@ -84,7 +83,8 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 		refs: map[string]bool{}, disks: map[string]Storage{},
 	}
 	if mem == nil {
-		m.mem, m.fresh = NewMemory(), true
+		m.mem = NewMemory()
+		m.mem.Fresh = true
 	}
 	m.orderly = boot.Orderly || m.mem.Left != "" && m.mem.Left != cfg.Boot
 	m.mem.Left = ""

@@ -29,6 +29,9 @@ type Memory struct {
 	Left arbiter.BootID `json:"left,omitempty"`
 	// Tenures are for when this node was Primary, oldest first.
 	Tenures map[arbiter.GroupID][]recovery.Tenure `json:"tenures,omitempty"`
+	// Fresh: the store began empty, and no witness has spoken since. What it lacks
+	// it lacks in the next life of the agent too.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // GroupMemory is what a node must not forget about a group.

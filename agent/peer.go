@@ -133,7 +133,7 @@ func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, sent, 
 	// Its lease may have been ended by this very boot, in an answer that was lost.
 	// Then nothing but the watchdog stops an agent that hangs.
 	mine = mine && m.cfg.Watchdog.Armed
-	if m.cleared || m.fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
+	if m.cleared || m.mem.Fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
 		return
 	}
 	g.right = right{epoch: gm.Epoch, since: now, sent: sent, promise: until}
@@ -212,7 +212,7 @@ func (m *Machine) bids(now boottime.Instant) bool {
 // word, or 0.
 func (m *Machine) mayPromise(now boottime.Instant, g *group) arbiter.Epoch {
 	p := m.peer.group(g.id)
-	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) && !mutant.On(mutant.PromiseWhileAsking) || m.fresh && !mutant.On(mutant.LostStorePromises) || !m.cleared {
+	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) && !mutant.On(mutant.PromiseWhileAsking) || m.mem.Fresh && !mutant.On(mutant.LostStorePromises) || !m.cleared {
 		return 0
 	}
 	gm := m.mem.Groups[g.id]
@@ -242,7 +242,7 @@ func (m *Machine) onPeerAsk(now boottime.Instant, a PeerAsk) {
 		why = "it runs the group itself"
 	case m.bids(now):
 		why = "it has an ask or a shot of its own under way"
-	case m.fresh || !m.cleared:
+	case m.mem.Fresh || !m.cleared:
 		why = "no witness has spoken to it since it started"
 	case a.Epoch < gm.Epoch:
 		why = fmt.Sprintf("it knows of epoch %d", gm.Epoch)

@@ -42,7 +42,7 @@ func (m *Machine) hello(now boottime.Instant) {
 		return
 	}
 	m.helloAt = now.Add(helloSoon)
-	report := arbiter.Report{Fresh: m.fresh, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
+	report := arbiter.Report{Fresh: m.mem.Fresh, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
 	for _, g := range m.groups {
 		gm := m.mem.Groups[g.id]
 		report.Groups[g.id] = arbiter.GroupReport{
@@ -83,7 +83,7 @@ func (m *Machine) onWelcome(now boottime.Instant, ev Welcomed) {
 		m.note(nil, "witness found", ev.Verdict.Sentence)
 	}
 	m.see(ev.Version)
-	m.spoken, m.fresh, m.beatAt, m.turnedAway = true, false, 0, ""
+	m.spoken, m.beatAt, m.turnedAway, m.mem.Fresh = true, 0, "", false
 	// Whatever an earlier life of this agent asked can no longer be granted.
 	m.mem.Asking, m.dirty = map[arbiter.GroupID]bool{}, true
 	for _, g := range m.groups {
