@@ -27,6 +27,7 @@ type desk struct {
 	refusals  map[asker]arbiter.Reason
 	asked     map[arbiter.NodeID]boottime.Instant
 	mandate   deadline // Epoch is the mandate's number here
+	begun     beginning
 	phase     arbiter.Phase
 	look      look
 	failedAt  boottime.Instant
@@ -74,7 +75,7 @@ func (d *desk) restart(now boottime.Instant) {
 	d.refusals = map[asker]arbiter.Reason{}
 	d.asked = map[arbiter.NodeID]boottime.Instant{}
 	d.watches = map[arbiter.GroupID]*watch{}
-	d.mandate, d.phase = deadline{}, ""
+	d.mandate, d.phase, d.begun = deadline{}, "", beginning{}
 	if d.c != nil {
 		d.take(now, d.c)
 	}

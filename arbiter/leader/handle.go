@@ -66,6 +66,9 @@ func (l *Leader) accept(now boottime.Instant, d *desk, r *request, who Sender) b
 // that learns again once more.
 func (d *desk) knows(caller arbiter.Caller) bool {
 	n := d.c.Nodes[caller.Node]
+	if mutant.On(mutant.StaleLifeHeard) {
+		return n != nil
+	}
 	return n != nil && n.Boot == caller.Boot && n.Incarnation == caller.Incarnation && (n.Reported || !d.c.Learning)
 }
 
@@ -228,18 +231,44 @@ func (l *Leader) begin(now boottime.Instant, d *desk, r *request, m Begin) {
 		return
 	}
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
+	d.begun = beginning{cmd.Mandate, r.at, latestOf(cmd.Readings)}
 	l.propose(now, d, r, cmd)
 }
 
-// reportFence dates the last reading on this leader's clock, as late as it can
-// have been, and notes whether the target was heard after it.
+// beginning is when this leader was asked for a shot, and the executor's clock a
+// moment before it asked.
+type beginning struct {
+	mandate arbiter.MandateID
+	at      boottime.Instant // on this clock
+	read    boottime.Instant // on the executor's; 0: not known
+}
+
+// dated dates the last reading of a shot on this leader's clock, as late as it can
+// have been: the report was sent after it, and so much time after the beginning. A
+// report that was long on its way says nothing by its arrival.
+func (b beginning) dated(received boottime.Instant, m ReportFence) boottime.Instant {
+	last := m.Readings[len(m.Readings)-1].At
+	read := received.Add(-m.Clock.Sub(last))
+	if b.mandate == m.Mandate && !b.read.IsZero() {
+		read = min(read, b.at.Add(arbiter.Guard(last.Sub(b.read))))
+	}
+	return read
+}
+
+func latestOf(list []arbiter.Reading) (at boottime.Instant) {
+	for _, r := range list {
+		at = max(at, r.At)
+	}
+	return at
+}
+
+// reportFence notes whether the target was heard after the last reading.
 func (l *Leader) reportFence(now boottime.Instant, d *desk, r *request, m ReportFence) {
 	cmd := m.ReportFence
 	if mandate := d.c.Mandate; mandate != nil {
 		cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
 		if h := d.heard[mandate.Target]; h != nil && len(cmd.Readings) > 0 {
-			read := r.at.Add(-m.Clock.Sub(cmd.Readings[len(cmd.Readings)-1].At))
-			cmd.Alive = h.at > read
+			cmd.Alive = h.at > d.begun.dated(r.at, m)
 		}
 		cmd.Next = l.reaches(d, mandate.Target)
 	}
