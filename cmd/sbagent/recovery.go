@@ -25,7 +25,10 @@ func recoveryCommand(path *string) *cobra.Command {
 			"  node-a# sbagent recovery plan a.json b.json --discard node-b >plan.json\n" +
 			"  node-b# sbagent recovery run plan.json              # the node that is discarded first, then the other one",
 	}
-	cmd.AddCommand(measureCommand(path), planCommand(), runCommand(path))
+	cmd.AddCommand(
+		measureCommand(path), planCommand(), runCommand(path),
+		filesCommand(path), keptCommand(path), salvageCommand(path), releaseCommand(path),
+	)
 	return cmd
 }
 

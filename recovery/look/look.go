@@ -33,6 +33,9 @@ const mountTimeout = 30 * time.Second
 // Mounted is a copy that can be read.
 type Mounted struct {
 	Dir string
+	// Note is what a reader should know of the copy; "" if nothing.
+	Note string
+	loop string // a loop device that is to be given back
 }
 
 // Mount mounts the copy on source, a block device or an image file, in a private
@@ -69,6 +72,9 @@ func (m *Mounted) Close() error {
 	}
 	if err := os.Remove(m.Dir); err != nil {
 		return fmt.Errorf("remove mount point: %w", err)
+	}
+	if m.loop != "" {
+		return detach(m.loop)
 	}
 	return nil
 }

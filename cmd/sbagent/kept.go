@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/recovery"
+	"sbarbiter/recovery/carry"
+	"sbarbiter/recovery/keep"
+)
+
+// listing is the files of a copy, for sbctl to compare with another's.
+type listing struct {
+	Node    recovery.Node       `json:"node"`
+	Group   string              `json:"group"`
+	Volumes []carry.VolumeFiles `json:"volumes"`
+}
+
+func filesCommand(path *string) *cobra.Command {
+	var kept, id string
+	cmd := &cobra.Command{
+		Use: "files GROUP", Short: "Print which files this node's copy holds, as JSON; changes nothing", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			g, err := daemon.GroupOf(n, args[0])
+			if err != nil {
+				return err
+			}
+			out := listing{Node: n.Name, Group: g.Name}
+			if kept == "kept" {
+				out.Volumes, err = n.KeptFiles(cmd.Context(), g.Name, id)
+			} else {
+				out.Volumes, err = n.Files(cmd.Context(), g)
+			}
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), out)
+		},
+	}
+	cmd.Flags().StringVar(&kept, "of", "own", "own: of this node's copy; kept: of what is kept of one that was given up")
+	cmd.Flags().StringVar(&id, "recovery", "", "of which recovery, where several are kept (default: the latest)")
+	return cmd
+}
+
+func keptCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "kept GROUP", Short: "Print what this node keeps of copies that were given up, as JSON", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			all, err := n.Kept(args[0])
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), append([]keep.Kept{}, all...))
+		},
+	}
+}
+
+func salvageCommand(path *string) *cobra.Command {
+	var id, names string
+	cmd := &cobra.Command{
+		Use: "salvage GROUP VOLUME", Short: "Write files of a kept volume to the standard output, as a tar archive",
+		Example: "  sbagent recovery salvage nfs r0/0 >everything.tar\n  echo dir/report.txt | sbagent recovery salvage nfs r0/0 --files - | tar x",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			var chosen []string
+			if names != "" {
+				if chosen, err = namesFrom(names, cmd.InOrStdin()); err != nil {
+					return err
+				}
+				if len(chosen) == 0 {
+					return fmt.Errorf("%s names no file", names)
+				}
+			}
+			out := cmd.OutOrStdout()
+			if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+				return fmt.Errorf("an archive is no reading for a terminal: redirect it to a file, or into tar x")
+			}
+			return n.Salvage(cmd.Context(), args[0], id, args[1], chosen, out)
+		},
+	}
+	cmd.Flags().StringVar(&id, "recovery", "", "of which recovery, where several are kept (default: the latest)")
+	cmd.Flags().StringVar(&names, "files", "", "a file with the names that are wanted, one a line; - is the standard input (default: everything)")
+	return cmd
+}
+
+func namesFrom(file string, in io.Reader) ([]string, error) {
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("read which files are wanted: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	var out []string
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if lines.Text() != "" {
+			out = append(out, lines.Text())
+		}
+	}
+	return out, lines.Err()
+}
+
+func releaseCommand(path *string) *cobra.Command {
+	var id string
+	cmd := &cobra.Command{
+		Use: "release GROUP --recovery ID", Short: "Give up for good what is kept of a recovery", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			return n.Release(cmd.Context(), args[0], id)
+		},
+	}
+	cmd.Flags().StringVar(&id, "recovery", "", "the recovery whose copies are given up")
+	return cmd
+}
