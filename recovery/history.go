@@ -51,3 +51,19 @@ func (t Tenure) String() string {
 	}
 	return fmt.Sprintf("without a lease, epoch %d being the last that it knew", t.Epoch)
 }
+
+// Forks are when each side's own clock read a moment after which the two had lost
+// each other, if the given side is the victim: the beginning of a time as Primary
+// that the other side's cannot have overlapped while they were one. Only the side
+// that was promoted last knows one, of itself.
+func (e Evidence) Forks(victim Node) Forks {
+	younger, _ := e.younger()
+	if younger == "" {
+		return Forks{}
+	}
+	from := e.side(younger).Tenures[len(e.side(younger).Tenures)-1].From
+	if younger == victim {
+		return Forks{Victim: from}
+	}
+	return Forks{Survivor: from}
+}

@@ -23,6 +23,8 @@ type settings struct {
 	Witness []string `yaml:"witness"`
 	PKI     string   `yaml:"pki"`
 	Cluster string   `yaml:"cluster"`
+	// Shell runs a command on a node, whose name stands for {node}.
+	Shell []string `yaml:"shell"`
 
 	file     string
 	watching bool
@@ -45,6 +47,7 @@ func (a *app) settle() (settings, error) {
 	for i, addr := range s.Witness {
 		s.Witness[i] = withPort(addr)
 	}
+	s.Shell = file.Shell
 	s.Cluster = first(s.Cluster, file.Cluster)
 	s.PKI = first(s.PKI, file.PKI, defaultPKI)
 	return s, nil
@@ -61,7 +64,7 @@ func readSettings(path string) (settings, error) {
 		return s, fmt.Errorf("read defaults: %w", err)
 	}
 	if err := yaml.UnmarshalWithOptions(data, &s, yaml.Strict()); err != nil {
-		return s, fmt.Errorf("read defaults from %s (known there: witness: [ADDR], pki: DIR, cluster: NAME): %w", path, err)
+		return s, fmt.Errorf("read defaults from %s (known there: witness: [ADDR], pki: DIR, cluster: NAME, shell: [COMMAND]): %w", path, err)
 	}
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/kernel"
+	"sbarbiter/internal/archive"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/keep"
 	"sbarbiter/recovery/look"
@@ -139,7 +140,7 @@ func (n *Node) Salvage(ctx context.Context, group, id, volume string, names []st
 		if err != nil {
 			return err
 		}
-		return errors.Join(look.Pack(ctx, m.Dir, names, to), m.Close())
+		return errors.Join(archive.Pack(ctx, m.Dir, names, to), m.Close())
 	}
 	return fmt.Errorf("%s keeps no volume %s of group %s from that recovery", n.Name, volume, group)
 }

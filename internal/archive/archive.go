@@ -1,4 +1,6 @@
-package look
+// Package archive carries files from one machine to another as they are: content,
+// owner, mode and time. Extended attributes stay behind.
+package archive
 
 import (
 	"archive/tar"

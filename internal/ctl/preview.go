@@ -1,0 +1,125 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"sbarbiter/recovery"
+)
+
+func (a *app) previewCommand() *cobra.Command {
+	var discard string
+	var all bool
+	cmd := &cobra.Command{
+		Use: "preview GROUP", Short: "show what giving one side's copy up would lose, file by file",
+		Long: `Preview asks both nodes for what they changed since they lost each other and for
+their lists of files, and compares them. Nothing is changed: what is mounted is
+read where it is mounted, what is not is read off its disk, read-only and without
+applying its log. The nodes are asked directly (shell: in ` + settingsFile + `,
+by default ssh as root).`,
+		Example: "  sbctl preview nfs\n  sbctl preview nfs --discard node-b --all",
+		Args:    args(cobra.ExactArgs(1), "a group"),
+	}
+	nodes := nodesFlag(cmd)
+	cmd.Flags().StringVar(&discard, "discard", "", "only for this node as the one that is discarded")
+	cmd.Flags().BoolVar(&all, "all", false, "list every file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		pair, err := a.pairOf(cmd, args[0], *nodes)
+		if err != nil {
+			return err
+		}
+		if discard != "" && discard != pair[0] && discard != pair[1] {
+			return usage(cmd, "%s is neither %s nor %s", discard, pair[0], pair[1])
+		}
+		p, err := a.preview(cmd.Context(), args[0], pair)
+		if err != nil {
+			return err
+		}
+		return a.showPreview(p, discard, all)
+	}
+	return cmd
+}
+
+// previewed is what both sides of a group hold.
+type previewed struct {
+	Evidence  recovery.Evidence  `json:"evidence"`
+	Diagnosis recovery.Diagnosis `json:"diagnosis"`
+	Files     []fileLoss         `json:"files"`
+	problems  []string
+}
+
+// preview asks both nodes at once. A node that cannot be asked is missing, with
+// the reason.
+func (a *app) preview(ctx context.Context, group string, pair [2]string) (previewed, error) {
+	p := previewed{Evidence: recovery.Evidence{Group: group}}
+	var lists [2]listing
+	var failed [2]error
+	var g errgroup.Group
+	for i, node := range pair {
+		g.Go(func() error {
+			var m struct{ Side recovery.Side }
+			if err := a.askNode(ctx, node, &m, "measure", group); err != nil {
+				m.Side = recovery.Side{Node: recovery.Node(node), Missing: err.Error()}
+			}
+			p.Evidence.Sides[i] = m.Side
+			lists[i], failed[i] = a.ownFiles(ctx, node, group)
+			return nil
+		})
+	}
+	_ = g.Wait() // what went wrong is kept for each node
+	if ctx.Err() != nil {
+		return p, fmt.Errorf("look at group %s: %w", group, ctx.Err())
+	}
+	p.Diagnosis = recovery.Diagnose(p.Evidence)
+	for i := range pair {
+		if failed[i] != nil {
+			p.problems = append(p.problems, fmt.Sprintf("no list of %s's files: %v", pair[i], failed[i]))
+			continue
+		}
+		p.Files = append(p.Files, losses(lists[i], lists[1-i], p.Evidence.Forks(recovery.Node(pair[i])))...)
+	}
+	return p, nil
+}
+
+func (a *app) showPreview(p previewed, discard string, all bool) error {
+	if a.as == jsonLines {
+		return a.json(p)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.Diagnosis.Why)
+	sideBySide(&b, p.Evidence, a.colours())
+	for _, f := range p.Diagnosis.Volumes {
+		fmt.Fprintf(&b, "%s: %s\n", f.Volume, forecast(f))
+	}
+	for _, problem := range p.problems {
+		fmt.Fprintf(&b, "%s\n", problem)
+	}
+	most := shown
+	if all {
+		most = 1 << 30
+	}
+	for _, l := range p.Files {
+		if discard == "" || l.Victim == discard {
+			b.WriteByte('\n')
+			l.tell(&b, a.colours(), most)
+		}
+	}
+	return a.print("%s", b.String())
+}
+
+// forecast says how much a resync would copy.
+func forecast(f recovery.VolumeFinding) string {
+	switch {
+	case f.AtMost == 0:
+		return fmt.Sprintf("%s, nothing is copied", f.Kind)
+	case f.Full:
+		return fmt.Sprintf("%s, all of it is copied: %s", f.Kind, recovery.Bytes(f.AtMost))
+	case f.AtLeast == f.AtMost:
+		return fmt.Sprintf("%s, %s are copied, by the bitmap", f.Kind, recovery.Bytes(f.AtMost))
+	}
+	return fmt.Sprintf("%s, %s to %s are copied, by the bitmap", f.Kind, recovery.Bytes(f.AtLeast), recovery.Bytes(f.AtMost))
+}

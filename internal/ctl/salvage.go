@@ -1,0 +1,212 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/internal/archive"
+	"sbarbiter/recovery"
+)
+
+// salvaging is what the flags of salvage say.
+type salvaging struct {
+	id, to string
+	every  bool
+	all    bool
+	files  []string
+}
+
+func (a *app) salvageCommand() *cobra.Command {
+	var s salvaging
+	cmd := &cobra.Command{
+		Use: "salvage GROUP [FILE...]", Short: "list, and bring back, what only the discarded copy had",
+		Long: `Salvage looks into the copy that was kept before it was given up, compares it with
+what is mounted now, and lists what only the discarded one had. With --to it
+brings files of it here: into a directory, where nothing is written over, or into
+an archive (a name that ends with .tar). The pair is not touched.`,
+		Example: "  sbctl salvage nfs\n  sbctl salvage nfs --to rescued/\n  sbctl salvage nfs --to rescued.tar reports/2026.ods\n  sbctl salvage nfs --everything --to all.tar",
+		Args:    args(cobra.MinimumNArgs(1), "a group, and perhaps files"),
+	}
+	nodes := nodesFlag(cmd)
+	f := cmd.Flags()
+	f.StringVar(&s.id, "recovery", "", "of which recovery, where several are kept (default: the latest)")
+	f.StringVar(&s.to, "to", "", "a directory that exists, or a name that ends with .tar")
+	f.BoolVar(&s.every, "everything", false, "the whole of the kept copy, not only what is missing now")
+	f.BoolVar(&s.all, "all", false, "list every file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if s.files = args[1:]; s.every && len(s.files) > 0 {
+			return usage(cmd, "name files, or say --everything")
+		}
+		if s.to == "" && (s.every || len(s.files) > 0) {
+			return usage(cmd, "say where the files shall go, with --to")
+		}
+		pair, err := a.pairOf(cmd, args[0], *nodes)
+		if err != nil {
+			return err
+		}
+		return a.salvage(cmd.Context(), args[0], pair, s)
+	}
+	return cmd
+}
+
+// keptCopy is a copy that a node keeps.
+type keptCopy struct {
+	Recovery string    `json:"recovery"`
+	Resource string    `json:"resource"`
+	Number   int       `json:"number"`
+	Driver   string    `json:"driver"`
+	Source   string    `json:"source"`
+	Made     time.Time `json:"made"`
+}
+
+func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salvaging) error {
+	keeper, id, err := a.keeper(ctx, group, pair, s.id)
+	if err != nil {
+		return err
+	}
+	var kept listing
+	if err := a.askNode(ctx, keeper, &kept, "files", group, "--of", "kept", "--recovery", id); err != nil {
+		return err
+	}
+	now, err := a.mountedFiles(ctx, group, pair)
+	if err != nil {
+		a.say("sbctl: %v", err)
+	}
+	found := losses(listing{Node: keeper, Volumes: kept.Volumes}, now, recovery.Forks{})
+	if s.to == "" {
+		return a.showKept(keeper, id, found, s.all)
+	}
+	for i, l := range found {
+		names := s.files
+		if !s.every && len(names) == 0 {
+			if names = l.lost(); len(names) == 0 {
+				a.say("%s: there is nothing that only the discarded copy had", l.Volume)
+				continue
+			}
+		}
+		if err := a.bring(ctx, keeper, group, id, l.Volume, names, place(s.to, l.Volume, len(found), i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is where a volume's files go: several volumes each have their own.
+func place(to, volume string, of, _ int) string {
+	if of == 1 {
+		return to
+	}
+	name := strings.ReplaceAll(volume, "/", "-")
+	if base, ok := strings.CutSuffix(to, ".tar"); ok {
+		return base + "-" + name + ".tar"
+	}
+	return strings.TrimSuffix(to, "/") + "/" + name
+}
+
+// keeper finds the node that keeps a recovery's copies; the latest's if id is "".
+func (a *app) keeper(ctx context.Context, group string, pair [2]string, id string) (node, recoveryID string, err error) {
+	var latest keptCopy
+	var errs []error
+	for _, n := range pair {
+		var all []keptCopy
+		if err := a.askNode(ctx, n, &all, "kept", group); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, k := range all {
+			if (id == "" || k.Recovery == id) && !k.Made.Before(latest.Made) {
+				node, latest = n, k
+			}
+		}
+	}
+	if node == "" {
+		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: neither %s nor %s keeps a copy of it%s", group, pair[0], pair[1], of(id)))...)
+	}
+	return node, latest.Recovery, nil
+}
+
+func of(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " from recovery " + id
+}
+
+// mountedFiles lists the group where it is mounted now.
+func (a *app) mountedFiles(ctx context.Context, group string, pair [2]string) (listing, error) {
+	var errs []error
+	for _, n := range pair {
+		l, err := a.ownFiles(ctx, n, group)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, v := range l.Volumes {
+			if v.Entries != nil {
+				return l, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %s", n, v.Problem))
+		}
+	}
+	return listing{}, fmt.Errorf("what is there now could not be listed, so that nothing can be left out: %w", errors.Join(errs...))
+}
+
+func (a *app) showKept(keeper, id string, found []fileLoss, all bool) error {
+	if a.as == jsonLines {
+		return a.json(map[string]any{"node": keeper, "recovery": id, "files": found})
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s keeps what it had before recovery %s.\n", keeper, id)
+	most := shown
+	if all {
+		most = 1 << 30
+	}
+	for _, l := range found {
+		b.WriteByte('\n')
+		l.tell(&b, a.colours(), most)
+	}
+	return a.print("%s", b.String())
+}
+
+// bring fetches files of a kept volume; all of them if none is named.
+func (a *app) bring(ctx context.Context, node, group, id, volume string, names []string, to string) error {
+	ask := []string{"salvage", group, volume, "--recovery", id}
+	var in io.Reader
+	if len(names) > 0 {
+		ask = append(ask, "--files", "-")
+		in = strings.NewReader(strings.Join(names, "\n") + "\n")
+	}
+	if strings.HasSuffix(to, ".tar") {
+		f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("salvage into an archive: %w", err)
+		}
+		if err := errors.Join(a.onNode(ctx, node, in, f, ask...), f.Sync(), f.Close()); err != nil {
+			return errors.Join(err, os.Remove(to))
+		}
+		a.say("%s: in %s", volume, to)
+		return nil
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return fmt.Errorf("salvage into a directory: %w", err)
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(a.onNode(ctx, node, in, w, ask...)) }()
+	files, err := archive.Unpack(r, to)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // what follows the archive's end, and how the other side ended
+	}
+	r.CloseWithError(err)
+	if err != nil {
+		return fmt.Errorf("salvage %s: %d files were brought: %w", volume, len(files), err)
+	}
+	a.say("%s: %d files in %s", volume, len(files), to)
+	return nil
+}
