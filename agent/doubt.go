@@ -42,7 +42,7 @@ func (m *Machine) doubtful(g *group) ([]string, string) {
 	}
 	var out []string
 	for _, r := range g.cfg.Resources {
-		for _, d := range m.disks[r].Disks {
+		for _, d := range m.disk(r).Disks {
 			if d.Own == "Inconsistent" {
 				out = append(out, r)
 				break

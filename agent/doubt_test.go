@@ -15,7 +15,7 @@ func apart(cfg Config, mem *Memory, own arbiter.DiskState) *Machine {
 	m := New(boot, cfg, mem, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
 	m.spoken, m.peer.known = true, true
 	m.peer.beat.Groups = []PeerGroup{{Group: "db", Phase: Stopped, Ready: true}}
-	m.disks["r0"] = Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: own}}}
+	m.sees(Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: own}}})
 	return m
 }
 
@@ -121,9 +121,9 @@ func TestCopyThatIsGivenUpIsPartedFromInvalidatedAndConnected(t *testing.T) {
 	m := apart(stonith(), mem, arbiter.Consistent)
 	g := m.groups[0]
 	g.joined = true
-	s := m.disks["r0"]
+	s := *m.disk("r0")
 	s.Alone = false
-	m.disks["r0"] = s
+	m.sees(s)
 	g.answer = leader.GroupAnswer{Group: "db", Own: arbiter.Exclusion{Number: 9, Discard: 9}}
 	m.learnExclusions(g, g.answer)
 	if gm := m.mem.Groups["db"]; gm.Excluded != 0 || !gm.Spoilt || gm.Obeyed != 9 || gm.Obtained != 0 || gm.Pending {
@@ -136,7 +136,7 @@ func TestCopyThatIsGivenUpIsPartedFromInvalidatedAndConnected(t *testing.T) {
 		t.Fatal("it stays connected")
 	}
 	s.Alone = true
-	m.disks["r0"] = s
+	m.sees(s)
 	if invalidated, joined := joins(m, nil); invalidated != 1 || joined == 0 {
 		t.Errorf("invalidated %d times, connected %d times", invalidated, joined)
 	}

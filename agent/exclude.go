@@ -53,7 +53,7 @@ func (m *Machine) needsExclusion(g *group) bool {
 		return false
 	}
 	for _, r := range g.cfg.Resources {
-		if m.disks[r].Recorded && !mutant.On(mutant.RecordTrusted) || slices.ContainsFunc(m.disks[r].Disks, peerBehind) {
+		if m.disk(r).Recorded && !mutant.On(mutant.RecordTrusted) || slices.ContainsFunc(m.disk(r).Disks, peerBehind) {
 			return true
 		}
 	}
@@ -70,8 +70,8 @@ func peerBehind(d arbiter.Disk) bool {
 }
 
 func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
-	was := m.disks[ev.Resource]
-	m.disks[ev.Resource] = ev
+	was := *m.disk(ev.Resource)
+	m.sees(ev)
 	g := m.groupOf(ev.Resource)
 	if g == nil {
 		return
@@ -99,7 +99,7 @@ func (m *Machine) thawed(g *group, was Storage) {
 		return
 	}
 	for _, r := range g.cfg.Resources {
-		s := m.disks[r]
+		s := m.disk(r)
 		if s.Frozen || slices.ContainsFunc(s.Disks, func(d arbiter.Disk) bool { return !d.Connected }) {
 			return
 		}
@@ -111,7 +111,7 @@ func (m *Machine) thawed(g *group, was Storage) {
 // any more (it ended while no agent was there to answer): a frozen disk cannot
 // be unmounted, and nothing thaws it but its peer.
 func (m *Machine) stuck(now boottime.Instant, g *group) {
-	frozen := slices.ContainsFunc(g.cfg.Resources, func(r string) bool { return m.disks[r].Known && m.disks[r].Frozen })
+	frozen := slices.ContainsFunc(g.cfg.Resources, func(r string) bool { return m.disk(r).Known && m.disk(r).Frozen })
 	if !frozen || len(g.excl.waiting) > 0 || !g.hot() {
 		g.thawAt = now
 		return

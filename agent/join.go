@@ -25,10 +25,10 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 	}
 	alone := false
 	for _, r := range g.cfg.Resources {
-		if !m.disks[r].Known {
+		if !m.disk(r).Known {
 			return
 		}
-		alone = alone || m.disks[r].Alone
+		alone = alone || m.disk(r).Alone
 	}
 	g.parting = g.parting && !alone
 	switch {
@@ -84,7 +84,7 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 // is not connected, so it has no peer to lose, and nothing is frozen.
 func (m *Machine) ready(g *group) bool {
 	for _, r := range g.cfg.Resources {
-		s := m.disks[r]
+		s := m.disk(r)
 		if !s.Known || s.Frozen || slices.ContainsFunc(s.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
 			return false
 		}

@@ -15,17 +15,18 @@ func TestNothingIsAskedForWhileDRBDIsAboutToMeetThePeer(t *testing.T) {
 	now := boot.Add(time.Second)
 	m.spoken, m.peer.known, m.peer.at = true, true, now
 	alone := Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}}
-	m.disks["r0"], g.meetBy = alone, now.Add(meetWithin)
+	m.sees(alone)
+	g.meetBy = now.Add(meetWithin)
 	if m.wants(now, g) {
 		t.Error("asks before DRBD has met the peer")
 	}
 	met := alone
 	met.Disks = []arbiter.Disk{{Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}}
-	m.disks["r0"] = met
+	m.sees(met)
 	if !m.wants(now, g) {
 		t.Error("does not ask once they have met")
 	}
-	m.disks["r0"] = alone
+	m.sees(alone)
 	if late := g.meetBy; !func() bool { m.peer.at = late; return m.wants(late, g) }() {
 		t.Error("waits for ever where the replication link is cut")
 	}
@@ -42,7 +43,7 @@ func TestAGroupIsAskedForThoughDRBDCannotBeConnected(t *testing.T) {
 	g := m.groups[0]
 	m.spoken, m.peer.known = true, true
 	m.peer.beat.Groups = []PeerGroup{{Group: "db", Phase: Stopped, Ready: true}}
-	m.disks["r0"] = Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}}
+	m.sees(Storage{Resource: "r0", Known: true, Alone: true, Recorded: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}})
 	tries, wanted := 0, 0
 	for now := boot.Add(time.Second); now < boot.Add(time.Minute); now = now.Add(100 * time.Millisecond) {
 		m.peer.at = now

@@ -34,7 +34,7 @@ type Machine struct {
 	helloAt   boottime.Instant // the next
 	beatAt    boottime.Instant // last sent to the witness
 	beats     uint64
-	beatSent  map[uint64]boottime.Instant
+	beatSent  sendTimes
 	answered  boottime.Instant // send time of the last beat that was answered
 	witnessed leader.PeerView  // of the peer, in that answer
 	standby   bool
@@ -44,8 +44,9 @@ type Machine struct {
 
 	peer  peer
 	links []leader.Link
-	refs  map[string]bool
-	disks map[string]Storage
+	refs  map[string]bool // reference addresses, and whether they answer
+	reach int             // how many do
+	disks []Storage       // as DRBD has last said; there are few
 
 	shot      *shot
 	landsBy   boottime.Instant // a shot that was given up may hit the peer until then
@@ -79,8 +80,8 @@ type call struct {
 func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machine {
 	m := &Machine{
 		cfg: cfg, timing: cfg.Timing, mem: mem, started: now, last: now,
-		by: map[arbiter.GroupID]*group{}, beatSent: map[uint64]boottime.Instant{},
-		refs: map[string]bool{}, disks: map[string]Storage{},
+		by:   map[arbiter.GroupID]*group{},
+		refs: map[string]bool{},
 	}
 	if mem == nil {
 		m.mem = NewMemory()
@@ -90,7 +91,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.mem.Left = ""
 	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
 	m.bindsTo, m.dirty = now.Add(mutant.Weak(mutant.PromiseForgotten, arbiter.Guard(m.mem.Promise), 0)), true
-	m.peer.sent, m.cleared = map[uint64]boottime.Instant{}, boot.Cleared || mutant.On(mutant.QuarantineSkipped)
+	m.cleared = boot.Cleared || mutant.On(mutant.QuarantineSkipped)
 	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {
 		g := &group{cfg: gc, id: gc.ID, phase: Stopped, joined: slices.Contains(boot.Joined, gc.ID)}
@@ -356,6 +357,7 @@ func (m *Machine) onProbe(now boottime.Instant, ev Probed) {
 	if known && was == ev.OK {
 		return
 	}
+	m.reach = m.reached()
 	what := "reference answers"
 	if !ev.OK {
 		what = "reference lost"
@@ -383,7 +385,10 @@ func (m *Machine) whoIsIsolated(now boottime.Instant) string {
 	return "; " + string(m.cfg.Peer) + " reaches them: this node is isolated"
 }
 
-func (m *Machine) references() int {
+// references returns how many reference addresses answer.
+func (m *Machine) references() int { return m.reach }
+
+func (m *Machine) reached() int {
 	n := 0
 	for _, ok := range m.refs {
 		if ok {

@@ -18,7 +18,7 @@ type peer struct {
 	beat   PeerBeat
 	at     boottime.Instant // heard
 	number uint64           // of our own beats to it
-	sent   map[uint64]boottime.Instant
+	sent   sendTimes
 	sentAt boottime.Instant
 	silent bool
 	known  bool
@@ -86,7 +86,7 @@ func (m *Machine) onPeer(now boottime.Instant, ev PeerHeard) {
 		m.note(nil, "peer heard", string(m.cfg.Peer)+" on link "+ev.Link)
 	}
 	m.peer.beat, m.peer.at, m.peer.known, m.peer.silent = ev.Beat, now, true, false
-	if asked, ok := m.peer.sent[ev.Beat.Echo]; ok {
+	if asked, ok := m.peer.sent.of(ev.Beat.Echo); ok {
 		m.compare(asked, now, ev.Beat.Clock, &m.peer.rate, string(m.cfg.Peer))
 	}
 	if ev.Beat.Floor > m.mem.Floor {
@@ -111,7 +111,7 @@ func (m *Machine) onPeerGroup(now boottime.Instant, g *group, pg PeerGroup) {
 	if pg.Holder != m.cfg.Node {
 		m.learnHolder(g, pg.Holder, pg.HolderEpoch)
 	}
-	sent, ok := m.peer.sent[m.peer.beat.Echo]
+	sent, ok := m.peer.sent.of(m.peer.beat.Echo)
 	if !ok || pg.Promised == 0 {
 		return
 	}
@@ -153,8 +153,7 @@ func (m *Machine) tell(now boottime.Instant) {
 	}
 	m.peer.number++
 	m.peer.sentAt = pace(m.peer.sentAt, now, m.timing.Renew)
-	m.peer.sent[m.peer.number] = now
-	delete(m.peer.sent, m.peer.number-64)
+	m.peer.sent.note(m.peer.number, now)
 	b := PeerBeat{
 		Number: m.peer.number, Clock: now, Echo: m.peer.beat.Number,
 		References: m.references(), Needed: m.cfg.Needed, Floor: m.mem.Floor,
@@ -321,7 +320,7 @@ func (m *Machine) stray(now boottime.Instant) {
 			continue
 		}
 		for _, r := range g.cfg.Resources {
-			if s := m.disks[r]; s.Known && s.Primary {
+			if s := m.disk(r); s.Known && s.Primary {
 				g.demoteAt = now
 				m.note(g, "stray primary", r+" is Primary here and this node has no right to it; it is demoted").Alarm = true
 				m.do(Demote{r})

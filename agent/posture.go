@@ -1,6 +1,10 @@
 package agent
 
-import "sbarbiter/arbiter"
+import (
+	"slices"
+
+	"sbarbiter/arbiter"
+)
 
 // Posture is what an agent is about with a group, in one word: for those who
 // count what has been tried.
@@ -34,10 +38,12 @@ func (p Posture) String() string {
 
 // Posture returns what m is about with a group.
 func (m *Machine) Posture(id arbiter.GroupID) Posture {
-	g := m.by[id]
-	switch {
-	case g == nil:
+	i := slices.IndexFunc(m.groups, func(g *group) bool { return g.id == id })
+	if i < 0 {
 		return Idle
+	}
+	g := m.groups[i]
+	switch {
 	case g.phase == Stopping:
 		return Ending
 	case g.phase == Running || g.phase == Starting:

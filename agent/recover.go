@@ -198,7 +198,7 @@ func (m *Machine) reportErrand(now boottime.Instant, g *group, e *errand, messag
 func (m *Machine) parted(g *group) bool {
 	alone := false
 	for _, r := range g.cfg.Resources {
-		alone = alone || m.disks[r].Known && m.disks[r].Alone
+		alone = alone || m.disk(r).Known && m.disk(r).Alone
 	}
 	return g.joined && alone
 }

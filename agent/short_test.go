@@ -14,7 +14,8 @@ func TestAPromiseCountsForAsLongAsThePeerSaid(t *testing.T) {
 	m, now := pledged()
 	g := m.by["g0"]
 	g.phase, g.right.epoch = Running, 4
-	m.peer.sent[7], m.peer.beat.Echo = now, 7
+	m.peer.sent.note(7, now)
+	m.peer.beat.Echo = 7
 	m.onPeerGroup(now, g, PeerGroup{Group: "g0", Promised: 4, PromisedFor: 5 * time.Second})
 	if got := g.right.promise.Sub(now); got != 5*time.Second {
 		t.Errorf("counted for %v, promised for 5s", got)
@@ -28,7 +29,8 @@ func TestAnAnswerThatShowsThatTheOwnClockStoodStillRaisesTheBarrier(t *testing.T
 	g := m.by["g0"]
 	g.phase, g.right.epoch = Running, 4
 	g.right.lease = now.Add(20 * time.Second)
-	m.beatSent[1], m.beatSent[2] = now, now.Add(time.Second/4)
+	m.beatSent.note(1, now)
+	m.beatSent.note(2, now.Add(time.Second/4))
 	answer := func(n uint64, at, theirs time.Duration) {
 		m.onAnswer(now.Add(at), Answered{
 			Answer: leader.BeatAnswer{Number: n}, Version: arbiter.Version{Incarnation: 1, Starts: 1}, Clock: now.Add(time.Hour + theirs),

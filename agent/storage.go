@@ -2,10 +2,33 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/drbd"
 )
+
+// disk returns what DRBD has last said of a resource; of one that it has said
+// nothing of, that nothing is known. Nobody changes it.
+func (m *Machine) disk(resource string) *Storage {
+	for i := range m.disks {
+		if m.disks[i].Resource == resource {
+			return &m.disks[i]
+		}
+	}
+	return &unseen
+}
+
+var unseen Storage
+
+func (m *Machine) sees(s Storage) {
+	i := slices.IndexFunc(m.disks, func(d Storage) bool { return d.Resource == s.Resource })
+	if i < 0 {
+		m.disks = append(m.disks, s)
+		return
+	}
+	m.disks[i] = s
+}
 
 // Seen says what one look at a resource means to the machine.
 func Seen(res drbd.Resource) Storage {

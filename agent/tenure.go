@@ -31,8 +31,8 @@ func (m *Machine) tenure(now boottime.Instant, g *group) {
 	}
 	primary, wall := false, time.Time{}
 	for _, r := range g.cfg.Resources {
-		primary = primary || m.disks[r].Primary
-		if w := m.disks[r].Wall; w.After(wall) {
+		primary = primary || m.disk(r).Primary
+		if w := m.disk(r).Wall; w.After(wall) {
 			wall = w
 		}
 	}

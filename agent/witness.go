@@ -104,8 +104,7 @@ func (m *Machine) beat(now boottime.Instant) {
 	}
 	m.beatAt = pace(m.beatAt, now, m.timing.Renew)
 	m.beats++
-	m.beatSent[m.beats] = now
-	delete(m.beatSent, m.beats-64)
+	m.beatSent.note(m.beats, now)
 	b := leader.Beat{
 		Sender: leader.Sender{Caller: m.caller(0), Seen: m.mem.Seen},
 		Number: m.beats, Links: m.links, References: m.references(), Needed: m.cfg.Needed,
@@ -153,18 +152,18 @@ func (m *Machine) evidence(now boottime.Instant, g *group) arbiter.Evidence {
 // disksOf returns what is known of all volumes of g. Nobody changes it.
 func (m *Machine) disksOf(g *group) []arbiter.Disk {
 	if len(g.cfg.Resources) == 1 {
-		return m.disks[g.cfg.Resources[0]].Disks
+		return m.disk(g.cfg.Resources[0]).Disks
 	}
 	var out []arbiter.Disk
 	for _, r := range g.cfg.Resources {
-		out = append(out, m.disks[r].Disks...)
+		out = append(out, m.disk(r).Disks...)
 	}
 	return out
 }
 
 func (m *Machine) knowsDisks(g *group) bool {
 	for _, r := range g.cfg.Resources {
-		if s := m.disks[r]; !s.Known || len(s.Disks) == 0 {
+		if s := m.disk(r); !s.Known || len(s.Disks) == 0 {
 			return false
 		}
 	}
@@ -174,7 +173,7 @@ func (m *Machine) knowsDisks(g *group) bool {
 // onAnswer takes a witness's answer to a beat. What it renews counts from before
 // the beat left.
 func (m *Machine) onAnswer(now boottime.Instant, ev Answered) {
-	sent, ok := m.beatSent[ev.Answer.Number]
+	sent, ok := m.beatSent.of(ev.Answer.Number)
 	if !ok || ev.Version.Incarnation < m.mem.Seen.Incarnation && !mutant.On(mutant.OldIncarnationHeard) {
 		return
 	}
