@@ -90,7 +90,8 @@ Where the witness is comes from --witness, SBCTL_WITNESS or ` + settingsFile + `
 	root.AddCommand(
 		a.statusCommand(), a.whyCommand(), a.eventsCommand(), a.switchoverCommand(),
 		a.standbyCommand(), a.unstandbyCommand(), a.maintenanceCommand(), a.fenceCommand(), a.groupCommand(),
-		a.timingCommand(), a.doctorCommand(), a.clusterCommand(), a.policyCommand(), a.previewCommand(), a.salvageCommand(), a.pkiCommand(),
+		a.timingCommand(), a.doctorCommand(), a.clusterCommand(), a.policyCommand(),
+		a.resolveCommand(), a.recoveryCommand(), a.drbdConfigCommand(), a.previewCommand(), a.salvageCommand(), a.pkiCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	a.completeFlags(root)

@@ -38,6 +38,7 @@ type scene struct {
 	timing  *sbv1.TimingAnswer
 	doctor  *sbv1.DoctorAnswer
 	live    []*sbv1.Record // come while somebody follows
+	pair    *judged        // judges recoveries; nil: there is none
 }
 
 func newFake(t testing.TB, credentials string) *fake {

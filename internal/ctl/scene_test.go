@@ -6,6 +6,7 @@ import (
 
 	"sbarbiter/arbiter/wire"
 	sbv1 "sbarbiter/proto/sb/v1"
+	"sbarbiter/recovery"
 )
 
 // scenes are the situations that the scripts play.
@@ -30,6 +31,11 @@ var scenes = map[string]func() scene{
 	"blind":       blind,
 	"slow-stop":   slowStop,
 	"ill":         ill,
+	"split":       parted("split", 10, 2),
+	"tie":         parted("split", 5, 5, recovery.DiscardLeastChanges),
+	"policy":      parted("split", 10, 2, recovery.DiscardLeastChanges),
+	"joined":      parted("in step", 0, 0),
+	"surprising":  surprising,
 	"rehearsed": func() scene {
 		return rehearsed("", "rehearsal: node-b was seen going off and on again by ipmi 10.0.0.242")
 	},

@@ -1,0 +1,88 @@
+package ctl
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/drbd"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// handlerCommand is what DRBD runs for each handler on a node that is installed as
+// the documentation says.
+const handlerCommand = "/usr/sbin/sbagent handler"
+
+func (a *app) drbdConfigCommand() *cobra.Command {
+	var version string
+	cmd := &cobra.Command{
+		Use:   "drbd-config GROUP",
+		Short: "print what DRBD's configuration of a group should say",
+		Long: `Drbd-config prints, for each DRBD resource of a group, the sections under which a
+primary that loses its peer freezes until the witness has answered, and a split brain
+is resolved by nobody but sbctl resolve and the group's policies.
+
+A pair that relies on DRBD's own after-sb policies is taken over like this: write the
+same policies into recovery: of cluster.yaml first (they mean what they say there: see
+docs/configuration.md), declare it with sbctl cluster add, then put these lines in
+force on both nodes with drbdadm adjust. Sbctl doctor says what is still missing.`,
+		Example: "  sbctl drbd-config nfs\n  sbctl drbd-config nfs --drbd 9",
+		Args:    args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
+	}
+	cmd.Flags().StringVar(&version, "drbd", string(drbd.Family84), "the driver on the nodes: 8.4 or 9")
+	complete(cmd, "drbd", cobra.FixedCompletions([]string{string(drbd.Family84), string(drbd.Family9)}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, given []string) error {
+		family := drbd.Family(version)
+		if family != drbd.Family84 && family != drbd.Family9 {
+			return usage(cmd, "there is DRBD %s and %s, and no %q", drbd.Family84, drbd.Family9, version)
+		}
+		w, err := a.witness(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		c, err := a.clusterWith(cmd, w, groupNames, given[0])
+		if err != nil {
+			return err
+		}
+		if err := knownGroup(cmd, c, given[0]); err != nil {
+			return err
+		}
+		p := examine(c)
+		if !p.declared(given[0]).GetDrbd() {
+			return &refusal{sentence: "group " + given[0] + " has no DRBD resource"}
+		}
+		handlers := slices.Concat(drbd.RequiredHandlers(), []drbd.Handler{drbd.HandlerUnfencePeer, drbd.HandlerAfterResyncTgt})
+		for _, res := range resourcesOf(p, given[0]) {
+			q := drbd.Requirements{Family: family, Resource: res, HandlerCommand: handlerCommand, Handlers: handlers}
+			if err := a.print("%s", q.Recommended()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// resourcesOf are the resources that a group's nodes have shown, or a name to fill
+// in where none has.
+func resourcesOf(p *pair, group string) []string {
+	var out []string
+	i := slices.IndexFunc(p.GetGroups(), func(g *sbv1.GroupStatus) bool { return g.GetName() == group })
+	if i < 0 {
+		return []string{"NAME"}
+	}
+	for _, n := range p.GetGroups()[i].GetNodes() {
+		for _, d := range n.GetDisks() {
+			name, _, _ := strings.Cut(d.GetVolume(), "/")
+			if !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return []string{"NAME"}
+	}
+	return out
+}

@@ -1,0 +1,162 @@
+package ctl
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/arbiter"
+	sbv1 "sbarbiter/proto/sb/v1"
+)
+
+// document is a recovery as the witness has it.
+type document struct {
+	arbiter.Recovery
+	carrying []*sbv1.Carrying
+}
+
+// recoveries asks for a cluster's recoveries, oldest first of each group.
+func (w *witness) recoveries(ctx context.Context, cluster, group string) ([]document, error) {
+	answer, err := ask(ctx, w, &sbv1.RecoveriesRequest{Cluster: cluster, Group: group}, w.Recoveries)
+	if err != nil {
+		return nil, err
+	}
+	var out []document
+	for _, d := range answer.GetRecoveries() {
+		doc := document{carrying: d.GetCarrying()}
+		if err := json.Unmarshal(d.GetDocument(), &doc.Recovery); err != nil {
+			return nil, fmt.Errorf("read a recovery: %w; use the sbctl of the witness's release", err)
+		}
+		out = append(out, doc)
+	}
+	return out, nil
+}
+
+func (a *app) recoveryCommand() *cobra.Command {
+	cmd := family(&cobra.Command{
+		Use: "recovery", Short: "the recoveries from split brain: under way, and the latest that are over",
+		Example: "  sbctl recovery list\n  sbctl recovery show nfs\n  sbctl recovery cancel nfs",
+	})
+	cmd.AddCommand(a.recoveryListCommand(), a.recoveryShowCommand(), a.recoveryCancelCommand())
+	return cmd
+}
+
+func (a *app) recoveryListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [GROUP]", Short: "one line for each", Example: "  sbctl recovery list",
+		Args: args(cobra.MaximumNArgs(1), "at most one group"), ValidArgsFunction: a.completeGroups,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return a.withRecoveries(cmd, strings.Join(given, ""), func(all []document) error {
+				if a.as == jsonLines {
+					for _, d := range all {
+						if err := a.json(d.Recovery); err != nil {
+							return err
+						}
+					}
+					return nil
+				}
+				return a.print("%s", listRecoveries(all, a.colours()))
+			})
+		},
+	}
+}
+
+func listRecoveries(all []document, colours colourful) string {
+	if len(all) == 0 {
+		return "there was none\n"
+	}
+	var b strings.Builder
+	g := heading("RECOVERY", "GROUP", "BEGUN", "BY", "IS", "GIVES UP", "BECAUSE")
+	for _, d := range all {
+		victim := ""
+		if d.Plan != nil && d.Outcome != arbiter.OnlyShown && d.Outcome != arbiter.Cancelled {
+			victim = string(d.Plan.Victim)
+		}
+		g.add(c(d.ID.String()), c(string(d.Group)), c(clock(d.Opened)), c(d.Order.By), c(phaseWords(&d.Recovery)), c(victim), c(d.Note))
+	}
+	g.draw(&b, colours)
+	return b.String()
+}
+
+func (a *app) recoveryShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show GROUP", Short: "the one under way, or the latest, with all that it rests on",
+		Example: "  sbctl recovery show nfs",
+		Args:    args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return a.withRecoveries(cmd, given[0], func(all []document) error {
+				if len(all) == 0 {
+					return &refusal{sentence: given[0] + " has had no recovery"}
+				}
+				last := all[len(all)-1]
+				if err := a.printDocument(&last.Recovery); err != nil || a.as == jsonLines {
+					return err
+				}
+				for _, c := range last.carrying {
+					if c.GetTotal() > 0 {
+						return a.print("\ncopying %s\n", progress(c.GetLeft(), c.GetTotal(), 0, 0))
+					}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) recoveryCancelCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "cancel GROUP", Short: "call a recovery off that has not given anything up yet",
+		Long: `Cancel ends the recovery of a group. What was stale before is stale again. Once the
+recovery has begun to copy over what one side had, it can only go on, and is refused.`,
+		Example: "  sbctl recovery cancel nfs --reason 'wrong side'",
+		Args:    args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	cmd.RunE = func(cmd *cobra.Command, given []string) error {
+		w, err := a.witness(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		c, err := a.clusterWith(cmd, w, groupNames, given[0])
+		if err != nil {
+			return err
+		}
+		if err := knownGroup(cmd, c, given[0]); err != nil {
+			return err
+		}
+		v, err := ask(cmd.Context(), w, &sbv1.CancelRecoveryRequest{Cluster: c.GetDefinition().GetCluster(), Group: given[0], Reason: reason}, w.CancelRecovery)
+		if err != nil {
+			return err
+		}
+		return a.outcome(v)
+	}
+	return cmd
+}
+
+// withRecoveries asks for the recoveries of a group, or of all of a cluster's.
+func (a *app) withRecoveries(cmd *cobra.Command, group string, do func([]document) error) error {
+	w, err := a.witness(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	c, err := a.clusterWith(cmd, w, groupNames, group)
+	if err != nil {
+		return err
+	}
+	if group != "" {
+		if err := knownGroup(cmd, c, group); err != nil {
+			return err
+		}
+	}
+	all, err := w.recoveries(cmd.Context(), c.GetDefinition().GetCluster(), group)
+	if err != nil {
+		return err
+	}
+	return do(all)
+}

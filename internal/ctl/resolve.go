@@ -1,0 +1,285 @@
+package ctl
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/arbiter"
+	sbv1 "sbarbiter/proto/sb/v1"
+	"sbarbiter/recovery"
+)
+
+const (
+	// decidedWithin is longer than the witness waits for both sides.
+	decidedWithin = 45 * time.Second
+	decidedEvery  = 200 * time.Millisecond
+	// mostAsked is how often a decision that changes under way is asked about anew.
+	mostAsked = 3
+)
+
+type resolveFlags struct {
+	keep, discard, policy string
+	dryRun, preview       bool
+	reason, typed         string
+	yes                   *bool
+}
+
+func (a *app) resolveCommand() *cobra.Command {
+	var f resolveFlags
+	cmd := &cobra.Command{
+		Use:   "resolve GROUP",
+		Short: "after a split brain: see what both copies hold, and give one side's changes up",
+		Long: `Resolve measures both nodes' copies of a group and says what they have to do with
+each other. Only a proven split brain is resolved by giving up what one side wrote:
+the one that you name, or the one that the group's policies name. You see what is
+kept, what is lost and every command first, and type the group's name.
+
+What is given up is kept on the node that loses it, where it can be, before the
+other side's data is copied over it. Until then the recovery can be called off:
+sbctl recovery cancel GROUP. It goes on by itself when a node, an agent or the
+witness has to start anew.`,
+		Example: "  sbctl resolve nfs --dry-run\n  sbctl resolve nfs --keep node-a\n" +
+			"  sbctl resolve nfs --policy discard-least-changes\n  sbctl resolve nfs --discard node-b --reason 'tested there' --typed nfs --yes",
+		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
+		RunE: func(cmd *cobra.Command, given []string) error { return a.resolve(cmd, given[0], f) },
+	}
+	cmd.Flags().StringVar(&f.keep, "keep", "", "the node whose copy is kept")
+	cmd.Flags().StringVar(&f.discard, "discard", "", "the node whose changes are given up")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "let this policy decide, instead of the group's list")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show; nothing is touched")
+	cmd.Flags().BoolVar(&f.preview, "preview", false, "only show, and file by file; see sbctl preview")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
+	cmd.Flags().StringVar(&f.typed, "typed", "", "the group's name once more, for scripts; with --yes")
+	f.yes = yesFlag(cmd)
+	complete(cmd, "keep", a.completeNodes)
+	complete(cmd, "discard", a.completeNodes)
+	complete(cmd, "policy", cobra.FixedCompletions(each(recovery.PolicyNames, func(n recovery.PolicyName) string { return string(n) }), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// rescue is one recovery as this operator sees it through.
+type rescue struct {
+	*app
+	cmd            *cobra.Command
+	w              *witness
+	p              *pair
+	cluster, group string
+	flags          resolveFlags
+	id             arbiter.RecoveryID
+}
+
+func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	w, err := a.witness(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	c, err := a.clusterWith(cmd, w, groupNames, group)
+	if err != nil {
+		return err
+	}
+	if err := knownGroup(cmd, c, group); err != nil {
+		return err
+	}
+	r := &rescue{app: a, cmd: cmd, w: w, p: examine(c), cluster: c.GetDefinition().GetCluster(), group: group, flags: f}
+	if err := r.names(); err != nil {
+		return err
+	}
+	if f.preview {
+		seen, err := a.preview(cmd.Context(), group, [2]string(r.p.def.GetNodes()))
+		if err != nil {
+			return err
+		}
+		return a.showPreview(seen, r.flags.discard, false)
+	}
+	return r.run()
+}
+
+// check finds what makes no sense whatever the pair is like.
+func (f *resolveFlags) check(cmd *cobra.Command) error {
+	given := 0
+	for _, s := range []string{f.keep, f.discard, f.policy} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case f.keep != "" && f.keep == f.discard:
+		return usage(cmd, "nothing was done: %s cannot be kept and discarded", f.keep)
+	case given > 1:
+		return usage(cmd, "nothing was done: name one of --keep, --discard and --policy")
+	case f.policy != "" && !slices.Contains(recovery.PolicyNames, recovery.PolicyName(f.policy)):
+		return usage(cmd, "nothing was done: there is no policy %q; did you mean %s?", f.policy, nearestPolicy(f.policy))
+	case f.policy == string(recovery.Manual) || f.policy == string(recovery.DiscardNode) || f.policy == string(recovery.Consensus):
+		return usage(cmd, "nothing was done: %s says nothing by its name alone; name the node with --keep or --discard", f.policy)
+	}
+	return nil
+}
+
+// nearestPolicy is the policy whose name shares most with what was typed.
+func nearestPolicy(typed string) recovery.PolicyName {
+	best, most := recovery.PolicyNames[0], -1
+	for _, n := range recovery.PolicyNames {
+		shared := 0
+		for _, word := range strings.Split(string(n), "-") {
+			if strings.Contains(typed, word) {
+				shared += len(word)
+			}
+		}
+		for i := range min(len(n), len(typed)) {
+			if n[i] != typed[i] {
+				break
+			}
+			shared++
+		}
+		if shared > most {
+			best, most = n, shared
+		}
+	}
+	return best
+}
+
+// names checks the nodes, and turns keep into whom that discards.
+func (r *rescue) names() error {
+	for _, n := range []string{r.flags.keep, r.flags.discard} {
+		if n != "" {
+			if err := knownNode(r.cmd, r.p.ClusterStatus, n); err != nil {
+				return err
+			}
+		}
+	}
+	if r.flags.keep != "" {
+		r.flags.discard = r.p.peer(r.flags.keep)
+	}
+	return nil
+}
+
+func knownGroup(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
+	if known := groupNames(c); !slices.Contains(known, name) {
+		return usage(cmd, "cluster %s has no group %s, only %s", c.GetDefinition().GetCluster(), name, strings.Join(known, ", "))
+	}
+	return nil
+}
+
+// run opens the recovery, shows what was decided, asks, and follows it.
+func (r *rescue) run() error {
+	v, err := ask(r.cmd.Context(), r.w, &sbv1.ResolveRequest{
+		Cluster: r.cluster, Group: r.group, Discard: r.flags.discard, Policy: r.flags.policy, DryRun: r.flags.dryRun, Reason: r.flags.reason,
+	}, r.w.Resolve)
+	if err != nil {
+		return err
+	}
+	if v.GetKind() == string(arbiter.Refused) {
+		return r.outcome(v)
+	}
+	r.id = arbiter.RecoveryID(v.GetRecovery())
+	doc, err := r.decided()
+	if err != nil {
+		return errors.Join(err, r.callOff("it was not decided in time"))
+	}
+	if r.flags.dryRun {
+		return r.printDocument(doc)
+	}
+	r.show(doc)
+	switch doc.Phase {
+	case arbiter.Over:
+		return &refusal{sentence: "nothing was done: " + doc.Note}
+	case arbiter.Undecided:
+		return errors.Join(&refusal{sentence: fmt.Sprintf("nothing was done: %s; say whose copy is kept: sbctl resolve %s --keep %s (or --keep %s)",
+			doc.Note, r.group, r.p.def.GetNodes()[0], r.p.def.GetNodes()[1])}, r.callOff("nobody was named"))
+	case arbiter.Collecting, arbiter.Decided, arbiter.Confirming, arbiter.Carrying:
+	}
+	if err := r.approve(doc); err != nil {
+		return err
+	}
+	return r.follow()
+}
+
+// decided waits until both sides have been measured.
+func (r *rescue) decided() (*arbiter.Recovery, error) {
+	for end := time.Now().Add(decidedWithin); time.Now().Before(end); {
+		doc, _, err := r.document()
+		if err != nil {
+			return nil, err
+		}
+		if doc.Phase != arbiter.Collecting {
+			return doc, nil
+		}
+		if !pause(r.cmd.Context(), decidedEvery) {
+			return nil, fmt.Errorf("not waited for: %w", r.cmd.Context().Err())
+		}
+	}
+	return nil, fmt.Errorf("both sides were not measured within %v; sbctl recovery show %s", decidedWithin, r.group)
+}
+
+// document is the recovery as it stands now.
+func (r *rescue) document() (*arbiter.Recovery, []*sbv1.Carrying, error) {
+	all, err := r.w.recoveries(r.cmd.Context(), r.cluster, r.group)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range all {
+		if d.ID == r.id {
+			return &d.Recovery, d.carrying, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("recovery %s of %s is not known to the witness any more; sbctl recovery list", r.id, r.group)
+}
+
+// approve asks for the group's name and gives the word.
+func (r *rescue) approve(doc *arbiter.Recovery) error {
+	typed, err := r.typedGroup(doc)
+	if err != nil {
+		return errors.Join(err, r.callOff("not approved"))
+	}
+	v, err := ask(r.cmd.Context(), r.w, &sbv1.ApproveRecoveryRequest{
+		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed,
+	}, r.w.ApproveRecovery)
+	if err != nil {
+		return err
+	}
+	if v.GetKind() == string(arbiter.Refused) {
+		return r.outcome(v)
+	}
+	r.say("%s", v.GetSentence())
+	return nil
+}
+
+// typedGroup gets the name that only somebody who means it types.
+func (r *rescue) typedGroup(doc *arbiter.Recovery) (string, error) {
+	typed := r.flags.typed
+	switch {
+	case typed != "" && *r.flags.yes:
+	case typed != "":
+		return "", usage(r.cmd, "nothing was done: --typed is for scripts, together with --yes")
+	case !r.Asks:
+		return "", usage(r.cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes if the plan above is right", r.group)
+	default:
+		var err error
+		if typed, err = r.question(fmt.Sprintf("Type the group's name if up to %s of %s's changes may be given up: ", recovery.Bytes(doc.Plan.Discard), doc.Plan.Victim)); err != nil {
+			return "", err
+		}
+	}
+	if typed != r.group {
+		return "", &refusal{sentence: fmt.Sprintf("nothing was done: %q is not %s", typed, r.group)}
+	}
+	return typed, nil
+}
+
+// callOff lets go of a recovery that nobody wants any more. Where that cannot be
+// said, the witness lets go of it after a while.
+func (r *rescue) callOff(why string) error {
+	_, err := ask(r.cmd.Context(), r.w, &sbv1.CancelRecoveryRequest{Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Reason: why}, r.w.CancelRecovery)
+	if err != nil {
+		r.say("sbctl: recovery %s stays open: %v; sbctl recovery cancel %s", r.id, err, r.group)
+	}
+	return nil
+}

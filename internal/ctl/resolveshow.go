@@ -1,0 +1,123 @@
+package ctl
+
+import (
+	"fmt"
+	"strings"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/recovery"
+)
+
+// show tells the operator what was found, decided, and would be done.
+func (r *rescue) show(doc *arbiter.Recovery) {
+	r.say("%s", strings.TrimSuffix(describe(doc, colourful(r.Asks && r.Colours)), "\n"))
+}
+
+// printDocument prints a recovery as data.
+func (a *app) printDocument(doc *arbiter.Recovery) error {
+	if a.as == jsonLines {
+		return a.json(doc)
+	}
+	return a.print("%s", describe(doc, a.colours()))
+}
+
+// describe is a recovery in full: what was found on both sides, who decided what,
+// what is kept and lost, and every step.
+func describe(doc *arbiter.Recovery, colours colourful) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "recovery %s of %s: %s\n", doc.ID, doc.Group, phaseWords(doc))
+	if doc.Note != "" {
+		fmt.Fprintf(&b, "  %s\n", doc.Note)
+	}
+	if doc.Failure != "" && doc.Phase != arbiter.Over {
+		fmt.Fprintf(&b, "  %s %s\n", tinted("!", yellow).show(colours), doc.Failure)
+	}
+	if doc.Decision != nil {
+		fmt.Fprintf(&b, "  %s: %s\n", doc.Decision.Diagnosis.Kind, doc.Decision.Diagnosis.Why)
+	}
+	if doc.Evidence != nil {
+		b.WriteByte('\n')
+		sideBySide(&b, *doc.Evidence, colours)
+	}
+	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
+		b.WriteByte('\n')
+		opinions(&b, *doc.Decision, colours)
+	}
+	if doc.Plan != nil {
+		b.WriteByte('\n')
+		describePlan(&b, doc, colours)
+	}
+	return b.String()
+}
+
+func phaseWords(doc *arbiter.Recovery) string {
+	switch doc.Phase {
+	case arbiter.Collecting:
+		return "both sides are being measured"
+	case arbiter.Undecided:
+		return "undecided: an operator has to say whose copy is kept"
+	case arbiter.Decided:
+		return "decided, and waits for an operator's word"
+	case arbiter.Confirming:
+		return "approved by " + doc.Approved + "; both sides are measured once more"
+	case arbiter.Carrying:
+		return fmt.Sprintf("step %d of %d", doc.Step+1, len(doc.Plan.Steps))
+	case arbiter.Over:
+		return "over: " + outcomeWords(doc.Outcome)
+	}
+	return string(doc.Phase)
+}
+
+func outcomeWords(o arbiter.RecoveryOutcome) string {
+	switch o {
+	case arbiter.Recovered:
+		return "both copies are in step again"
+	case arbiter.Cancelled:
+		return "called off before anything was given up"
+	case arbiter.OnlyShown:
+		return "only shown"
+	case arbiter.NoSplit:
+		return "nothing is to be discarded"
+	case arbiter.NotChosen:
+		return "refused, nothing was touched"
+	case arbiter.Superseded:
+		return "superseded"
+	case arbiter.Forgotten:
+		return "forgotten"
+	}
+	return string(o)
+}
+
+// describePlan says what is kept and lost, and each step with its commands.
+func describePlan(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
+	p := doc.Plan
+	fmt.Fprintf(b, "kept:   the copy of %s, with all that was written there\n", tinted(string(p.Survivor), green).show(colours))
+	fmt.Fprintf(b, "lost:   up to %s that only %s has changed since they parted; it is kept there first\n",
+		recovery.Bytes(p.Discard), tinted(string(p.Victim), red).show(colours))
+	atLeast, atMost := uint64(0), uint64(0)
+	for _, v := range doc.Decision.Diagnosis.Volumes {
+		atLeast, atMost = atLeast+v.AtLeast, atMost+v.AtMost
+	}
+	how := fmt.Sprintf("%s to %s by the bitmaps", recovery.Bytes(atLeast), recovery.Bytes(atMost))
+	if p.Full {
+		how = recovery.Bytes(atMost) + ", everything: no bitmap counts from where they parted"
+	}
+	fmt.Fprintf(b, "copied: %s\n\n", how)
+	for i, s := range p.Steps {
+		mark := "  "
+		switch {
+		case doc.Outcome == arbiter.Recovered || doc.Phase == arbiter.Carrying && i < doc.Step:
+			mark = "ok"
+		case doc.Phase == arbiter.Carrying && i == doc.Step:
+			mark = "->"
+		}
+		if i == p.NoReturn() {
+			fmt.Fprintf(b, "     from here on it can only go on:\n")
+		}
+		fmt.Fprintf(b, "  %s %2d. %s", mark, i+1, s)
+		if lines := p.Commands(s); len(lines) > 0 {
+			fmt.Fprintf(b, "    # %s", strings.Join(lines, "; "))
+		}
+		b.WriteByte('\n')
+	}
+}
