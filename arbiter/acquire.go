@@ -231,7 +231,7 @@ func (a *applying) takeover(c *Cluster, g *Group, cmd Acquire) Verdict {
 		return c.stuck(g, cmd, target) // nobody shoots a machine that is heard and holds nothing
 	case j.Delay:
 		return refuse(TakeoverDelayed, "%s is taken over only after its takeover delay", cmd.Group)
-	case c.holdsBack(g.Lease):
+	case c.HoldsBack(g.Lease):
 		return refuse(HeldBack, "%s took %s over a moment ago and is lost again; nobody takes it over before hold_time (%v) has passed since. Look at both nodes; once you have seen that %s is off, type: sbctl fence confirm %s",
 			target, cmd.Group, c.Definition.HoldTime, target, target)
 	}

@@ -38,6 +38,9 @@ type GroupDefinition struct {
 	Manual              bool          `json:"manual,omitempty"`
 	TakeoverDelay       time.Duration `json:"takeover_delay,omitempty"`
 	PromoteWhenPeerGone bool          `json:"promote_when_peer_gone,omitempty"`
+	// MoveAfter is how long a holder is isolated, and its peer not, before the group
+	// is moved to the peer by a planned switchover; 0: it stays.
+	MoveAfter time.Duration `json:"move_after,omitempty"`
 	// Recovery are the policies that are asked in their order after a split brain.
 	Recovery []recovery.Policy `json:"recovery,omitempty"`
 }
@@ -105,6 +108,9 @@ func (d *Definition) Check() error {
 		}
 		if g.TakeoverDelay < 0 {
 			fail("groups.%s.takeover_delay: %v is negative", id, g.TakeoverDelay)
+		}
+		if g.MoveAfter < 0 {
+			fail("groups.%s.move_after: %v is negative", id, g.MoveAfter)
 		}
 		if g.Preferred != "" && d.Peer(g.Preferred) == "" {
 			fail("groups.%s.preferred: %q is not a node of this cluster", id, g.Preferred)

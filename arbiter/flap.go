@@ -4,10 +4,10 @@ package arbiter
 // word of the old holder stood behind.
 func (l *Lease) TakenOver() bool { return l.Basis.Cause == ByFence || l.Basis.Cause == ByClock }
 
-// holdsBack reports whether the group has changed hands by a takeover so lately
+// HoldsBack reports whether the group has changed hands by a takeover so lately
 // that it is not taken over again: whatever killed one holder may kill the next,
 // and shooting in turn helps nobody.
-func (c *Cluster) holdsBack(l *Lease) bool {
+func (c *Cluster) HoldsBack(l *Lease) bool {
 	return l != nil && c.Definition.HoldTime > 0 && l.TakenOver() && !l.Calm
 }
 

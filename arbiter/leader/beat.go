@@ -197,6 +197,7 @@ func (l *Leader) beat(now boottime.Instant, d *desk, r *request, b Beat) {
 		return
 	}
 	h.beat = b
+	h.isolated(r.at)
 	if b.Report != nil {
 		h.report = b.Report
 	}

@@ -31,8 +31,9 @@ type desk struct {
 	phase     arbiter.Phase
 	look      look
 	failedAt  boottime.Instant
-	takeovers map[arbiter.GroupID]deadline // until when a group is not taken over again
-	shots     []boottime.Instant           // at or after which they began, oldest first
+	takeovers map[arbiter.GroupID]deadline         // until when a group is not taken over again
+	moved     map[arbiter.GroupID]boottime.Instant // by itself, away from an isolated holder
+	shots     []boottime.Instant                   // at or after which they began, oldest first
 	watches   map[arbiter.GroupID]*watch
 	since     boottime.Instant
 	busy      *proposal
@@ -48,6 +49,8 @@ type hearing struct {
 	at    boottime.Instant
 	first boottime.Instant // beat of this life
 	beat  Beat
+	// cutOff is since when it has reached too few reference addresses; zero: it does.
+	cutOff boottime.Instant
 	// report is the latest of this life, which most beats do not carry.
 	report *Report
 }
@@ -58,7 +61,7 @@ type deadline struct {
 }
 
 func newDesk(now boottime.Instant) *desk {
-	d := &desk{takeovers: map[arbiter.GroupID]deadline{}}
+	d := &desk{takeovers: map[arbiter.GroupID]deadline{}, moved: map[arbiter.GroupID]boottime.Instant{}}
 	d.restart(now)
 	return d
 }
@@ -219,7 +222,7 @@ func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
 func (d *desk) greet(now boottime.Instant, caller arbiter.Caller) {
 	h := d.hear(now, caller.Node)
 	if was := h.beat.Caller; was.Boot != caller.Boot || was.Incarnation != caller.Incarnation {
-		h.beat, h.first, h.report = Beat{}, 0, nil
+		h.beat, h.first, h.report, h.cutOff = Beat{}, 0, nil, 0
 	}
 }
 

@@ -41,5 +41,6 @@ func (l *Leader) dueOf(d *desk) boottime.Instant {
 		at(since.Add(orderTimeout) + 1)
 	}
 	d.nextCalm(at)
+	d.nextMove(at)
 	return next
 }

@@ -379,6 +379,10 @@ func (l *Leader) due(now boottime.Instant, d *desk) {
 		l.propose(now, d, nil, cmd)
 		return
 	}
+	if cmd := l.moves(now, d); cmd != nil {
+		l.propose(now, d, nil, cmd)
+		return
+	}
 	if d.c.Maintenance && d.c.Until != 0 && l.wall >= d.c.Until {
 		l.propose(now, d, nil, arbiter.Maintenance{Cluster: d.c.Definition.Cluster, By: "sbwitness: its time has passed"})
 	}

@@ -20,7 +20,7 @@ func ToDefinition(d arbiter.Definition) *sbv1.Definition {
 		p.Groups = append(p.Groups, &sbv1.GroupDefinition{
 			Name: string(id), Drbd: g.DRBD, Preferred: string(g.Preferred), MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Manual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(), PromoteWhenPeerGone: g.PromoteWhenPeerGone,
-			Recovery: all(g.Recovery, toPolicy),
+			Recovery: all(g.Recovery, toPolicy), MoveAfterNs: g.MoveAfter.Nanoseconds(),
 		})
 	}
 	return p
@@ -61,7 +61,8 @@ func fromGroupDefinition(r *reader, p *sbv1.GroupDefinition) arbiter.GroupDefini
 		DRBD: p.GetDrbd(), Preferred: arbiter.NodeID(r.mayName(field+"preferred", p.GetPreferred())),
 		MinimumGrade: r.grade(field+"minimum_grade", p.GetMinimumGrade()), Manual: p.GetManual(),
 		TakeoverDelay: r.span(field+"takeover_delay_ns", p.GetTakeoverDelayNs()), PromoteWhenPeerGone: p.GetPromoteWhenPeerGone(),
-		Recovery: each(r, field+"recovery", p.GetRecovery(), fromPolicy),
+		Recovery:  each(r, field+"recovery", p.GetRecovery(), fromPolicy),
+		MoveAfter: r.span(field+"move_after_ns", p.GetMoveAfterNs()),
 	}
 }
 

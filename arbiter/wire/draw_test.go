@@ -97,7 +97,7 @@ var definitions = rapid.Custom(func(t *rapid.T) arbiter.Definition {
 			return arbiter.GroupDefinition{
 				DRBD: flags.Draw(t, "drbd"), Preferred: arbiter.NodeID(mayNames.Draw(t, "preferred")), MinimumGrade: grades.Draw(t, "grade"),
 				Manual: flags.Draw(t, "manual"), TakeoverDelay: spans.Draw(t, "delay"), PromoteWhenPeerGone: flags.Draw(t, "gone"),
-				Recovery: rapid.SliceOfN(policies, 0, 2).Draw(t, "recovery"),
+				Recovery: rapid.SliceOfN(policies, 0, 2).Draw(t, "recovery"), MoveAfter: spans.Draw(t, "move"),
 			}
 		}), 0, 3)
 	return arbiter.Definition{

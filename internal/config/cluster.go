@@ -47,6 +47,7 @@ type ClusterGroup struct {
 	MinimumGrade  Grade
 	Mode          Mode
 	TakeoverDelay time.Duration // alarm first, act so much later
+	MoveAfter     time.Duration // an isolated holder gives way to a peer that is not; 0: never
 	// PromoteIsolated is for pairs whose gateway may die while clients still
 	// reach the nodes.
 	PromoteIsolated PromoteIsolated
@@ -85,9 +86,10 @@ const (
 
 const (
 	defaultStartGate = 30 * time.Second
-	// Whatever kills two holders within minutes kills a third as well; and a node
-	// that was shot is seldom back, and in step, any sooner.
-	defaultHoldTime           = 5 * time.Minute
+	// Whatever kills one holder after the other at once does so within a minute; a
+	// second failure that has nothing to do with the first should not leave a group
+	// down for longer. What kills more slowly is bounded by the shots of an hour.
+	defaultHoldTime           = time.Minute
 	defaultShotsPerHour Shots = 4
 	mostShots                 = 1000
 	defaultShotTimeout        = 15 * time.Second // a level with the default timeout of its devices, and the question before it
@@ -179,13 +181,14 @@ func (v value) fencingMethods() []FencingMethod {
 }
 
 func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
-	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay", "promote_isolated", "recovery")
+	m := v.mapping("drbd", "preferred", "minimum_grade", "mode", "takeover_delay", "move_after", "promote_isolated", "recovery")
 	g := ClusterGroup{
 		Name:          name,
 		DRBD:          DRBDUse(m.need("drbd", "true").bool()),
 		Preferred:     m.get("preferred").host(),
 		MinimumGrade:  or(m.get("minimum_grade"), GradeE1, value.grade),
 		TakeoverDelay: m.get("takeover_delay").delay(),
+		MoveAfter:     m.get("move_after").delay(),
 	}
 	g.Mode = or(m.get("mode"), ModeAuto, func(v value) Mode { return Mode(v.oneOf(string(ModeAuto), string(ModeManual))) })
 	g.PromoteIsolated = or(m.get("promote_isolated"), PromoteIsolatedNever, func(v value) PromoteIsolated {

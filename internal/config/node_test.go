@@ -239,7 +239,7 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 		t.Errorf("-want +got:\n%s", d)
 	}
 	c, err := ParseCluster("cluster.yaml", []byte("cluster: nfs1\nnodes: [node-a, node-b]\nfencing: [watchdog, stonith]\naccept_pause_risk: true\ngroups:\n"+
-		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s, recovery: [discard-zero-changes, {policy: discard-node, node: node-b, require_snapshot: true}]}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
+		"  nfs: {drbd: true, preferred: node-a, minimum_grade: E3, mode: manual, takeover_delay: 5s, move_after: 30s, recovery: [discard-zero-changes, {policy: discard-node, node: node-b, require_snapshot: true}]}\n  web: {drbd: false, promote_isolated: when_peer_gone}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,13 +247,13 @@ func TestWitnessAndClusterDefaults(t *testing.T) {
 	want := Cluster{
 		Name: "nfs1", Nodes: [2]string{"node-a", "node-b"}, Fencing: []FencingMethod{FencingSTONITH, FencingWatchdog},
 		Timing: profile, AcceptPauseRisk: true, StartGate: 30 * time.Second, FenceTimeout: 15 * time.Second,
-		HoldTime: 5 * time.Minute, ShotsPerHour: 4,
+		HoldTime: time.Minute, ShotsPerHour: 4,
 		Groups: []ClusterGroup{
-			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, PromoteIsolatedNever, []recovery.Policy{
+			{"nfs", true, "node-a", GradeE3, ModeManual, 5 * time.Second, 30 * time.Second, PromoteIsolatedNever, []recovery.Policy{
 				{Name: recovery.DiscardZeroChanges},
 				{Name: recovery.DiscardNode, Node: "node-b", Guards: recovery.Guards{RequireSnapshot: true}},
 			}},
-			{"web", false, "", GradeE1, ModeAuto, 0, PromoteIsolatedWhenPeerGone, nil},
+			{"web", false, "", GradeE1, ModeAuto, 0, 0, PromoteIsolatedWhenPeerGone, nil},
 		},
 	}
 	if d := cmp.Diff(want, c); d != "" {

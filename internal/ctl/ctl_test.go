@@ -73,7 +73,7 @@ func drawDefinition(t *rapid.T) *sbv1.Definition {
 		d.Groups = append(d.Groups, &sbv1.GroupDefinition{
 			Name: id, Drbd: rapid.Bool().Draw(t, "drbd"), Preferred: rapid.SampledFrom([]string{"", "node-a", "10.5"}).Draw(t, "preferred"),
 			MinimumGrade: rapid.SampledFrom(grades).Draw(t, "grade"), Manual: rapid.Bool().Draw(t, "manual"),
-			TakeoverDelayNs: span("delay", 0, time.Minute),
+			TakeoverDelayNs: span("delay", 0, time.Minute), MoveAfterNs: span("move", 0, time.Minute),
 		})
 		// The file refuses what rests on a watchdog that there is no room for.
 		if g := d.Groups[len(d.Groups)-1]; g.GetMinimumGrade() == 2 && (!d.GetWatchdog() || d.GetTiming().GetTtlNs() < 2*renew+rpc+5*int64(time.Second)) {

@@ -36,7 +36,7 @@ func definition(c config.Cluster) *sbv1.Definition {
 			Name: g.Name, Drbd: bool(g.DRBD), Preferred: g.Preferred, MinimumGrade: uint32(g.MinimumGrade),
 			Manual: g.Mode == config.ModeManual, TakeoverDelayNs: g.TakeoverDelay.Nanoseconds(),
 			PromoteWhenPeerGone: g.PromoteIsolated == config.PromoteIsolatedWhenPeerGone,
-			Recovery:            each(g.Recovery, policyOf),
+			Recovery:            each(g.Recovery, policyOf), MoveAfterNs: g.MoveAfter.Nanoseconds(),
 		})
 	}
 	return d
@@ -90,6 +90,9 @@ func groupYAML(g *sbv1.GroupDefinition) []string {
 	}
 	if g.GetTakeoverDelayNs() != 0 {
 		out = append(out, "takeover_delay: "+time.Duration(g.GetTakeoverDelayNs()).String())
+	}
+	if g.GetMoveAfterNs() != 0 {
+		out = append(out, "move_after: "+time.Duration(g.GetMoveAfterNs()).String())
 	}
 	if len(g.GetRecovery()) > 0 {
 		out = append(out, "recovery: ["+strings.Join(each(g.GetRecovery(), policyYAML), ", ")+"]")
@@ -200,6 +203,7 @@ type (
 		MinimumGrade    string `json:"minimum_grade"`
 		Manual          bool   `json:"manual"`
 		TakeoverDelayMS int64  `json:"takeover_delay_ms"`
+		MoveAfterMS     int64  `json:"move_after_ms"`
 		// Recovery are the policies after a split brain, as the file has them.
 		Recovery []string `json:"recovery"`
 	}
@@ -214,7 +218,7 @@ func definitionView(d *sbv1.Definition) definitionJSON {
 		HoldTimeMS: ms(d.GetHoldTimeNs()), ShotsPerHour: d.GetShotsPerHour(),
 		Groups: each(d.GetGroups(), func(g *sbv1.GroupDefinition) groupDefinitionJSON {
 			return groupDefinitionJSON{
-				g.GetName(), g.GetDrbd(), g.GetPreferred(), arbiter.Grade(g.GetMinimumGrade()).String(), g.GetManual(), ms(g.GetTakeoverDelayNs()),
+				g.GetName(), g.GetDrbd(), g.GetPreferred(), arbiter.Grade(g.GetMinimumGrade()).String(), g.GetManual(), ms(g.GetTakeoverDelayNs()), ms(g.GetMoveAfterNs()),
 				each(g.GetRecovery(), policyYAML),
 			}
 		}),

@@ -101,7 +101,7 @@ func healthy() scene {
 func nfs1() *sbv1.Definition {
 	second := time.Second.Nanoseconds()
 	return &sbv1.Definition{
-		Cluster: "nfs1", Nodes: []string{"node-a", "node-b"}, Stonith: true, Watchdog: true, HoldTimeNs: 300 * second, ShotsPerHour: 4,
+		Cluster: "nfs1", Nodes: []string{"node-a", "node-b"}, Stonith: true, Watchdog: true, HoldTimeNs: 60 * second, ShotsPerHour: 4,
 		Timing: &sbv1.Timing{
 			TtlNs: 20 * second, PromiseNs: 20 * second, RenewNs: second / 4, RpcTimeoutNs: second / 4, SuspectAfterNs: second,
 			FenceTimeoutNs: 30 * second, StartGateNs: 30 * second,

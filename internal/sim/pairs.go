@@ -54,10 +54,17 @@ func Tight(seed uint64) Options {
 	return o
 }
 
-// Three is a pair with power switches and a witness of three voters.
+// moveAfter is short: the gateway is back soon.
+const moveAfter = 2 * time.Second
+
+// Three is a pair with power switches and a witness of three voters, whose first
+// group gives way where its holder is isolated.
 func Three(seed uint64) Options {
 	o := Stonith(seed)
 	o.Voters = 3
+	g := o.Definition.Groups[db]
+	g.MoveAfter = moveAfter
+	o.Definition.Groups[db] = g
 	return o
 }
 

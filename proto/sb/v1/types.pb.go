@@ -816,7 +816,8 @@ type GroupDefinition struct {
 	Manual              bool                   `protobuf:"varint,5,opt,name=manual,proto3" json:"manual,omitempty"`
 	TakeoverDelayNs     int64                  `protobuf:"varint,6,opt,name=takeover_delay_ns,json=takeoverDelayNs,proto3" json:"takeover_delay_ns,omitempty"`
 	PromoteWhenPeerGone bool                   `protobuf:"varint,7,opt,name=promote_when_peer_gone,json=promoteWhenPeerGone,proto3" json:"promote_when_peer_gone,omitempty"`
-	Recovery            []*RecoveryPolicy      `protobuf:"bytes,8,rep,name=recovery,proto3" json:"recovery,omitempty"` // asked in this order after a split brain
+	Recovery            []*RecoveryPolicy      `protobuf:"bytes,8,rep,name=recovery,proto3" json:"recovery,omitempty"`                             // asked in this order after a split brain
+	MoveAfterNs         int64                  `protobuf:"varint,9,opt,name=move_after_ns,json=moveAfterNs,proto3" json:"move_after_ns,omitempty"` // away from an isolated holder; 0: never
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -905,6 +906,13 @@ func (x *GroupDefinition) GetRecovery() []*RecoveryPolicy {
 		return x.Recovery
 	}
 	return nil
+}
+
+func (x *GroupDefinition) GetMoveAfterNs() int64 {
+	if x != nil {
+		return x.MoveAfterNs
+	}
+	return 0
 }
 
 // RecoveryPolicy is one of the policies that decide whose copy is given up.
@@ -1396,7 +1404,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x0erpc_timeout_ns\x18\x04 \x01(\x03R\frpcTimeoutNs\x12(\n" +
 	"\x10suspect_after_ns\x18\x05 \x01(\x03R\x0esuspectAfterNs\x12(\n" +
 	"\x10fence_timeout_ns\x18\x06 \x01(\x03R\x0efenceTimeoutNs\x12\"\n" +
-	"\rstart_gate_ns\x18\a \x01(\x03R\vstartGateNs\"\xa8\x02\n" +
+	"\rstart_gate_ns\x18\a \x01(\x03R\vstartGateNs\"\xcc\x02\n" +
 	"\x0fGroupDefinition\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04drbd\x18\x02 \x01(\bR\x04drbd\x12\x1c\n" +
@@ -1405,7 +1413,8 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\x06manual\x18\x05 \x01(\bR\x06manual\x12*\n" +
 	"\x11takeover_delay_ns\x18\x06 \x01(\x03R\x0ftakeoverDelayNs\x123\n" +
 	"\x16promote_when_peer_gone\x18\a \x01(\bR\x13promoteWhenPeerGone\x121\n" +
-	"\brecovery\x18\b \x03(\v2\x15.sb.v1.RecoveryPolicyR\brecovery\"\x93\x02\n" +
+	"\brecovery\x18\b \x03(\v2\x15.sb.v1.RecoveryPolicyR\brecovery\x12\"\n" +
+	"\rmove_after_ns\x18\t \x01(\x03R\vmoveAfterNs\"\x93\x02\n" +
 	"\x0eRecoveryPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x0e\n" +
