@@ -11,7 +11,11 @@ import (
 // planned switchover; where the gateway is gone for both, it stays.
 func TestIsolatedHolderHandsOverToAPeerThatIsNot(t *testing.T) {
 	for seed := uint64(1); seed <= 6; seed++ {
-		p := up(t, sim.Three(seed))
+		o := sim.Three(seed)
+		g := o.Definition.Groups[db]
+		g.MoveAfter = 2 * time.Second
+		o.Definition.Groups[db] = g
+		p := up(t, o)
 		p.Node(sim.B).Gateway(false)
 		p.Node(sim.A).Gateway(false)
 		p.stays(sim.A, db, 15*time.Second)

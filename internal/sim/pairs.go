@@ -57,14 +57,10 @@ func Tight(seed uint64) Options {
 // moveAfter is short: the gateway is back soon.
 const moveAfter = 2 * time.Second
 
-// Three is a pair with power switches and a witness of three voters, whose first
-// group gives way where its holder is isolated.
+// Three is a pair with power switches and a witness of three voters.
 func Three(seed uint64) Options {
 	o := Stonith(seed)
 	o.Voters = 3
-	g := o.Definition.Groups[db]
-	g.MoveAfter = moveAfter
-	o.Definition.Groups[db] = g
 	return o
 }
 
@@ -74,7 +70,7 @@ func (s *Schedule) options() Options {
 	all := map[arbiter.GroupID]arbiter.GroupDefinition{
 		db:   o.Definition.Groups[db],
 		mail: {DRBD: true, Preferred: "node-b"},
-		web:  {Preferred: "node-b"},
+		web:  {Preferred: "node-b", MoveAfter: moveAfter}, // gives way where its holder is isolated
 	}
 	o.Definition.Groups = map[arbiter.GroupID]arbiter.GroupDefinition{}
 	for _, id := range s.Groups {

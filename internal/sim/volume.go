@@ -204,6 +204,13 @@ func (n *Node) Primary(g arbiter.GroupID) bool {
 	return c != nil && c.drbd.Role() == drbd.RolePrimary
 }
 
+// Copying reports whether a copy is the target of a resync, with copied blocks that
+// are only in its disk's cache.
+func (n *Node) Copying(g arbiter.GroupID) bool {
+	c := n.replica(g)
+	return c != nil && c.state().Repl == drbd.ReplSyncTarget && len(c.drbd.Cached()) > 0
+}
+
 // InStep reports whether both copies are connected and UpToDate.
 func (w *World) InStep(g arbiter.GroupID) bool { return w.disks[w.index(g)].inStep() }
 
