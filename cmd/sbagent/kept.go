@@ -135,3 +135,41 @@ func releaseCommand(path *string) *cobra.Command {
 	cmd.Flags().StringVar(&id, "recovery", "", "the recovery whose copies are given up")
 	return cmd
 }
+
+func undoCommand(path *string) *cobra.Command {
+	var id string
+	var carryOut bool
+	cmd := &cobra.Command{
+		Use: "undo GROUP --recovery ID", Short: "Put what a recovery gave up back, on both nodes", Args: cobra.ExactArgs(1),
+		Long: "undo makes the copy that was given up in a recovery the group's data again, for as long as it is kept here. All that was written\n" +
+			"since that recovery goes with it, and is kept in turn, as recovery undo-ID. Without --yes it only shows how much differs. Before:\n\n" +
+			"  sbctl preview GROUP                        # what has been written since\n" +
+			"  sbctl switchover GROUP, if this node does not hold it\n" +
+			"  systemctl stop sbagent, on both nodes; then here: stop the group's services, unmount, drbdadm primary RESOURCE",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := hands(*path)
+			if err != nil {
+				return err
+			}
+			g, err := daemon.GroupOf(n, args[0])
+			if err != nil {
+				return err
+			}
+			wish := carry.OnlyShow
+			if carryOut {
+				wish = carry.CarryOut
+			}
+			all, err := n.Undo(cmd.Context(), g, id, wish)
+			for _, u := range all {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s differ from %s\n", u.Volume, recovery.Bytes(u.Differs), u.From)
+			}
+			if err == nil && !carryOut {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing was written; add --yes to put it back")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&id, "recovery", "", "the recovery that is to be undone (default: the latest)")
+	cmd.Flags().BoolVar(&carryOut, "yes", false, "write")
+	return cmd
+}

@@ -27,7 +27,7 @@ func recoveryCommand(path *string) *cobra.Command {
 	}
 	cmd.AddCommand(
 		measureCommand(path), planCommand(), runCommand(path),
-		filesCommand(path), keptCommand(path), salvageCommand(path), releaseCommand(path),
+		filesCommand(path), keptCommand(path), salvageCommand(path), undoCommand(path), releaseCommand(path),
 	)
 	return cmd
 }

@@ -24,8 +24,9 @@ const (
 
 type resolveFlags struct {
 	keep, discard, policy string
-	dryRun, preview       bool
+	dryRun, preview, undo bool
 	reason, typed         string
+	offline               string
 	yes                   *bool
 }
 
@@ -53,6 +54,8 @@ witness has to start anew.`,
 	cmd.Flags().StringVar(&f.policy, "policy", "", "let this policy decide, instead of the group's list")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show; nothing is touched")
 	cmd.Flags().BoolVar(&f.preview, "preview", false, "only show, and file by file; see sbctl preview")
+	cmd.Flags().BoolVar(&f.undo, "undo", false, "only show what undoing the latest recovery would mean, and how it is done")
+	cmd.Flags().StringVar(&f.offline, "offline", "", "on a node, with no witness to lead: carry out its own steps of this plan (sbagent recovery plan)")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the group's name once more, for scripts; with --yes")
 	f.yes = yesFlag(cmd)
@@ -77,6 +80,9 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
+	if f.offline != "" {
+		return a.offline(cmd, f.offline)
+	}
 	w, err := a.witness(cmd.Context())
 	if err != nil {
 		return err
@@ -92,6 +98,9 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 	r := &rescue{app: a, cmd: cmd, w: w, p: examine(c), cluster: c.GetDefinition().GetCluster(), group: group, flags: f}
 	if err := r.names(); err != nil {
 		return err
+	}
+	if f.undo {
+		return a.undo(cmd.Context(), group, [2]string(r.p.def.GetNodes()))
 	}
 	if f.preview {
 		seen, err := a.preview(cmd.Context(), group, [2]string(r.p.def.GetNodes()))

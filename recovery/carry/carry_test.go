@@ -325,3 +325,43 @@ func TestVictimIsNotConnectedByWhoeverFollows(t *testing.T) {
 		t.Errorf("%+v, %v, %q", got, err, w.log)
 	}
 }
+
+func TestUndoingPutsTheVictimsDataBackOnBothAndKeepsWhatWasThere(t *testing.T) {
+	w := split(t)
+	must(t, w.recover(w.plan("node-b")))
+	n := w.node("node-b")
+	n.Dev = t.TempDir()
+	device := n.device(0)
+	must(t, os.Link(w.sides["node-b"].path, device)) // what is written to the one is in the other
+	g := n.Groups[0]
+	if _, err := n.Undo(t.Context(), g, "1", CarryOut); err == nil || !strings.Contains(err.Error(), "not Primary") {
+		t.Fatalf("%v", err)
+	}
+	w.sides["node-a"].role, w.sides["node-b"].role = drbd.RoleSecondary, drbd.RolePrimary
+	shown, err := n.Undo(t.Context(), g, "", OnlyShow)
+	if err != nil || len(shown) != 1 || shown[0].Differs != diskSize || first(t, device) != "a" {
+		t.Fatalf("%+v, %v", shown, err)
+	}
+	for range 2 { // the second finds it done
+		_, err = n.Undo(t.Context(), g, "1", CarryOut)
+		must(t, err)
+	}
+	if first(t, device) != "b" {
+		t.Error("the victim's data is not back")
+	}
+	all, err := n.Kept("nfs")
+	must(t, err)
+	if len(all) != 2 || all[1].Recovery != "undo-1" || first(t, all[1].Source) != "a" {
+		t.Errorf("%+v", all)
+	}
+	must(t, os.WriteFile(n.proc("1", "mountinfo"), []byte("36 25 147:0 / /srv/data rw shared:1 - ext4 /dev/drbd0 rw\n"), 0o644))
+	if _, err := n.Undo(t.Context(), g, "1", CarryOut); err == nil || !strings.Contains(err.Error(), "mounted at /srv/data") {
+		t.Errorf("%v", err)
+	}
+	if err := n.Release(t.Context(), "nfs", "undo-1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := n.Undo(t.Context(), g, "9", OnlyShow); err == nil || !strings.Contains(err.Error(), "keeps nothing") {
+		t.Errorf("%v", err)
+	}
+}

@@ -57,8 +57,8 @@ type Node struct {
 	DRBD   DRBD
 	// Store keeps what is about to be overwritten; nil: nothing can be kept.
 	Store *keep.Store
-	// Proc is /proc, if it is elsewhere.
-	Proc string
+	// Proc and Dev are /proc and /dev, if they are elsewhere.
+	Proc, Dev string
 	// Again is after how long the wish to give this node's data up is uttered again;
 	// 10 s if 0.
 	Again time.Duration

@@ -121,7 +121,7 @@ func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 	bytes := v.changes()
 	if l.pool == "" {
 		bytes = cow(v.changes())
-		args = append(args, "--size", strconv.FormatUint(bytes, 10)+"b")
+		args = append(args, "--size", strconv.FormatUint((bytes+1023)/1024, 10)+"k")
 	} else {
 		args = append(args, "--setactivationskip", "n", "--activate", "y") // with a size it would become a thick one
 	}

@@ -1,0 +1,70 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/recovery"
+)
+
+// offline carries this machine's own steps of a plan out, where no witness can lead:
+// sbagent prints and does them.
+func (a *app) offline(cmd *cobra.Command, plan string) error {
+	path, err := exec.LookPath("sbagent")
+	if err != nil {
+		return usage(cmd, "nothing was done: --offline is for the nodes themselves, and sbagent is not here")
+	}
+	run := exec.CommandContext(cmd.Context(), path, "recovery", "run", plan)
+	run.Stdin, run.Stdout, run.Stderr = os.Stdin, a.Out, a.Err
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("carry out this node's part of %s: %w; it may be run again", plan, err)
+	}
+	return nil
+}
+
+// undo shows what undoing the latest recovery would mean, and how it is done. It
+// touches nothing: the pair's data are replaced by hand, on the node that keeps the
+// copy.
+func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
+	keeper, id, err := a.keeper(ctx, group, pair, "")
+	if err != nil {
+		return err
+	}
+	var kept listing
+	if err := a.askNode(ctx, keeper, &kept, "files", group, "--of", "kept", "--recovery", id); err != nil {
+		return err
+	}
+	now, err := a.mountedFiles(ctx, group, pair)
+	if err != nil {
+		a.say("sbctl: %v", err)
+	}
+	var differs bytes.Buffer
+	if err := a.onNode(ctx, keeper, nil, &differs, "undo", group, "--recovery", id); err != nil {
+		a.say("sbctl: %v", err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s keeps what it had before recovery %s. Put back, it takes with it:\n", keeper, id)
+	for _, l := range losses(listing{Node: "what is there now", Volumes: now.Volumes}, kept, recovery.Forks{}) {
+		b.WriteByte('\n')
+		l.tell(&b, a.colours(), shown)
+	}
+	fmt.Fprintf(&b, "\n%s\nWhat goes is kept in turn, on %s. To do it, with no agent to interfere:\n", differs.String(), keeper)
+	for _, line := range []string{
+		"sbctl switchover " + group + " --wait      if " + keeper + " does not hold it",
+		"sbctl maintenance on --for 2h",
+		"systemctl stop sbagent         on both nodes",
+		"stop the group's services and unmount, on " + keeper + "; leave DRBD Primary there",
+		"sbagent recovery undo " + group + " --recovery " + id + " --yes      on " + keeper,
+		"systemctl start sbagent        on both nodes, " + keeper + " first",
+		"sbctl maintenance off",
+	} {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	return a.print("%s", b.String())
+}

@@ -1,0 +1,163 @@
+package carry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"sbarbiter/drbd"
+	"sbarbiter/recovery/keep"
+)
+
+// Wish says whether an undoing is to be carried out or only shown.
+type Wish string
+
+// The wishes.
+const (
+	OnlyShow Wish = "show"
+	CarryOut Wish = "carry out"
+)
+
+// Undone is what an undoing does to one volume.
+type Undone struct {
+	Volume string `json:"volume"`
+	// Differs is how many bytes of it are not as they were kept: what the recovery
+	// took away, and all that was written since.
+	Differs uint64 `json:"differs"`
+	From    string `json:"from"`
+}
+
+// Undo puts what was kept for a recovery back, as ordinary writes to DRBD's device
+// that reach both nodes; what is there now is kept first, as recovery "undo-ID".
+// It wants both copies to be in step, and this node Primary with nobody using the
+// device.
+func (n *Node) Undo(ctx context.Context, g Group, id string, wish Wish) ([]Undone, error) {
+	all, err := n.keptAs(g.Name, id)
+	if err != nil {
+		return nil, err
+	}
+	var out []Undone
+	for _, k := range all {
+		u := Undone{Volume: fmt.Sprintf("%s/%d", k.Resource, k.Number), From: k.Source}
+		device, err := n.mayUndo(ctx, k, wish)
+		if err != nil {
+			return out, fmt.Errorf("undo recovery %s of %s: %w", k.Recovery, u.Volume, err)
+		}
+		if wish == CarryOut {
+			now := k.Volume
+			now.Recovery, now.Changes = "undo-"+k.Recovery, 0
+			if _, err := n.Store.Keep(ctx, now); err != nil {
+				return out, fmt.Errorf("keep what is there now: %w", err)
+			}
+		}
+		if u.Differs, err = restore(ctx, k.Source, device, wish); err != nil {
+			return out, fmt.Errorf("undo recovery %s of %s: %w", k.Recovery, u.Volume, err)
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+// mayUndo returns the device to write to, or says why that must not be.
+func (n *Node) mayUndo(ctx context.Context, k keep.Kept, wish Wish) (string, error) {
+	r, err := n.DRBD.Read(ctx, k.Resource)
+	if err != nil {
+		return "", err
+	}
+	var minors []drbd.Minor
+	for _, v := range r.Volumes {
+		if v.Number == k.Number {
+			minors = append(minors, v.Minor)
+		}
+	}
+	if len(minors) == 0 || minors[0] == drbd.NoMinor {
+		return "", errors.New("the volume is not there any more")
+	}
+	mounted, err := n.mountsOf(minors)
+	switch {
+	case err != nil:
+		return "", err
+	case wish == OnlyShow && r.Role != drbd.RolePrimary:
+		return k.Device, nil // the disk is read; DRBD's device cannot be
+	case wish == OnlyShow:
+	case !r.PeerConnectedUpToDate():
+		return "", errors.New("the two copies are not in step: connect them first")
+	case r.Role != drbd.RolePrimary:
+		return "", fmt.Errorf("this node is not Primary: move the group here, stop its services, and leave %s Primary", k.Resource)
+	case len(mounted) > 0:
+		return "", fmt.Errorf("it is mounted at %s: stop the services that use it, and unmount it", mounted[0].point)
+	case len(n.openers(minors)) > 0:
+		return "", fmt.Errorf("it is open in %s: end that", n.openers(minors)[0])
+	}
+	return n.device(minors[0]), nil
+}
+
+func (n *Node) device(m drbd.Minor) string {
+	dir := n.Dev
+	if dir == "" {
+		dir = "/dev"
+	}
+	return filepath.Join(dir, "drbd"+strconv.Itoa(int(m)))
+}
+
+const undoBlock = 1 << 20
+
+// restore makes the device's beginning what source holds, writing only what
+// differs, and returns how much that was. What is behind, as DRBD's metadata on a
+// disk, is not the device's.
+func restore(ctx context.Context, source, device string, wish Wish) (differs uint64, err error) {
+	from, err := os.Open(source)
+	if err != nil {
+		return 0, fmt.Errorf("read what was kept: %w", err)
+	}
+	defer from.Close()
+	flags := os.O_RDONLY
+	if wish == CarryOut {
+		flags = os.O_RDWR | unix.O_EXCL // of a device: nobody else holds it
+	}
+	to, err := os.OpenFile(device, flags, 0)
+	if err != nil {
+		return 0, fmt.Errorf("open the device: %w", err)
+	}
+	defer to.Close()
+	was, is := make([]byte, undoBlock), make([]byte, undoBlock)
+	for at := int64(0); ; at += undoBlock {
+		if err := ctx.Err(); err != nil {
+			return differs, err
+		}
+		n, err := io.ReadFull(to, is)
+		if n == 0 && errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return differs, fmt.Errorf("read %s: %w", device, err)
+		}
+		if m, err := from.ReadAt(was[:n], at); m < n {
+			return differs, fmt.Errorf("what was kept ends after %d bytes, before the device does: %w", at+int64(m), err)
+		}
+		for i := 0; i < n; i += 4096 {
+			end := min(i+4096, n)
+			if bytes.Equal(was[i:end], is[i:end]) {
+				continue
+			}
+			differs += uint64(end - i)
+			if wish == OnlyShow {
+				continue
+			}
+			if _, err := to.WriteAt(was[i:end], at+int64(i)); err != nil {
+				return differs, fmt.Errorf("write back: %w", err)
+			}
+		}
+	}
+	if wish == CarryOut {
+		return differs, to.Sync() //nolint:wrapcheck // the caller says of what
+	}
+	return differs, nil
+}
