@@ -61,7 +61,10 @@ func (w *World) nodeOf(id arbiter.NodeID) *Node {
 // permitted: nobody is shot whose lease a witness has renewed a moment before, or
 // did so until the one that leads now began to listen.
 func (w *World) permitted(target *Node, asked time.Duration) {
-	heard := max(target.office.renewed, w.witness.listens)
+	heard := target.office.renewed
+	if w.witness.listens <= asked { // one that was late since had listened when it was asked
+		heard = max(heard, w.witness.listens)
+	}
 	if ago := asked - heard; target.office.renewed > 0 && ago < w.Definition.Timing.SuspectAfter*95/100 {
 		w.breaks("S5: a shot at %s is permitted, whose lease was renewed, by a witness that has listened for %v since", target.id, ago)
 	}

@@ -14,7 +14,7 @@ var table = []row{
 	{name: mutant.LateLeaderGoesOn, word: "late-leader-goes-on", rule: "a leader that was late counts as new", breaks: "S1", aim: []string{"witness stands still", "all links between the nodes cut"}},
 	{name: mutant.NotVerified, word: "not-verified", rule: "renewals are answered after a verification that began after they arrived", breaks: "S1", aim: []string{"has a witness that does not know that another one leads"}},
 	{name: mutant.BeforeTheBarrier, word: "before-the-barrier", rule: "a new leader answers nothing before all earlier commands are applied", breaks: "S1", test: "sbarbiter/arbiter/witness TestRestartedWitnessKeepsLeasesAndWaits"},
-	{name: mutant.RenewalBesideEnding, word: "renewal-beside-ending", rule: "while a command may end a lease, no renewal is answered", breaks: "S1", aim: []string{"witness's disk is slow", "is cut off for as long as a shot takes", "messages to the witness are slow"}},
+	{name: mutant.RenewalBesideEnding, word: "renewal-beside-ending", rule: "while a command may end a lease, no renewal is answered", breaks: "S1", behind: mutant.RenewalVoidsNothing, aim: []string{"witness's disk is slow", "is cut off for as long as a shot takes", "messages to the witness are slow"}},
 	{name: mutant.ClosingFeeds, word: "closing-feeds", rule: "a watchdog is opened once per boot, for closing and opening feed it", breaks: "S1", test: "sbarbiter/agent/watchdog TestSecondOpenInOneBootIsRefused"},
 	{name: mutant.E2BeforeExpiry, word: "e2-before-expiry", rule: "E2 is reached when the leader's deadline has passed", breaks: "S1"},
 	{name: mutant.E2Unarmed, word: "e2-unarmed", rule: "E2 needs a watchdog that was armed under the lease", breaks: "S1", aim: []string{"loses its watchdog, and cannot stop when it is cut off"}},
