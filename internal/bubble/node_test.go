@@ -24,6 +24,7 @@ import (
 	"sbarbiter/fencing/shooter"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/pki"
+	copies "sbarbiter/recovery/carry"
 )
 
 func dialer(dial func(context.Context, string) (net.Conn, error)) grpc.DialOption {
@@ -179,6 +180,7 @@ func (n *node) parts(st *store.Store, lease *store.File) (runner.Parts, error) {
 	})
 	return runner.Parts{
 		Durable: &n.store, Boot: lease, Starts: st, Witness: arbiters, Peer: n.p.cable.end(n), References: references{},
+		Hands: hands{n}, Copies: map[arbiter.GroupID]copies.Group{data: {Name: string(data), Resources: []string{"r0"}}},
 		DRBD: n.p.mirror.side(n.i), Power: n.power(), Watchdog: n.dog, Resetter: resetter{n, n.dog.boot}, Log: log, Now: n.now,
 	}, err
 }

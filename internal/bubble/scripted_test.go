@@ -218,6 +218,7 @@ func (o outlet) Status(ctx context.Context) (fencing.Power, error) {
 type mirror struct {
 	mu    sync.Mutex
 	sides [2]*side
+	rift  *rift // both were written to apart from each other; nil: no
 }
 
 // side is what one node's kernel has of it.
@@ -260,6 +261,9 @@ func (m *mirror) lose(i int) {
 	defer m.mu.Unlock()
 	m.sides[i].gone = true
 	m.sides[1-i].alone = true
+	if m.rift != nil {
+		m.rift.lost(i)
+	}
 	m.tell()
 }
 
@@ -282,6 +286,9 @@ func (s *side) state() drbd.Resource {
 	if s.alone {
 		r.Peer.State = drbd.ConnConnecting
 		r.Peer.Volumes[0] = drbd.PeerVolume{Replication: drbd.ReplOff, PeerDisk: drbd.DiskOutdated}
+	}
+	if s.m.rift != nil {
+		return s.m.rift.shown(s.i, r)
 	}
 	return r
 }
