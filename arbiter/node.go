@@ -206,10 +206,10 @@ func (c *Cluster) inFlight(id MandateID, executor NodeID) {
 
 // learnt ends the learning. Epochs, mandates and exclusion numbers go on far
 // above everything that a lost memory may have given out. The one before it may
-// have learnt the same and been lost before anybody heard what it gave, so the
-// distance grows with each.
+// have learnt the same, or nothing at all, and been lost before anybody heard what
+// it gave, so the distance grows with each.
 func (c *Cluster) learnt(incarnation uint32) {
-	if c.Epoch > 0 && !mutant.On(mutant.NumbersGivenAgain) {
+	if (c.Epoch > 0 || incarnation > 1) && !mutant.On(mutant.NumbersGivenAgain) {
 		c.Epoch = (c.Epoch + Epoch(incarnation)<<32) / 4 * 4
 		c.Mandates += MandateID(incarnation) << 32
 	}

@@ -26,7 +26,8 @@ type application struct {
 	acked  [volumeBlocks]model.Stamp // newest that is safe, by block
 	plain  model.Stamp               // newest first record that is through
 	count  int
-	blind  *replica // whose disk failed while connected, not on record yet
+	blind  *replica      // whose disk failed while connected, not on record yet
+	able   time.Duration // its agent could have recorded it since
 	unsure []model.Stamp
 	// unrecorded: somebody was lost in that moment. Until the copies are in step
 	// again, both may have writes of their own and nobody know of it.
@@ -40,7 +41,7 @@ func blockOf(s model.Stamp) model.Block { return model.Block(s % volumeBlocks) }
 // applications lets the application of every group that is up write.
 func (w *World) applications() {
 	every := writeIdle
-	if w.calm {
+	if w.calm || w.idle {
 		w.app.set(every)
 		return
 	}
@@ -78,7 +79,7 @@ func (a *application) done(c *replica, e model.IODone) {
 		// the failed disk has (docs/architecture.md, "What is not closed").
 	case s%2 == 1:
 		a.plain = s
-	case a.blind != nil && a.noted() == nil:
+	case a.blind != nil && a.noted() == nil && !a.overdue():
 		a.unsure = append(a.unsure, s)
 	case a.plain == s-1:
 		a.sure(s)
@@ -115,8 +116,21 @@ func (a *application) lacks(c *replica) int {
 // safe once it does.
 func (a *application) blinded(c *replica) {
 	if c.drbd.Session() != 0 && a.blind == nil {
-		a.blind = c
+		a.blind, a.able = c, a.v.w.now
 	}
+}
+
+// momentFor is how long an agent that runs may take to record that its disk has
+// failed: it hears of DRBD seconds late.
+const momentFor = 5 * time.Second
+
+// overdue reports whether the failure of a disk should be on record by now. Then
+// the moment that S2 excepts is over, whether it is or not.
+func (a *application) overdue() bool {
+	if !a.blind.n.steps() || a.blind.n.busy {
+		a.able = a.v.w.now
+	}
+	return a.v.w.now-a.able > momentFor
 }
 
 // noted looks whether the failure of a disk is on record, and ends the moment.

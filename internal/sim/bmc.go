@@ -17,6 +17,10 @@ type bmc struct {
 	refuse bool          // it refuses the credentials
 	hang   bool          // it takes a call and never answers; a command may be carried out all the same
 	lies   bool          // it says off whatever is so
+	fakes  bool          // it begins to lie with the next off, and does nothing about that
+	lied   bool          // and has
+	offAt  time.Duration // it said off last
+	boots  int           // it has had no power so often: then it forgets what it was told
 	stuck  bool          // it says on whatever is so
 	slow   time.Duration // on top of what an answer takes
 	flip   time.Duration // on top of what the power takes to change, within fencing's Limits
@@ -28,8 +32,8 @@ func (n *Node) Refuse(refuse bool) { n.bmc.refuse = refuse }
 // BreakSwitch makes the power switch answer nobody, or work again.
 func (n *Node) BreakSwitch(dead bool) { n.bmc.dead = dead }
 
-// mend ends everything that is wrong with it.
-func (b *bmc) mend() { *b = bmc{n: b.n} }
+// mend ends everything that is wrong with it. What it said before was said.
+func (b *bmc) mend() { *b = bmc{n: b.n, lied: b.lied, offAt: b.offAt, boots: b.boots} }
 
 func (b *bmc) device() fencing.DeviceName { return fencing.DeviceName("bmc-" + string(b.n.id)) }
 
@@ -86,6 +90,9 @@ func (b *bmc) status(by hand, within time.Duration, answered func(fencing.Power,
 		if err != nil {
 			p = fencing.PowerUnknown
 		}
+		if p == fencing.PowerOff {
+			b.offAt = b.n.w.now
+		}
 		answered(p, err)
 	})
 }
@@ -99,7 +106,16 @@ func (b *bmc) off(by hand, within time.Duration, notAfter boottime.Instant, answ
 	w := b.n.w
 	w.line(by.name, "", "off sent", "to the power switch of "+string(b.n.id))
 	b.call(by, within, func() {
-		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() { b.lands(by) })
+		if b.fakes {
+			b.lies, b.lied = true, b.lied || !b.lies
+			return
+		}
+		boots := b.boots
+		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() {
+			if b.boots == boots {
+				b.lands(by)
+			}
+		})
 	}, answered)
 }
 

@@ -11,10 +11,14 @@ import (
 
 func (w *World) breaks(format string, a ...any) {
 	what := fmt.Sprintf(format, a...)
-	if c := w.witness; w.restored != 0 && c.state.Version.Incarnation == w.restored {
+	if w.witness.unnoticed() {
 		// docs/architecture.md, "What is not closed": an old copy of a witness's
 		// disk that no agent has shown to be one yet.
 		w.except("an old copy of the witness's disk that nobody has noticed: " + what)
+		return
+	}
+	if w.storeLost && (w.witness.disks > 0 || w.restored != 0) {
+		w.except("an agent's store was lost together with its witness's memory: " + what)
 		return
 	}
 	if w.falseWord {
@@ -59,11 +63,15 @@ func (w *World) checkGrants(c *arbiter.Cluster) {
 	w.watchMandate(c)
 	for i, id := range w.groups {
 		g := c.Groups[id]
-		if g == nil || g.Lease == nil || g.Lease.Epoch == w.leased[i] {
+		if g == nil || g.Lease == nil {
+			w.leased[i] = 0
+			continue
+		} else if g.Lease.Epoch == w.leased[i] {
 			continue
 		}
 		e, is := g.Lease.Epoch, grant{id, g.Lease.Holder}
 		w.leased[i] = e
+		w.nodeOf(g.Lease.Holder).office.counts = w.now
 		was, known := w.granted[e]
 		switch {
 		case known && was != is:

@@ -54,6 +54,17 @@ func DrawAmong(seed uint64, kinds []string) *Schedule {
 	return s
 }
 
+// DrawOne returns the schedule of a seed in which one of the kinds happens, and
+// nothing else.
+func DrawOne(seed uint64, kinds []string) *Schedule {
+	d := drawer{rand.New(rand.NewPCG(seed, 19))}
+	s := d.pair(seed)
+	f := d.of(kinds[d.rng.IntN(len(kinds))])
+	f.At = Span(d.between(0, 8*time.Second))
+	s.Episodes = []Episode{{After: Span(4 * time.Second), Faults: []Fault{f}, Mended: Span(56 * time.Second)}}
+	return s
+}
+
 // drawer draws schedules from a seed.
 type drawer struct{ rng *rand.Rand }
 

@@ -146,8 +146,9 @@ func (w *World) mend() {
 	w.mendWays()
 	w.witness.mend()
 	w.undo(0)
+	w.idle = false
 	for _, n := range w.nodes {
-		n.dawdles, n.dogless = false, false
+		n.dawdles, n.dogless, n.fatal, n.obstinate, n.snag = false, false, false, false, nil
 		w.startClock(n)
 		n.PauseAgent(false)
 		n.StartAgent()

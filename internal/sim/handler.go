@@ -104,6 +104,10 @@ func (n *Node) part(g arbiter.GroupID) {
 func (n *Node) outdate(g arbiter.GroupID) {
 	n.local(20*time.Millisecond, func() {
 		c := n.replica(g)
+		if n.obstinate {
+			n.give(agent.OutdateDone{Group: g, Err: errRefused})
+			return
+		}
 		c.command(model.Outdate, func(model.Answer) {
 			var err error
 			if d := c.state().Disk; d != drbd.DiskOutdated && d != drbd.DiskInconsistent {

@@ -50,6 +50,9 @@ type Node struct {
 	dawdles   bool             // the feeder of its watchdog is to stand still in the last feed
 	dawdled   bool             // and did
 	office    office           // what the checks of shots know of it
+	snag      *snag            // of its next message of some kind
+	fatal     bool             // its agent dies when it next stores something
+	obstinate bool             // its DRBD does not outdate its disk
 
 	// the disk
 	memory      []byte
@@ -240,6 +243,7 @@ func (n *Node) die() {
 // Unplug cuts the machine's power, and its management controller's.
 func (n *Node) Unplug() {
 	n.power, n.bmc.dead = false, true
+	n.bmc.boots++
 	n.die()
 }
 

@@ -12,6 +12,8 @@ import (
 // it that was permitted. From then on nothing may confirm it any more.
 type office struct {
 	renewed  time.Duration    // the beat by which a leader last renewed a lease of its came at
+	spoke    time.Duration    // the last of its beats that a witness has answered arrived at
+	counts   time.Duration    // a lease of its was granted, renewed or used last at
 	excluded boottime.Instant // its last exclusion of its peer was asked for at
 	shot     boottime.Instant // permission was asked for at; 0: none was
 }
@@ -37,20 +39,87 @@ func (w *World) checkRights() {
 
 // renewedBy notes that a leader has renewed a lease, by a beat that reached it at
 // at: answered late, behind a slow log, it is no later sign of life.
-func (w *World) renewedBy(n *Node, at time.Duration) { n.office.renewed = max(n.office.renewed, at) }
+func (w *World) renewedBy(n *Node, v *voter, at time.Duration) {
+	n.office.renewed, n.office.counts = max(n.office.renewed, at), w.now
+	if v == w.witness.leading() {
+		w.confirmed(n, w.witness.open())
+	}
+}
+
+// confirmed notes that a node's right was confirmed while a mandate against it was
+// open: it must never begin.
+func (w *World) confirmed(n *Node, open arbiter.Mandate) {
+	if open.Target == n.id {
+		w.void = void{open.ID, w.witness.disks}
+	}
+}
+
+// proved reports whether a mandate's proof has ended a lease.
+func (w *World) proved(mandate arbiter.MandateID) bool {
+	for _, g := range w.witness.State().Groups {
+		if g.Last.Cause == arbiter.ByFence && g.Last.Mandate == mandate {
+			return true
+		}
+	}
+	return false
+}
+
+// void is a mandate that must not begin.
+type void struct {
+	mandate arbiter.MandateID
+	disk    int // of the witness
+}
 
 // applied notes what a command that was carried out means to a shot. asked is
 // when it was proposed.
 func (w *World) applied(cmd arbiter.Command, v arbiter.Verdict, asked time.Duration) {
+	if !v.OK() || v.Repeated {
+		return
+	}
 	switch cmd := cmd.(type) {
 	case arbiter.Begin:
-		if v.Kind == arbiter.Permitted && !v.Repeated {
-			w.permitted(w.nodeOf(v.Holder), asked)
+		if v.Kind == arbiter.Permitted {
+			w.permitted(w.nodeOf(v.Holder), v.Mandate, asked)
 		}
+	case arbiter.Acquire:
+		w.nodeOf(cmd.Caller.Node).office.counts = asked
 	case arbiter.Exclude:
-		if n := w.nodeOf(cmd.Caller.Node); v.OK() && !v.Repeated && n.bootID() == cmd.Caller.Boot {
-			n.office.excluded = n.clock.after(asked - n.clock.since)
-		}
+		w.allowed(w.nodeOf(cmd.Caller.Node), cmd, asked)
+	case arbiter.ReportFence:
+		w.proven(w.nodeOf(cmd.Caller.Node).peer, cmd.Mandate)
+	}
+}
+
+// allowed: a node was allowed to go on without its peer.
+func (w *World) allowed(n *Node, cmd arbiter.Exclude, asked time.Duration) {
+	c := w.witness.State()
+	g := c.Groups[cmd.Group]
+	w.confirmed(n, w.witness.wasOpen)
+	_, stale := g.Excluded[n.id]
+	w.lastCopy = w.lastCopy || stale || cmd.Evidence.OwnWord != 0
+	longest := arbiter.Guard(max(c.Definition.Timing.TTL, g.Lease.TTL)) * million / (million - mostDrift)
+	if ago := asked - max(n.office.counts, w.witness.listens); n.office.counts > 0 && ago > longest {
+		w.breaks("L1: %s's copy of %s is excluded for %s, whose lease nobody has renewed for %v", n.peer.id, cmd.Group, n.id, ago)
+	}
+	n.office.counts = asked
+	if n.bootID() == cmd.Caller.Boot {
+		n.office.excluded = n.clock.after(asked - n.clock.since)
+	}
+}
+
+// dating is how much earlier than a leader can date it a reading may have been:
+// as long as a permission may be on its way, and some.
+const dating = shootWithin + 300*time.Millisecond
+
+// proven: a power switch that begins to lie between two readings is beyond any
+// proof, but for a node that was heard after the second.
+func (w *World) proven(target *Node, mandate arbiter.MandateID) {
+	switch b := &target.bmc; {
+	case !b.lied || !target.running || !w.proved(mandate):
+	case target.office.spoke > b.offAt+dating && b.offAt > w.witness.listens:
+		w.breaks("S1: %s is taken for seen off, and was heard after that", target.id)
+	default:
+		w.except("a power switch that began to lie between two readings")
 	}
 }
 
@@ -60,7 +129,10 @@ func (w *World) nodeOf(id arbiter.NodeID) *Node {
 
 // permitted: nobody is shot whose lease a witness has renewed a moment before, or
 // did so until the one that leads now began to listen.
-func (w *World) permitted(target *Node, asked time.Duration) {
+func (w *World) permitted(target *Node, mandate arbiter.MandateID, asked time.Duration) {
+	if w.void == (void{mandate, w.witness.disks}) {
+		w.breaks("S5: a shot at %s is permitted under a mandate that was open when its right was confirmed", target.id)
+	}
 	heard := target.office.renewed
 	if w.witness.listens <= asked { // one that was late since had listened when it was asked
 		heard = max(heard, w.witness.listens)
@@ -103,6 +175,12 @@ var distant = []string{
 // then nobody may stop what runs.
 func talking(e Episode) bool {
 	return time.Duration(e.After) >= 2*time.Second && !slices.ContainsFunc(e.Faults, func(f Fault) bool { return !slices.Contains(distant, f.What) })
+}
+
+// quiet reports the same of an episode but for [World.reinstated], which has a
+// moment of its own in which nobody may stop anything.
+func quiet(e Episode) bool {
+	return !slices.ContainsFunc(e.Faults, func(f Fault) bool { return f.What != bootsUnheard && !slices.Contains(distant, f.What) })
 }
 
 // checkSteady holds whenever something is stopped or reset.

@@ -40,6 +40,7 @@ func (w *World) episode(e Episode) {
 	w.rest(time.Duration(e.After))
 	end := w.now + time.Duration(e.Mended)
 	w.steady = talking(e) && w.settled()
+	w.quiet = quiet(e)
 	defer func() { w.steady = false }()
 	for _, f := range e.Faults {
 		w.plan(f, end)
@@ -54,12 +55,12 @@ func (w *World) episode(e Episode) {
 func (w *World) recover(limit time.Duration) {
 	for tries := 0; !w.ended(); {
 		if _, ok := w.RunUntil(limit, w.settled); !ok {
-			if tries < mostDecisions && w.decide() {
+			if tries < mostDecisions && !w.lastCopy && w.decide() {
 				tries++
 				limit = w.now + w.recovery()
 				continue
 			}
-			if w.noGoodCopy() {
+			if w.noGoodCopy() && !w.lastCopy {
 				w.except("both copies of a group are stale: a holder's disk failed before the peer that it had excluded was in step again")
 			}
 			if !w.ended() {

@@ -159,6 +159,10 @@ func (n *Node) perform(actions []agent.Action) {
 		if s, ok := a.(agent.Save); ok {
 			n.busy, n.saving = true, s.Memory
 			n.saves++
+			if n.fatal {
+				n.dieSaving()
+				return
+			}
 			n.proc(n.w.between(200*time.Microsecond, 3*time.Millisecond), func() {
 				n.busy, n.memory, n.saving = false, s.Memory, nil
 				n.perform(actions[i+1:])
@@ -276,27 +280,36 @@ type question struct {
 	voter   *voter
 	reign   int
 	message leader.Message
-	arrived time.Duration
 	take    func(*question, leader.Answer)
+	through bool          // whatever has become of the way meanwhile
+	arrived time.Duration // at the witness
 }
 
 // toWitness sends a message on the session; take gets what comes back.
 func (n *Node) toWitness(m leader.Message, take func(*question, leader.Answer)) {
-	if s := n.session; s.up {
-		n.w.send(Path{n.host, s.voter.host, 0}, &question{n: n, life: n.life, voter: s.voter, reign: s.reign, message: m, take: take})
+	s := n.session
+	if !s.up {
+		return
+	}
+	q := &question{n: n, life: n.life, voter: s.voter, reign: s.reign, message: m, take: take}
+	if !n.snags(q) {
+		n.w.send(Path{n.host, s.voter.host, 0}, q)
 	}
 }
 
 func (q *question) happen() {
 	q.arrived = q.n.w.now
-	if q.voter.reign == q.reign && q.n.w.open(Path{q.n.host, q.voter.host, 0}) {
+	if q.voter.reign == q.reign && (q.through || q.n.w.open(Path{q.n.host, q.voter.host, 0})) {
 		q.voter.request(q.message, q)
 	}
 }
 
 func (q *question) replied(a leader.Answer) {
-	if b := a.Beat; b != nil && slices.ContainsFunc(b.Groups, func(g leader.GroupAnswer) bool { return g.Renewed != 0 }) {
-		q.n.w.renewedBy(q.n, q.arrived)
+	if b := a.Beat; b != nil {
+		q.n.office.spoke = max(q.n.office.spoke, q.arrived)
+		if slices.ContainsFunc(b.Groups, func(g leader.GroupAnswer) bool { return g.Renewed != 0 }) {
+			q.n.w.renewedBy(q.n, q.voter, q.arrived)
+		}
 	}
 	q.n.fromWitness(q.voter, &postcard{asked: q, answer: a})
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
 )
 
@@ -29,6 +30,27 @@ var schemes = []struct {
 	{"is relieved by a node that hears of it late, and is cut off then", (*World).lateGrant},
 	{"has a witness that does not know that another one leads", (*World).twoLeaders},
 	{"loses its watchdog, and cannot stop when it is cut off", (*World).unguarded},
+	{"hears the witness late, while nobody hears it", (*World).lateAnswer},
+	{"lives by its peer's last word to the very end", (*World).lastWord},
+	{"lives by the word of a peer that has forgotten what it asked for", (*World).forgotten},
+	{bootsUnheard, (*World).reinstated},
+	{"gives back, and its agent is started anew before that is heard", (*World).lateReceipt},
+	{"is given a group that nobody hears of, by a witness that loses its disk", (*World).lostGrant},
+	{"is shot by order of a witness that loses its disk", (*World).shotForgotten},
+	{"comes back from a shot before it is reported", (*World).rebornTooSoon},
+	{"is heard while the witness writes down that it is to be shot", (*World).heardWhileBegun},
+	{"is silent while the leading witness stands still", (*World).unheard},
+	{"has a power switch that has always said off, and does nothing", (*World).dud},
+	{"is not switched off, and its power switch says so", (*World).pretends},
+	{"excludes its peer while it is about to be shot", (*World).excluding},
+	{"asks to go on alone, and is heard when its lease has run out", (*World).lateExclusion},
+	{"is in step with its peer again, which is heard when it is so no more", (*World).lateReadmission},
+	{"goes on by the word of a peer that cannot outdate its disk", (*World).wordAlone},
+	{"has a peer whose failed disk comes back as it was", (*World).peersDisk},
+	{"has a peer that loses its power in the middle of a resync", (*World).cutResync},
+	{"loses its disk while it asks to go on alone", (*World).lastGoodCopy},
+	{"has a witness with an old copy of its disk that knows of no exclusion", (*World).staleBackup},
+	{"excludes its peer, and all forget it", (*World).unrecorded},
 }
 
 // in does something later, if the end has not come.
@@ -246,12 +268,24 @@ func (n *Node) lastFeed(now boottime.Instant) bool {
 		return false
 	}
 	for _, r := range n.bootMem.Groups {
-		back := n.w.Watchdog*101/100 + n.w.Options.Reset + n.w.Late
-		if max(r.Lease, r.Promise).Add(-back).Sub(now) <= n.w.Definition.Timing.Renew {
+		if max(r.Lease, r.Promise).Add(-n.w.back()).Sub(now) <= n.w.Definition.Timing.Renew {
 			return true
 		}
 	}
 	return false
+}
+
+// back is how long before the end of a right the watchdog is fed for the last
+// time.
+func (w *World) back() time.Duration { return w.Watchdog*101/100 + w.Options.Reset + w.Late }
+
+// last returns when a node's right to a group runs out, on its clock.
+func (n *Node) last(g arbiter.GroupID) boottime.Instant {
+	if n.bootMem == nil {
+		return 0
+	}
+	r := n.bootMem.Groups[g]
+	return max(r.Lease, r.Promise)
 }
 
 // dawdle makes the feeder as late as it may be, or later, and lets it do nothing

@@ -68,27 +68,33 @@ func (n *Node) startGroup(a agent.Start) {
 func (n *Node) stopGroup(a agent.Stop) {
 	n.w.checkSteady(n, "stops "+string(a.Group))
 	s := n.service(a.Group)
-	number := s.next()
-	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number) })
+	number, life := s.next(), n.life
+	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number, life) })
 }
 
-func (n *Node) stopping(a agent.Stop, number int) {
+// stopping goes on with a stop, and tells the life of the agent that has ordered it.
+func (n *Node) stopping(a agent.Stop, number, life int) {
 	g := a.Group
 	s, c := n.service(g), n.replica(g)
 	switch {
 	case s.number != number:
 		return
 	case n.stopFail, c != nil && s.up && (c.drbd.Suspended() || c.drbd.Waiting() > 0):
-		n.local(100*time.Millisecond, func() { n.stopping(a, number) })
+		n.local(100*time.Millisecond, func() { n.stopping(a, number, life) })
 		return
 	}
 	n.down(g)
 	stopped := func(err error) {
+		if s.number != number {
+			return
+		}
 		s.number = 0
 		if err == nil {
 			s.barred = false
 		}
-		n.give(agent.StopDone{Group: g, Order: a.Order, Down: err == nil, Err: err})
+		if n.life == life {
+			n.give(agent.StopDone{Group: g, Order: a.Order, Down: err == nil, Err: err})
+		}
 	}
 	if c == nil {
 		stopped(nil)

@@ -15,13 +15,15 @@ type Witness struct {
 	w       *World
 	voters  []*voter
 	state   *arbiter.State
-	disks   int           // it has had
-	applied int           // commands committed, and carried out once
-	backup  *copied       // of a lone voter's disk
-	last    *voter        // that has led last
-	Changes int           // of leadership
-	slow    time.Duration // at most, on top of what a disk takes
-	listens time.Duration // whoever leads has listened since
+	disks   int             // it has had
+	applied int             // commands committed, and carried out once
+	backup  *copied         // of a lone voter's disk
+	last    *voter          // that has led last
+	Changes int             // of leadership
+	slow    time.Duration   // at most, on top of what a disk takes
+	listens time.Duration   // whoever leads has listened since
+	wasOpen arbiter.Mandate // before the command that was carried out last; zero: none was
+	shown   time.Duration   // a copy of its disk was shown to be an old one at; 0: not yet
 }
 
 // copied is a copy of a lone voter's disk.
@@ -48,6 +50,14 @@ func (f askerFunc) replied(a leader.Answer) { f(a) }
 
 // State returns what the committed commands have made of the cluster.
 func (x *Witness) State() *arbiter.Cluster { return x.state.Clusters[x.w.Definition.Cluster] }
+
+// open returns the mandate that is open, if one is.
+func (x *Witness) open() arbiter.Mandate {
+	if c := x.State(); c != nil && c.Mandate != nil && c.Mandate.Phase == arbiter.Open && !c.Mandate.Rehearsal {
+		return *c.Mandate
+	}
+	return arbiter.Mandate{}
+}
 
 // start starts every voter.
 func (x *Witness) start(after time.Duration) {
@@ -169,7 +179,24 @@ func (x *Witness) Restore() {
 	}
 	x.begin(x.backup)
 	x.backup = nil
-	x.w.restored = x.state.Version.Incarnation
+	x.w.restored, x.shown = x.state.Version.Incarnation, 0
+}
+
+// old is how long a copy of the witness's disk may go on after it was shown to be
+// one: what was on its way is carried out, and a new incarnation takes its time.
+const oldFor = 5 * time.Second
+
+// unnoticed reports whether the witness goes by an old copy of its disk, and
+// nobody could know yet.
+func (x *Witness) unnoticed() bool {
+	return x.w.restored != 0 && x.state.Version.Incarnation == x.w.restored && (x.shown == 0 || x.w.now-x.shown < oldFor)
+}
+
+// look notices a message that shows a copy of the disk to be an old one.
+func (x *Witness) looks(m leader.Message) {
+	if b, ok := m.(leader.Beat); ok && x.shown == 0 && x.w.restored != 0 && x.state.Misses(b.Seen) {
+		x.shown = x.w.now
+	}
 }
 
 func cloneState(s *arbiter.State) *arbiter.State {
@@ -224,6 +251,7 @@ func (x *Witness) carryOut(index int, c arbiter.Command) arbiter.Outcome {
 
 func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
 	x.w.toldArbiter(x.state, c)
+	x.wasOpen = x.open()
 	out := x.state.Apply(x.state.Version.Index+1, arbiter.Entry{Command: c, At: x.w.True().Milliseconds()})
 	for _, r := range out.Records {
 		x.w.line(W.String(), r.Group, r.What, string(r.Reason)+" "+r.Sentence)
@@ -293,6 +321,7 @@ func (v *voter) take(m leader.Message, reply asker) {
 	if reply != nil {
 		v.tickets[v.ticket] = reply
 	}
+	v.x.looks(m)
 	switch m.(type) {
 	case leader.Looked, leader.ShotDone: // the pairs of the grid have no witness that shoots
 	default:

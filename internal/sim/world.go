@@ -79,6 +79,11 @@ type World struct {
 	restored       uint32          // incarnation of a witness's copy that was put in its place; 0: none
 	lines          []Line
 	broken         []string
+	void           void           // the last mandate that must not begin any more
+	lastCopy       bool           // it was excluded at the word of a node whose own copy was excluded
+	storeLost      bool           // of an agent
+	idle           bool           // nobody writes anything
+	quiet          bool           // but for one scheme, the episode leaves the nodes alone with each other
 	falseWord      bool           // an operator has said that a node is off which is not, and was believed
 	excepted       string         // what the guarantees except, and ended the run
 	faults         map[string]int // that happened, by kind

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,11 +35,8 @@ type Mounted struct {
 	Dir string
 	// Note is what a reader should know of the copy; "" if nothing.
 	Note string
-	undo []func() error // what was made for it, oldest first
+	loop string // a loop device that is to be given back
 }
-
-// later has something undone when the copy is closed, before what was made earlier.
-func (m *Mounted) later(undo func() error) { m.undo = append(m.undo, undo) }
 
 // Mount mounts the copy on source, a block device or an image file, in a private
 // directory. A source that is an image is attached to a read-only loop device.
@@ -56,38 +52,30 @@ func Mount(ctx context.Context, source, fstype string) (*Mounted, error) {
 	if info.Mode().IsRegular() {
 		options += ",loop"
 	}
-	m := &Mounted{}
-	if err := m.mount(ctx, source, fstype, options); err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	return m, nil
-}
-
-func (m *Mounted) mount(ctx context.Context, source, fstype, options string) error {
 	dir, err := os.MkdirTemp("", "sbarbiter-look-")
 	if err != nil {
-		return fmt.Errorf("make a mount point: %w", err)
+		return nil, fmt.Errorf("make a mount point: %w", err)
 	}
-	m.later(func() error { return os.Remove(dir) })
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "mount", "-t", fstype, "-o", options, source, dir).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("mount %s read-only: %w: %s", source, err, strings.TrimSpace(string(out)))
+		return nil, errors.Join(fmt.Errorf("mount %s read-only: %w: %s", source, err, strings.TrimSpace(string(out))), os.Remove(dir))
 	}
-	m.Dir = dir
-	m.later(func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
-	return nil
+	return &Mounted{Dir: dir}, nil
 }
 
-// Close unmounts the copy, and gives back all that was made to look into it.
+// Close unmounts the copy.
 func (m *Mounted) Close() error {
-	for _, undo := range slices.Backward(m.undo) {
-		if err := undo(); err != nil {
-			return fmt.Errorf("clear away what a copy was looked into with: %w", err)
-		}
+	if err := unix.Unmount(m.Dir, unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmount %s: %w", m.Dir, err)
 	}
-	m.undo = nil
+	if err := os.Remove(m.Dir); err != nil {
+		return fmt.Errorf("remove mount point: %w", err)
+	}
+	if m.loop != "" {
+		return detach(m.loop)
+	}
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (o *options) hunt() error {
 		}
 	}
 	caught, hunted := 0, 0
-	var missed []string
+	var errs []error
 	for i := range table {
 		r := &table[i]
 		if len(words) > 0 && !slices.Contains(words, r.word) {
@@ -69,18 +69,27 @@ func (o *options) hunt() error {
 			return err
 		}
 		fmt.Println(r.told(f))
-		switch {
-		case f.Found != "":
+		if f.Found != "" {
 			caught++
-		case r.decided == "":
-			missed = append(missed, r.word)
 		}
+		errs = append(errs, r.against(f)...)
 	}
 	fmt.Printf("RESULT {\"mutants\":%d,\"caught\":%d}\n", hunted, caught)
-	if len(missed) > 0 {
-		return fmt.Errorf("nobody noticed %s: a hole in the simulator, or a rule that is not needed; decide which, in the table", strings.Join(missed, ", "))
+	return errors.Join(errs...)
+}
+
+// against says what a finding contradicts in the table, or in the code.
+func (r *row) against(f finding) (errs []error) {
+	switch {
+	case f.Found == "" && r.decided == "":
+		errs = append(errs, fmt.Errorf("nobody noticed %s: a hole in the simulator, or a rule that is not needed; decide which, in the table", r.word))
+	case f.Found != "" && r.decided != "":
+		errs = append(errs, fmt.Errorf("%s was noticed, though the table says %q; correct that", r.word, r.decided))
 	}
-	return nil
+	for _, dirty := range f.Dirty {
+		errs = append(errs, fmt.Errorf("without any weakening, while %s was hunted: %s", r.word, dirty))
+	}
+	return errs
 }
 
 // look hunts one weakening, in the way that its row says.
@@ -110,8 +119,8 @@ func (r *row) told(f finding) string {
 		return fmt.Sprintf("%s %.1f s: %s", head, f.CPU.Seconds(), f.Found)
 	}
 	with := ""
-	if r.behind != mutant.None {
-		with = ", with " + wordOf(r.behind)
+	for _, name := range r.behind {
+		with += ", with " + wordOf(name)
 	}
 	if f.Aimed {
 		with += ", aimed"

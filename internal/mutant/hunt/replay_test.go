@@ -32,6 +32,9 @@ func TestEveryWeakeningIsNoticed(t *testing.T) {
 			if what, _ := play(s); what != "" {
 				t.Errorf("without the weakening: %s", what)
 			}
+			if what, _ := play(s, r.behind...); len(r.behind) > 0 && what != "" {
+				t.Errorf("with the lines behind it alone taken away: %s", what)
+			}
 			if what, _ := play(s, r.names()...); what != "" {
 				return
 			}

@@ -20,9 +20,9 @@ type row struct {
 	word   string
 	rule   string
 	breaks string
-	aim    []string    // faults that the hunter tries more often than the others
-	behind mutant.Name // another line of defence, which has to be taken away as well
-	test   string      // package and test that notice it, where the simulator has no such part
+	aim    []string      // faults that the hunter tries more often than the others
+	behind []mutant.Name // other lines of defence, which have to be taken away as well: without this one they hold
+	test   string        // package and test that notice it, where the simulator has no such part
 	// decided says, where nothing notices it, whether that is a hole in the
 	// simulator or a rule that is not needed.
 	decided string
@@ -60,17 +60,17 @@ func (r *row) recorded(dir string) (*sim.Schedule, error) {
 }
 
 // runTest runs the test that notices the weakening: it must pass without and
-// fail with it.
+// fail with it. What is weaker may be lucky, so it gets a few tries.
 func (r *row) runTest() finding {
 	began := time.Now()
 	f := finding{Word: r.word}
 	pkg, name, _ := strings.Cut(r.test, " ")
-	run := func(weak string) error {
-		cmd := exec.Command("go", "test", "-tags", "mutants", "-count=1", "-run", "^"+name+"$", pkg)
+	run := func(weak, tries string) error {
+		cmd := exec.Command("go", "test", "-tags", "mutants", "-failfast", "-count="+tries, "-run", "^"+name+"$", pkg)
 		cmd.Env = append(os.Environ(), mutant.Env+"="+weak)
 		return cmd.Run()
 	}
-	if run("") == nil && run(fmt.Sprint(uint8(r.name))) != nil {
+	if run("", "1") == nil && run(fmt.Sprint(uint8(r.name)), "5") != nil {
 		f.Found = r.test + " fails"
 	}
 	f.CPU = time.Since(began)

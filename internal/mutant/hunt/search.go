@@ -40,23 +40,31 @@ func (r *row) search(within time.Duration) finding {
 			f.Dirty = append(f.Dirty, fmt.Sprintf("seed %d: %s", seed, dirty))
 			continue
 		}
+		if len(r.behind) > 0 {
+			if other, _ := play(s, r.behind...); other != "" {
+				continue // this row's weakening has no part in it
+			}
+		}
 		f.Found, f.Seed, f.Aimed, f.Simulated, f.schedule = what, seed, aimed, at, s
 	}
 	f.CPU = cpuTime() - began
 	return f
 }
 
-// names are the weakenings that are in force for r: its own, and the one that
-// stands behind it.
-func (r *row) names() []mutant.Name { return []mutant.Name{r.name, r.behind} }
+// names are the weakenings that are in force for r: its own, and those that
+// stand behind it.
+func (r *row) names() []mutant.Name { return append([]mutant.Name{r.name}, r.behind...) }
 
-// draw returns a seed's schedule: one of all faults or, every other time, one
-// among those that r aims with.
+// draw returns a seed's schedule: one of all faults; one in which those that r aims
+// with are frequent; or one of them alone.
 func (r *row) draw(seed uint64) (s *sim.Schedule, aimed bool) {
-	if len(r.aim) > 0 && seed%2 == 0 {
-		return sim.DrawAmong(seed/2, r.aim), true
+	switch {
+	case len(r.aim) == 0 || seed%2 == 1:
+		return sim.Draw(seed), false
+	case seed%4 == 0:
+		return sim.DrawOne(seed/4, r.aim), true
 	}
-	return sim.Draw(seed), false
+	return sim.DrawAmong(seed/2, r.aim), true
 }
 
 // play plays a schedule with weakenings in force, and returns what broke and
@@ -86,6 +94,9 @@ func (r *row) small(s *sim.Schedule) *sim.Schedule {
 			return ""
 		}
 		if dirty, _ := play(s); dirty != "" {
+			return ""
+		}
+		if other, _ := play(s, r.behind...); other != "" {
 			return ""
 		}
 		guarantee, _, _ := strings.Cut(what, ":")
