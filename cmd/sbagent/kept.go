@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -122,6 +124,7 @@ func namesFrom(file string, in io.Reader) ([]string, error) {
 
 func releaseCommand(path *string) *cobra.Command {
 	var id string
+	var yes bool
 	cmd := &cobra.Command{
 		Use: "release GROUP --recovery ID", Short: "Give up for good what is kept of a recovery", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,9 +132,19 @@ func releaseCommand(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return n.Release(cmd.Context(), args[0], id)
+			if yes {
+				return n.Release(cmd.Context(), args[0], id)
+			}
+			all, err := n.Kept(args[0])
+			for _, k := range all {
+				if k.Recovery == id {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s/%d, kept %s as %s\n", k.Resource, k.Number, k.Made.Format(time.DateTime), k.Source)
+				}
+			}
+			return errors.Join(err, fmt.Errorf("nothing was given up: add --yes if nobody needs that of recovery %q any more", id))
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "it is not needed any more")
 	cmd.Flags().StringVar(&id, "recovery", "", "the recovery whose copies are given up")
 	return cmd
 }
@@ -155,21 +168,27 @@ func undoCommand(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			wish := carry.OnlyShow
-			if carryOut {
-				wish = carry.CarryOut
+			undo := func(w carry.Wish) error {
+				all, err := n.Undo(cmd.Context(), g, id, w)
+				for _, u := range all {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s: %s differ from %s\n", u.Volume, recovery.Bytes(u.Differs), u.From)
+				}
+				return err
 			}
-			all, err := n.Undo(cmd.Context(), g, id, wish)
-			for _, u := range all {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s differ from %s\n", u.Volume, recovery.Bytes(u.Differs), u.From)
+			switch {
+			case carryOut && id == "":
+				return errors.New("nothing was done: name the recovery that is to be undone with --recovery; the latest may be an undoing")
+			case carryOut:
+				return alone(*path, func() error { return undo(carry.CarryOut) })
 			}
-			if err == nil && !carryOut {
-				fmt.Fprintln(cmd.OutOrStdout(), "nothing was written; add --yes to put it back")
+			if err := undo(carry.OnlyShow); err != nil {
+				return err
 			}
-			return err
+			fmt.Fprintln(cmd.OutOrStdout(), "nothing was written; add --yes to put it back")
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&id, "recovery", "", "the recovery that is to be undone (default: the latest)")
+	cmd.Flags().StringVar(&id, "recovery", "", "the recovery that is to be undone (default, without --yes: the latest)")
 	cmd.Flags().BoolVar(&carryOut, "yes", false, "write")
 	return cmd
 }

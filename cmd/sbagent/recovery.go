@@ -1,17 +1,24 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"sbarbiter/agent/store"
 	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/drbd"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/carry"
+	"sbarbiter/recovery/keep"
 )
 
 // recoveryCommand is this node's part in a recovery, by hand: what sbctl asks of a
@@ -144,16 +151,43 @@ func runCommand(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if id == "" {
+				id = idOf(p)
+			}
 			r := byHand{Node: n, plan: p, id: id, out: cmd.OutOrStdout()}
 			if dry {
 				return r.tell()
 			}
-			return r.run(cmd)
+			return alone(*path, func() error { return r.run(cmd) })
 		},
 	}
-	cmd.Flags().StringVar(&id, "id", "by-hand-"+time.Now().UTC().Format("20060102"), "names what is kept; give the same when you run it again")
+	cmd.Flags().StringVar(&id, "id", "", "names what is kept (default: a name of this plan's own)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the steps, with the commands that do the same")
 	return cmd
+}
+
+// idOf is one name for each plan, whenever it is run again: under the name of
+// another one something is kept already, and nothing would be kept of this.
+func idOf(p recovery.Plan) string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic("sbagent: write a plan: " + err.Error()) // it is plain data
+	}
+	return fmt.Sprintf("by-hand-%x", sha256.Sum256(text))[:len("by-hand-")+12]
+}
+
+// alone does something with no agent about, and keeps one from starting meanwhile:
+// it would connect, promote and stop beside us.
+func alone(path string, do func() error) error {
+	d, err := load(path)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(d.Node.StateDir, store.Identity{Cluster: d.Node.Cluster, Node: d.Node.Name})
+	if err != nil {
+		return fmt.Errorf("nothing was done: stop the agent first (systemctl stop sbagent): %w", err)
+	}
+	return errors.Join(do(), st.Close())
 }
 
 // byHand carries a plan's steps out on one node, without anybody who leads.
@@ -201,6 +235,9 @@ func (r *byHand) run(cmd *cobra.Command) error {
 	if r.plan.Victim != r.Name && r.plan.Survivor != r.Name {
 		return fmt.Errorf("the plan is for %s and %s, and this is %s", r.plan.Victim, r.plan.Survivor, r.Name)
 	}
+	if err := r.fresh(cmd.Context()); err != nil {
+		return err
+	}
 	steps := r.mine()
 	finished := make([]bool, len(steps))
 	ctx := cmd.Context()
@@ -215,6 +252,30 @@ func (r *byHand) run(cmd *cobra.Command) error {
 		case <-time.After(between):
 		}
 	}
+}
+
+// fresh refuses a plan that was begun, and whose victim has been used again since:
+// what was kept then is not what it would lose now.
+func (r *byHand) fresh(ctx context.Context) error {
+	if r.plan.Victim != r.Name {
+		return nil
+	}
+	g, err := daemon.GroupOf(r.Node, r.plan.Group)
+	if err != nil {
+		return err
+	}
+	side, err := r.Measure(ctx, g)
+	if err != nil {
+		return err
+	}
+	all, err := r.Kept(g.Name)
+	if err != nil {
+		return err
+	}
+	if side.Role == drbd.RolePrimary && slices.ContainsFunc(all, func(k keep.Kept) bool { return k.Recovery == r.id }) {
+		return fmt.Errorf("nothing was done: %s is Primary again, and what is kept as %s is older; measure and plan anew, or give another --id", r.Name, r.id)
+	}
+	return nil
 }
 
 // round asks for every step that is not done, up to the first that is not ready.

@@ -175,10 +175,10 @@ func (w work) discard(ctx context.Context) (Progress, error) {
 // handshake that fails half-way takes it along and leaves the connection as it was.
 // So it is set anew after a while, and by whoever has not set it himself.
 func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
-	if err := w.kept(); err != nil {
+	if err := w.undecided(ctx); err != nil {
 		return Progress{}, err
 	}
-	if err := w.undecided(ctx); err != nil {
+	if err := w.kept(); err != nil {
 		return Progress{}, err
 	}
 	name := w.step.Resource

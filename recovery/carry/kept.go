@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"sbarbiter/drbd"
-	"sbarbiter/recovery"
 	"sbarbiter/recovery/keep"
 )
 
@@ -97,18 +97,23 @@ func (w work) untouched(ctx context.Context) error {
 	return nil
 }
 
-// kept refuses to give up a volume that the plan wants kept and that is not.
+// kept refuses to give up a volume of which no copy is kept, whatever steps the
+// plan has: it may come from a file.
 func (w work) kept() error {
-	for _, s := range w.plan.Steps {
-		if s.Kind != recovery.Snapshot || s.Resource != w.step.Resource || s.Node != w.Name {
+	if w.Store == nil {
+		return errors.New("this node keeps no copies, and nothing is given up that is not kept: configure snapshots")
+	}
+	for _, b := range w.plan.Basis {
+		if b.Node != w.Name || !ofResource(b.Volume, w.step.Resource) {
 			continue
 		}
-		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: s.Resource, Number: s.Volume}
-		if w.Store == nil {
-			return errors.New("the plan wants a copy kept and this node keeps none: configure snapshots")
+		number, err := strconv.Atoi(b.Volume[len(w.step.Resource)+1:])
+		if err != nil {
+			return fmt.Errorf("the plan has a volume %q, which is none", b.Volume)
 		}
+		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number}
 		if _, found, err := w.Store.Find(v); err != nil || !found {
-			return errors.Join(err, fmt.Errorf("%s/%d is not kept yet, and the plan says that it must be", s.Resource, s.Volume))
+			return errors.Join(err, fmt.Errorf("%s is not kept yet, and nothing is given up before it is", b.Volume))
 		}
 	}
 	return nil

@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"sbarbiter/drbd"
+	"sbarbiter/drbd/kernel"
 	"sbarbiter/recovery/keep"
 )
 
@@ -34,39 +36,106 @@ type Undone struct {
 	From    string `json:"from"`
 }
 
+// restoring is one kept volume and where it goes back to.
+type restoring struct {
+	keep.Kept
+	disk   string // the backing device as it is now
+	device string // what is compared with what was kept, or written to
+}
+
+func (r restoring) volume() string { return fmt.Sprintf("%s/%d", r.Resource, r.Number) }
+
 // Undo puts what was kept for a recovery back, as ordinary writes to DRBD's device
 // that reach both nodes; what is there now is kept first, as recovery "undo-ID".
 // It wants both copies to be in step, and this node Primary with nobody using the
-// device.
+// device. Nothing is written before all volumes have passed: a group whose volumes
+// are of two times holds a state that never was.
 func (n *Node) Undo(ctx context.Context, g Group, id string, wish Wish) ([]Undone, error) {
 	all, err := n.keptAs(g.Name, id)
 	if err != nil {
 		return nil, err
 	}
-	var out []Undone
+	var list []restoring
 	for _, k := range all {
-		u := Undone{Volume: fmt.Sprintf("%s/%d", k.Resource, k.Number), From: k.Source}
-		device, err := n.mayUndo(ctx, k, wish)
+		r, err := n.restoring(ctx, k, wish)
 		if err != nil {
-			return out, fmt.Errorf("undo recovery %s of %s: %w", k.Recovery, u.Volume, err)
+			return nil, fmt.Errorf("undo recovery %s of %s: %w", k.Recovery, r.volume(), err)
 		}
-		if wish == CarryOut {
-			now := k.Volume
-			now.Recovery, now.Changes = "undo-"+k.Recovery, 0
-			if _, err := n.Store.Keep(ctx, now); err != nil {
-				return out, fmt.Errorf("keep what is there now: %w", err)
-			}
-		}
-		if u.Differs, err = restore(ctx, k.Source, device, wish); err != nil {
-			return out, fmt.Errorf("undo recovery %s of %s: %w", k.Recovery, u.Volume, err)
+		list = append(list, r)
+	}
+	out, err := restoreAll(ctx, list, OnlyShow)
+	if err != nil || wish == OnlyShow || !slices.ContainsFunc(out, func(u Undone) bool { return u.Differs > 0 }) {
+		return out, err
+	}
+	if err := n.keepNow(ctx, list); err != nil {
+		return nil, fmt.Errorf("undo recovery %s of group %s: nothing was written: %w", all[0].Recovery, g.Name, err)
+	}
+	return restoreAll(ctx, list, wish)
+}
+
+// restoring looks where a volume goes back to, and whether it may.
+func (n *Node) restoring(ctx context.Context, k keep.Kept, wish Wish) (restoring, error) {
+	r := restoring{Kept: k}
+	backing, err := n.DRBD.Backing(ctx, k.Resource)
+	if err != nil {
+		return r, err
+	}
+	i := slices.IndexFunc(backing, func(b kernel.Backing) bool { return b.Volume == k.Number })
+	if i < 0 {
+		return r, errors.New("the volume is not there any more")
+	}
+	r.disk = backing[i].Disk // the name may be another one than it was then
+	if r.device, err = n.mayUndo(ctx, k, r.disk, wish); err != nil {
+		return r, err
+	}
+	is, err := keep.SizeOf(r.device)
+	if err != nil {
+		return r, err
+	}
+	if was, err := keep.SizeOf(k.Source); err != nil || was < is && r.device != r.disk {
+		return r, errors.Join(err, fmt.Errorf("%d bytes were kept and the device has %d: it has grown since", was, is))
+	}
+	return r, nil
+}
+
+func restoreAll(ctx context.Context, list []restoring, wish Wish) ([]Undone, error) {
+	var out []Undone
+	for _, r := range list {
+		u := Undone{Volume: r.volume(), From: r.Source}
+		var err error
+		if u.Differs, err = restore(ctx, r.Source, r.device, wish); err != nil {
+			return out, fmt.Errorf("undo recovery %s of %s: %w", r.Recovery, r.volume(), err)
 		}
 		out = append(out, u)
 	}
 	return out, nil
 }
 
+// keepNow keeps what an undoing is about to overwrite, under a name that is not
+// taken: what an earlier one has kept is of another time.
+func (n *Node) keepNow(ctx context.Context, list []restoring) error {
+	name := "undo-" + list[0].Recovery
+	for i := 2; ; i++ {
+		if _, err := n.keptAs(list[0].Group, name); err != nil {
+			break
+		}
+		name = fmt.Sprintf("undo-%s-%d", list[0].Recovery, i)
+	}
+	for _, r := range list {
+		size, err := keep.SizeOf(r.disk)
+		if err != nil {
+			return err
+		}
+		now := keep.Volume{Recovery: name, Group: r.Group, Resource: r.Resource, Number: r.Number, Device: r.disk, Size: size}
+		if _, err := n.Store.Keep(ctx, now); err != nil {
+			return fmt.Errorf("keep what is there now: %w", err)
+		}
+	}
+	return nil
+}
+
 // mayUndo returns the device to write to, or says why that must not be.
-func (n *Node) mayUndo(ctx context.Context, k keep.Kept, wish Wish) (string, error) {
+func (n *Node) mayUndo(ctx context.Context, k keep.Kept, disk string, wish Wish) (string, error) {
 	r, err := n.DRBD.Read(ctx, k.Resource)
 	if err != nil {
 		return "", err
@@ -85,7 +154,7 @@ func (n *Node) mayUndo(ctx context.Context, k keep.Kept, wish Wish) (string, err
 	case err != nil:
 		return "", err
 	case wish == OnlyShow && r.Role != drbd.RolePrimary:
-		return k.Device, nil // the disk is read; DRBD's device cannot be
+		return disk, nil // the disk is read; DRBD's device cannot be
 	case wish == OnlyShow:
 	case !r.PeerConnectedUpToDate():
 		return "", errors.New("the two copies are not in step: connect them first")

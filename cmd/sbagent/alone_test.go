@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sbarbiter/agent/store"
+	"sbarbiter/recovery"
+)
+
+const lonely = `cluster: nfs1
+node: node-b
+peer: node-a
+witnesses: [192.0.2.30]
+links: [{local: 192.0.2.12, peer: 192.0.2.11}]
+allow_single_link: true
+references: [192.0.2.1]
+watchdog: none
+groups: {nfs: {drbd: [r0]}}
+state_dir: `
+
+// try runs a command of a node with nothing but its file.
+func try(t *testing.T, state string, args ...string) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(file, []byte(lonely+state+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := command()
+	c.SetArgs(append([]string{"--config", file}, args...))
+	var out bytes.Buffer
+	c.SetOut(&out)
+	c.SetErr(&out)
+	return c.ExecuteContext(t.Context())
+}
+
+func TestNothingIsWrittenByHandBesideAnAgent(t *testing.T) {
+	state := t.TempDir()
+	st, err := store.Open(state, store.Identity{Cluster: "nfs1", Node: "node-b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	plan := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(plan, []byte(`{"version": 1, "group": "nfs", "victim": "node-b", "survivor": "node-a"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"recovery", "run", plan}, {"recovery", "undo", "nfs", "--recovery", "1", "--yes"}} {
+		if err := try(t, state, args...); err == nil || !strings.Contains(err.Error(), "stop the agent first") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+func TestWhatCannotBeTakenBackWantsTheRecoverysNameAndAYes(t *testing.T) {
+	if err := try(t, t.TempDir(), "recovery", "undo", "nfs", "--yes"); err == nil || !strings.Contains(err.Error(), "name the recovery") {
+		t.Errorf("%v", err)
+	}
+	if err := try(t, t.TempDir(), "recovery", "release", "nfs", "--recovery", "1"); err == nil || !strings.Contains(err.Error(), "add --yes") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTwoPlansOfOneDayKeepTheirCopiesApart(t *testing.T) {
+	p := recovery.Plan{Version: recovery.PlanVersion, Group: "nfs", Victim: "node-b", Survivor: "node-a"}
+	q := p
+	q.Discard = 4096
+	if idOf(p) == idOf(q) {
+		t.Errorf("%s and %s", idOf(p), idOf(q))
+	}
+}
