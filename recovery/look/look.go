@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,8 +36,11 @@ type Mounted struct {
 	Dir string
 	// Note is what a reader should know of the copy; "" if nothing.
 	Note string
-	loop string // a loop device that is to be given back
+	undo []func() error // what was made for it, oldest first
 }
+
+// later has something undone when the copy is closed, before what was made earlier.
+func (m *Mounted) later(undo func() error) { m.undo = append(m.undo, undo) }
 
 // Mount mounts the copy on source, a block device or an image file, in a private
 // directory. A source that is an image is attached to a read-only loop device.
@@ -52,30 +56,38 @@ func Mount(ctx context.Context, source, fstype string) (*Mounted, error) {
 	if info.Mode().IsRegular() {
 		options += ",loop"
 	}
+	m := &Mounted{}
+	if err := m.mount(ctx, source, fstype, options); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *Mounted) mount(ctx context.Context, source, fstype, options string) error {
 	dir, err := os.MkdirTemp("", "sbarbiter-look-")
 	if err != nil {
-		return nil, fmt.Errorf("make a mount point: %w", err)
+		return fmt.Errorf("make a mount point: %w", err)
 	}
+	m.later(func() error { return os.Remove(dir) })
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "mount", "-t", fstype, "-o", options, source, dir).CombinedOutput()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mount %s read-only: %w: %s", source, err, strings.TrimSpace(string(out))), os.Remove(dir))
+		return fmt.Errorf("mount %s read-only: %w: %s", source, err, strings.TrimSpace(string(out)))
 	}
-	return &Mounted{Dir: dir}, nil
+	m.Dir = dir
+	m.later(func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
+	return nil
 }
 
-// Close unmounts the copy.
+// Close unmounts the copy, and gives back all that was made to look into it.
 func (m *Mounted) Close() error {
-	if err := unix.Unmount(m.Dir, unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmount %s: %w", m.Dir, err)
+	for _, undo := range slices.Backward(m.undo) {
+		if err := undo(); err != nil {
+			return fmt.Errorf("clear away what a copy was looked into with: %w", err)
+		}
 	}
-	if err := os.Remove(m.Dir); err != nil {
-		return fmt.Errorf("remove mount point: %w", err)
-	}
-	if m.loop != "" {
-		return detach(m.loop)
-	}
+	m.undo = nil
 	return nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,51 +25,51 @@ func Open(ctx context.Context, source string) (*Mounted, error) {
 	if fstype == "" {
 		return nil, fmt.Errorf("look into %s: it has neither ext4 nor xfs at its beginning", source)
 	}
-	info, err := os.Stat(source)
-	if err != nil {
-		return nil, fmt.Errorf("look into a copy: %w", err)
-	}
-	note := ""
-	if unclean(source) {
-		note = "it was not unmounted, and its log is not applied: what was written last may be missing"
-	}
-	if info.Mode().IsRegular() {
-		m, err := Mount(ctx, source, fstype)
-		if err == nil {
-			m.Note = note
-		}
-		return m, err
-	}
 	// A loop device reads a disk that is held; past the page cache, beneath which
 	// DRBD writes.
 	loop, err := losetup(ctx, source)
 	if err != nil {
 		return nil, err
 	}
-	m, err := Mount(ctx, loop, fstype)
+	m, err := looked(ctx, loop, fstype, unclean(source))
 	if err != nil {
 		return nil, errors.Join(err, detach(loop))
 	}
-	m.Note, m.loop = note, loop
+	m.undo = append([]func() error{func() error { return detach(loop) }}, m.undo...)
+	return m, nil
+}
+
+// looked mounts what is on a loop device. The log of a copy that was not unmounted is
+// applied, if that can be done beside it. Xfs does not say whether it was unmounted.
+func looked(ctx context.Context, loop, fstype string, dirty bool) (*Mounted, error) {
+	if !dirty && fstype != "xfs" {
+		return Mount(ctx, loop, fstype)
+	}
+	if m, err := replayed(ctx, loop, fstype); err == nil {
+		return m, nil
+	}
+	m, err := Mount(ctx, loop, fstype)
+	if err != nil {
+		return nil, err
+	}
+	m.Note = "its log could not be applied here (that takes dmsetup and the kernel's dm-snapshot): what was written last may be missing"
+	if !dirty {
+		m.Note = "if it was not unmounted, " + m.Note
+	}
 	return m, nil
 }
 
 func losetup(ctx context.Context, source string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "losetup", "--find", "--show", "--read-only", "--direct-io=on", source).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("look into %s through a loop device: %w: %s", source, err, strings.TrimSpace(string(out)))
+	args := []string{"--find", "--show", "--read-only", source}
+	if info, err := os.Stat(source); err == nil && !info.Mode().IsRegular() {
+		args = append([]string{"--direct-io=on"}, args...)
 	}
-	lines := strings.Fields(string(out))
-	return lines[len(lines)-1], nil
+	return tool(ctx, "losetup", args...)
 }
 
 func detach(loop string) error {
-	if out, err := exec.Command("losetup", "--detach", loop).CombinedOutput(); err != nil {
-		return fmt.Errorf("give the loop device %s back: %w: %s", loop, err, strings.TrimSpace(string(out)))
-	}
-	return nil
+	_, err := tool(context.Background(), "losetup", "--detach", loop)
+	return err
 }
 
 // unclean reports whether the log of an ext4 still has to be applied; xfs does not
@@ -90,10 +88,12 @@ func Live(point string) (*Mounted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a mount point: %w", err)
 	}
-	if err := unix.Mount(point, dir, "", unix.MS_BIND, ""); err != nil {
-		return nil, errors.Join(fmt.Errorf("look into %s: %w", point, err), os.Remove(dir))
-	}
 	m := &Mounted{Dir: dir}
+	m.later(func() error { return os.Remove(dir) })
+	if err := unix.Mount(point, dir, "", unix.MS_BIND, ""); err != nil {
+		return nil, errors.Join(fmt.Errorf("look into %s: %w", point, err), m.Close())
+	}
+	m.later(func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
 	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC)
 	if err := unix.Mount("", dir, "", flags, ""); err != nil {
 		return nil, errors.Join(fmt.Errorf("look into %s: %w", point, err), m.Close())
