@@ -10,7 +10,8 @@ import "time"
 // calmHop is what a message takes in a calm world.
 const calmHop = 400 * time.Microsecond
 
-// lookAgain is how long after a look that found no circle the next one is taken.
+// lookAgain is how long after a look that found no circle the next one is taken,
+// where it does not say itself when that will be.
 const lookAgain = time.Second
 
 // rest lets time pass in which nothing goes wrong.
@@ -20,17 +21,15 @@ func (w *World) rest(d time.Duration) {
 		w.Run(min(w.now+lookAgain, end))
 	}
 	w.setCalm(true)
-	if settling := w.stirred + old - w.now; settling > 0 {
-		w.Run(min(w.now+settling, end)) // what has just happened is not old yet
-	}
 	for end-w.now > 3*period && !w.ended() {
-		if w.circles() && !w.Stepping {
+		same, wait := w.circles()
+		if same && !w.Stepping {
 			skipped := (end - w.now) / period * period
 			w.leapt += skipped
 			end -= skipped
 			break
 		}
-		w.Run(min(w.now+lookAgain, end))
+		w.Run(min(w.now+wait, end))
 	}
 	w.Run(end)
 	w.setCalm(false)
@@ -45,16 +44,16 @@ func (w *World) setCalm(calm bool) {
 }
 
 // circles goes on for a period or two, and reports whether the last one has
-// changed nothing.
-func (w *World) circles() bool {
+// changed nothing; if it has, when it is worth while to look again.
+func (w *World) circles() (same bool, wait time.Duration) {
 	if !w.clear() {
-		return false
+		return false, lookAgain
 	}
 	w.portray(&w.before)
 	w.Run(w.now + period)
 	w.heap.sweep()
 	if len(w.heap) > 0 || w.ended() {
-		return false
+		return false, lookAgain
 	}
 	w.portray(&w.behind)
 	return w.before.samePeriod(&w.behind)

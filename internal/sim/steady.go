@@ -37,6 +37,7 @@ type portrait struct{ leaves []leaf }
 type leaf struct {
 	kind leafKind
 	val  int64
+	left time.Duration // until an instant that does not move with the time is ancient
 }
 
 type leafKind uint8
@@ -49,11 +50,13 @@ const (
 	wildLeaf             // something is under way that cannot be compared
 )
 
-// samePeriod reports whether q is p one period later.
-func (p *portrait) samePeriod(q *portrait) bool {
+// samePeriod reports whether q is p one period later. If it is not, and only
+// because something has happened a moment ago, it says how long that still counts.
+func (p *portrait) samePeriod(q *portrait) (is bool, wait time.Duration) {
 	if len(p.leaves) != len(q.leaves) {
-		return false
+		return false, lookAgain
 	}
+	is = true
 	for i, a := range p.leaves {
 		b := q.leaves[i]
 		var same bool
@@ -66,11 +69,17 @@ func (p *portrait) samePeriod(q *portrait) bool {
 		default:
 			same = a.val == b.val
 		}
-		if !same {
-			return false
+		switch {
+		case same:
+		case a.kind == timeLeaf && b.kind == timeLeaf && a.val == b.val:
+			is, wait = false, max(wait, b.left+1)
+		case a.kind == timeLeaf && b.kind == ancientLeaf && a.val == b.val: // it has just become old
+			is, wait = false, max(wait, 1)
+		default:
+			return false, lookAgain
 		}
 	}
-	return true
+	return is, wait
 }
 
 // portray takes a world's portrait into p. It is no use while anything is on the
@@ -98,6 +107,8 @@ func (w *World) portray(p *portrait) {
 			k.volume(v)
 		}
 	}
+	k.now = boottime.Instant(w.now)
+	k.instant(boottime.Instant(w.stirred), busyFor)
 	k.paint(reflect.ValueOf(&w.ways).Elem())
 	k.paint(reflect.ValueOf(&w.wire).Elem())
 	k.paint(reflect.ValueOf(w.source).Elem())
@@ -110,7 +121,7 @@ type painter struct {
 	now boottime.Instant // on the clock of what is painted
 }
 
-func (k *painter) add(kind leafKind, val int64) { k.out = append(k.out, leaf{kind, val}) }
+func (k *painter) add(kind leafKind, val int64) { k.out = append(k.out, leaf{kind: kind, val: val}) }
 
 func (k *painter) volume(v *volume) {
 	for _, c := range v.ends {
@@ -163,6 +174,13 @@ var counters = map[string]bool{
 	"Machine.beats": true, "peer.number": true, "PeerBeat.Number": true, "PeerBeat.Echo": true,
 	"Beat.Number": true, "Leader.tokens": true, "Leader.wall": true, "voter.ticket": true,
 	"voter.round": true, "Node.newest": true,
+}
+
+// deadlines are the instants that the cores only ever compare with the present:
+// once one has passed, it makes no difference how long ago that was.
+var deadlines = map[string]bool{
+	"Machine.bindsTo": true, "Machine.helloAt": true, "promise.until": true,
+	"group.stopBy": true, "group.backoff": true, "group.joinAt": true, "group.meetBy": true,
 }
 
 var stringSeed = maphash.MakeSeed()
@@ -238,15 +256,27 @@ func paintNumber(k *painter, v reflect.Value) {
 	}
 }
 
-func paintInstant(k *painter, v reflect.Value) {
-	at := boottime.Instant(v.Int())
-	switch {
+func paintInstant(k *painter, v reflect.Value) { k.instant(boottime.Instant(v.Int()), old) }
+
+func paintDeadline(k *painter, v reflect.Value) { k.instant(boottime.Instant(v.Int()), period) }
+
+func paintCount(k *painter, v reflect.Value) {
+	if v.CanUint() {
+		k.add(countLeaf, int64(v.Uint()))
+	} else {
+		k.add(countLeaf, v.Int())
+	}
+}
+
+// instant adds an instant that means nothing more once it lies so far back.
+func (k *painter) instant(at boottime.Instant, ancient time.Duration) {
+	switch left := at.Add(ancient).Sub(k.now); {
 	case at.IsZero():
 		k.add(plainLeaf, 0)
-	case k.now.Sub(at) > old:
+	case left < 0:
 		k.add(ancientLeaf, int64(at))
 	default:
-		k.add(timeLeaf, int64(at))
+		k.out = append(k.out, leaf{timeLeaf, int64(at), left})
 	}
 }
 
@@ -261,29 +291,25 @@ func paintSession(k *painter, v reflect.Value) {
 
 func structPlan(t reflect.Type) plan {
 	type field struct {
-		i     int
-		plan  plan
-		count bool
+		i    int
+		plan plan
 	}
 	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if skipped[f.Type] != "" || passed[t.Name()+"."+f.Name] != "" {
-			continue
+		switch name := t.Name() + "." + f.Name; {
+		case skipped[f.Type] != "" || passed[name] != "":
+		case counters[name]:
+			fields = append(fields, field{i, paintCount})
+		case deadlines[name]:
+			fields = append(fields, field{i, paintDeadline})
+		default:
+			fields = append(fields, field{i, planOf(f.Type)})
 		}
-		fields = append(fields, field{i, planOf(f.Type), counters[t.Name()+"."+f.Name]})
 	}
 	return func(k *painter, v reflect.Value) {
 		for i := range fields {
-			f := &fields[i]
-			switch {
-			case f.count && v.Field(f.i).CanUint():
-				k.add(countLeaf, int64(v.Field(f.i).Uint()))
-			case f.count:
-				k.add(countLeaf, v.Field(f.i).Int())
-			default:
-				f.plan(k, v.Field(f.i))
-			}
+			fields[i].plan(k, v.Field(fields[i].i))
 		}
 	}
 }
