@@ -77,6 +77,9 @@ func VolumeOf(dump Section, resource string, m Minor) (int, bool) {
 		return 0, false
 	}
 	for _, host := range append([]Section{res}, res.all("on")...) {
+		if host.minor() == m { // the only volume needs no section of its own
+			return 0, true
+		}
 		for _, vol := range host.all("volume") {
 			if n, err := strconv.Atoi(strings.Join(vol.Args, "")); err == nil && vol.minor() == m {
 				return n, true

@@ -92,3 +92,16 @@ func TestOnlyWhatCouldResolveASplitIsNamed(t *testing.T) {
 		t.Errorf("%v", found)
 	}
 }
+
+func TestTheOnlyVolumeNeedsNoSectionOfItsOwn(t *testing.T) {
+	dump, err := ParseConfig("resource r0 { on node-a { device /dev/drbd3 minor 3; disk /dev/x; meta-disk internal; } on node-b { device /dev/drbd3 minor 3; disk /dev/x; meta-disk internal; } }")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := VolumeOf(dump, "r0", 3); !ok || v != 0 {
+		t.Errorf("minor 3 is volume %d, %t", v, ok)
+	}
+	if v, ok := VolumeOf(dump, "r0", 4); ok {
+		t.Errorf("minor 4 is volume %d", v)
+	}
+}
