@@ -16,8 +16,17 @@ func (s *State) Apply(index uint64, e Entry) Outcome {
 	return Outcome{Verdict: v, Records: a.records}
 }
 
-// applying is one run of Apply.
+// Try returns what Apply would answer. It is for a copy of the state that nobody
+// needs any more: it changes like the state would, without the audit log.
+func (s *State) Try(index uint64, e Entry) Verdict {
+	s.Version.Index = index
+	a := &applying{state: s, index: index, entry: e, tried: true}
+	return a.dispatch()
+}
+
+// applying is one run of Apply, or of Try.
 type applying struct {
+	tried   bool
 	state   *State
 	index   uint64
 	entry   Entry
@@ -206,6 +215,9 @@ func unknownGroup(c *Cluster, id GroupID) Verdict {
 
 // record writes a decision into the audit log.
 func (a *applying) record(c *Cluster, group GroupID, node NodeID, what string, v Verdict) {
+	if a.tried {
+		return
+	}
 	inputs, err := json.Marshal(a.entry.Command)
 	if err != nil {
 		panic("arbiter: encode a command that came out of the log: " + err.Error())

@@ -294,7 +294,11 @@ func TestSameCommandsSameState(t *testing.T) {
 			cmd := s.draw(t)
 			entry := roundTrip(t, arbiter.Entry{At: int64(i), Command: cmd})
 			s.index++
+			tried := restored(t, s.state).Try(s.index, entry)
 			one := s.state.Apply(s.index, entry)
+			if tried != one.Verdict {
+				t.Fatalf("%T: tried, it is answered %+v; applied, %+v", cmd, tried, one.Verdict)
+			}
 			two := other.Apply(s.index, roundTrip(t, entry))
 			s.follow(cmd, one.Verdict)
 			if fmt.Sprintf("%+v", one) != fmt.Sprintf("%+v", two) {

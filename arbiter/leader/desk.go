@@ -1,6 +1,8 @@
 package leader
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -20,6 +22,7 @@ const (
 // desk is what this leader knows of one cluster beyond the replicated state.
 type desk struct {
 	c         *arbiter.Cluster
+	groups    []arbiter.GroupID // of it, by name
 	heard     map[arbiter.NodeID]*hearing
 	deadlines map[arbiter.GroupID]deadline
 	gates     map[arbiter.GroupID]boottime.Instant // first asked for alone at
@@ -87,7 +90,7 @@ func (d *desk) restart(now boottime.Instant) {
 // take looks at the cluster as a command has left it, and starts the deadlines
 // of what is new.
 func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
-	d.c = c
+	d.c, d.groups = c, slices.Sorted(maps.Keys(c.Groups))
 	t := c.Definition.Timing
 	for id, g := range c.Groups {
 		switch {

@@ -211,7 +211,7 @@ func (l *Leader) acquire(now boottime.Instant, d *desk, r *request, m Acquire) {
 func (d *desk) preview(version arbiter.Version, cmd arbiter.Command) arbiter.Verdict {
 	c := d.c.Clone()
 	s := &arbiter.State{Version: version, Clusters: map[arbiter.ClusterID]*arbiter.Cluster{c.Definition.Cluster: c}}
-	return s.Apply(version.Index+1, arbiter.Entry{Command: cmd}).Verdict
+	return s.Try(version.Index+1, arbiter.Entry{Command: cmd})
 }
 
 // begin lets nobody shoot before this leader has listened long enough to know
@@ -336,7 +336,7 @@ func (l *Leader) empty(now boottime.Instant, d *desk, cmd arbiter.Standby) {
 	if !cmd.On {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.c.Groups)) {
+	for _, id := range d.groups {
 		g := d.c.Groups[id]
 		if g.Lease == nil || g.Lease.Holder != cmd.Node {
 			continue

@@ -2,8 +2,6 @@ package leader
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -29,7 +27,7 @@ func (h *hearing) isolated(at boottime.Instant) {
 // for long enough, to a peer that is not, or nil. The holder is well, so this is a
 // switchover, and Apply asks of it all that it asks of an operator's.
 func (l *Leader) moves(now boottime.Instant, d *desk) arbiter.Command {
-	for _, id := range slices.Sorted(maps.Keys(d.c.Groups)) {
+	for _, id := range d.groups {
 		g, def := d.c.Groups[id], d.c.Definition.Groups[id]
 		if def.MoveAfter == 0 || def.Manual || !d.mayMove(now, id, g, def.MoveAfter) {
 			continue

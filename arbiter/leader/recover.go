@@ -2,7 +2,6 @@ package leader
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -117,7 +116,7 @@ func (d *desk) parted(now boottime.Instant, id arbiter.GroupID) (apart, connecte
 
 // recoveryDue returns the command about a recovery that time has made due, or nil.
 func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
-	for _, id := range slices.Sorted(maps.Keys(d.c.Groups)) {
+	for _, id := range d.groups {
 		g := d.c.Groups[id]
 		if !d.c.Definition.Groups[id].DRBD {
 			continue

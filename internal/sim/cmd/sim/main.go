@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(400) // worlds are small and many
+	debug.SetGCPercent(1600) // worlds are small and many, and hardly anything of one outlives it
 	o := options{}
 	flag.DurationVar(&o.within, "for", 2*time.Minute, "how long to go on, in time of this machine")
 	flag.Float64Var(&o.hours, "hours", 0, "end after so many simulated hours instead")
