@@ -121,6 +121,10 @@ type Shoot struct {
 	Rehearsal bool
 }
 
+// SwitchOn switches the peer on again, if a device says that it is off and a shot is
+// to end in a reboot: an agent before this one may have ended between the two.
+type SwitchOn struct{ Mandate arbiter.MandateID }
+
 // Hold gives a shot up: no device is told anything more.
 type Hold struct {
 	Mandate arbiter.MandateID
@@ -179,6 +183,7 @@ func (Join) action()       {}
 func (ReadPower) action()  {}
 func (Shoot) action()      {}
 func (Exit) action()       {}
+func (SwitchOn) action()   {}
 func (Hold) action()       {}
 func (Left) action()       {}
 func (Feed) action()       {}

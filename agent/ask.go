@@ -97,6 +97,7 @@ func (m *Machine) onBid(now boottime.Instant, g *group, c *call, v arbiter.Verdi
 			m.note(g, "not granted", v.Sentence)
 		}
 		b.last = v.Reason
+		m.witnessShoots(now, v)
 		if !transient(v.Reason) {
 			b.next = now.Add(slowAsk)
 		}

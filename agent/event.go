@@ -158,9 +158,12 @@ type InvalidateDone struct {
 // done.
 type SaveFailed struct{ Err error }
 
-// Leave says that this machine is being shut down: its groups are stopped and
-// given back, and none is taken any more.
-type Leave struct{ Why string }
+// Leave says that this agent ends for good: its groups are stopped and given back,
+// and none is taken any more.
+type Leave struct {
+	Why  string
+	Down bool // the machine is being shut down
+}
 
 // CallID names one handler call waiting for its exit code.
 type CallID uint64

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -38,15 +39,34 @@ func (m *Machine) fenceFirst(g *group, v arbiter.Verdict) {
 		return
 	}
 	if !m.cfg.CanFence {
-		if g.bid.last != arbiter.GradeTooLow {
-			m.note(g, "cannot shoot", "the witness asks for "+string(v.Holder)+" to be shot, but no fence device is configured here").Alarm = true
-		}
-		g.bid.last = arbiter.GradeTooLow
+		m.decline(g, v)
 		return
 	}
 	m.shot = &shot{group: g, mandate: v.Mandate}
 	m.note(g, "mandate", v.Sentence)
 	m.do(mutant.Weak[Action](mutant.ShotUnasked, ReadPower{v.Mandate}, Shoot{Mandate: v.Mandate, Asked: m.last, Before: m.last.Add(m.timing.FenceTimeout)}))
+}
+
+// decline tells the witness, once for each mandate, that this node cannot shoot:
+// whoever else can is next.
+func (m *Machine) decline(g *group, v arbiter.Verdict) {
+	const why = "no fence device for it is configured on this node"
+	if g.bid.last != arbiter.GradeTooLow {
+		m.note(g, "cannot shoot", "the witness asks for "+string(v.Holder)+" to be shot: "+why).Alarm = true
+	}
+	g.bid.last = arbiter.GradeTooLow
+	if v.Mandate <= m.declined {
+		return
+	}
+	m.declined = v.Mandate
+	m.call(m.last, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{
+				Caller: m.caller(id), Mandate: v.Mandate, Failure: why, Evidence: m.evidence(m.last, g),
+			}}
+		},
+		done: func(boottime.Instant, *call, arbiter.Verdict) {},
+	})
 }
 
 // onPower asks for the permission to begin, with the power as it was before.
@@ -148,6 +168,31 @@ func (m *Machine) endShot(now boottime.Instant, s *shot) {
 	}
 }
 
+// leftOff has the peer switched on again where an earlier life of this agent had begun
+// to shoot it and nobody knows how far it came. Nothing of that shot can land any more.
+func (m *Machine) leftOff(now boottime.Instant) {
+	last := m.unfinished
+	m.unfinished = 0
+	if last == 0 || !slices.Contains(m.mem.Mandates, last) || !m.cfg.CanFence || m.hearsBeats(now) {
+		return
+	}
+	m.note(nil, "unfinished shot", fmt.Sprintf("mandate %d was begun by an agent before this one; if %s is off it is switched on again", last, m.cfg.Peer))
+	m.do(SwitchOn{last})
+}
+
+// witnessShoots notes that the witness's own host shoots for this node's ask. Should
+// that witness be replaced by one without a memory, nobody else could tell it of a
+// shot that may be on its way.
+func (m *Machine) witnessShoots(now boottime.Instant, v arbiter.Verdict) {
+	if v.Reason != arbiter.MandateUnderWay || v.Mandate == 0 {
+		return
+	}
+	m.landsBy = max(m.landsBy, now.Add(arbiter.Guard(m.cfg.Timing.FenceTimeout)))
+	if !slices.Contains(m.mem.Mandates, v.Mandate) {
+		m.mem.Mandates, m.dirty = append(m.mem.Mandates, v.Mandate), true
+	}
+}
+
 // abortShot gives up a shot that has not been reported yet.
 func (m *Machine) abortShot(why string) {
 	m.abortDrill(why)
@@ -176,6 +221,7 @@ func (m *Machine) landed() boottime.Instant {
 func (m *Machine) fencing(now boottime.Instant) {
 	s := m.shot
 	if s == nil && m.drill == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
+		m.leftOff(now)
 		m.mem.Mandates, m.dirty = nil, true
 	}
 	if s == nil || s.step != shooting || now < s.before.Add(m.timing.SuspectAfter) {

@@ -2,8 +2,8 @@ package agent
 
 import "sbarbiter/internal/boottime"
 
-// leave stops and gives back everything, once, for a machine that is being shut
-// down; so the peer takes over without shooting it.
+// leave stops and gives back everything, once, for an agent that ends for good; so
+// the peer takes over without shooting this machine.
 func (m *Machine) leave(now boottime.Instant) {
 	if m.leaving == "" || m.left {
 		return
@@ -17,7 +17,9 @@ func (m *Machine) leave(now boottime.Instant) {
 	}
 	if done {
 		m.left = true
-		m.mem.Left, m.dirty = m.cfg.Boot, true
+		if m.down {
+			m.mem.Left, m.dirty = m.cfg.Boot, true
+		}
 		m.do(Left{})
 	}
 }

@@ -48,19 +48,24 @@ type Machine struct {
 	reach int             // how many do
 	disks []Storage       // as DRBD has last said; there are few
 
-	shot      *shot
-	landsBy   boottime.Instant // a shot that was given up may hit the peer until then
-	drill     *drill
-	drilled   arbiter.MandateID // the latest rehearsal begun
-	feedAt    boottime.Instant
-	disagrees bool   // with the witness about durations
-	hasty     bool   // the witness gives a shot less time than the devices may take
-	orderly   bool   // the machine's boot before this one ended in order
-	leaving   string // why this machine is being shut down
-	left      bool
-	bindsTo   boottime.Instant // what was promised before this agent's start binds until then
-	dirty     bool             // memory must be stored before the step's words leave
-	actions   []Action
+	shot     *shot
+	landsBy  boottime.Instant // a shot that was given up may hit the peer until then
+	drill    *drill
+	drilled  arbiter.MandateID // the latest rehearsal begun
+	declined arbiter.MandateID // the latest that this node has no device for
+	// unfinished is the latest mandate that an agent before this one had begun, and
+	// not seen to its end; 0: none.
+	unfinished arbiter.MandateID
+	feedAt     boottime.Instant
+	disagrees  bool   // with the witness about durations
+	hasty      bool   // the witness gives a shot less time than the devices may take
+	orderly    bool   // the machine's boot before this one ended in order
+	leaving    string // why this agent ends for good
+	down       bool   // because its machine does
+	left       bool
+	bindsTo    boottime.Instant // what was promised before this agent's start binds until then
+	dirty      bool             // memory must be stored before the step's words leave
+	actions    []Action
 }
 
 // call is a request to the witness whose answer is awaited. An unknown outcome
@@ -86,6 +91,9 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	if mem == nil {
 		m.mem = NewMemory()
 		m.mem.Fresh = true
+	}
+	if slices.Contains(m.mem.Mandates, m.mem.Begun) { // what the witness's host has begun is its own to end
+		m.unfinished = m.mem.Begun
 	}
 	m.orderly = boot.Orderly || m.mem.Left != "" && m.mem.Left != cfg.Boot
 	m.mem.Left = ""
@@ -194,7 +202,7 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 			g.services = ev.Services
 		}
 	case Leave:
-		m.leaving = ev.Why
+		m.leaving, m.down = ev.Why, ev.Down
 		m.note(nil, "leaving", ev.Why)
 	case SaveFailed:
 		m.note(nil, "cannot store", fmt.Sprintf("%v; nothing is promised or asked until it can", ev.Err)).Alarm = true

@@ -160,7 +160,11 @@ func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 	case m.Phase == Settled && m.Target != "" && m.Target != cmd.Caller.Node && g.Lease == nil:
 		return nil
 	}
-	return refused(MandateUnderWay, "mandate %d against %s is %s; ask again when it is over", m.ID, m.Target, m.Phase)
+	v := refused(MandateUnderWay, "mandate %d against %s is %s; ask again when it is over", m.ID, m.Target, m.Phase)
+	if mine && m.ByWitness && m.Phase == Begun {
+		v.Mandate = m.ID // for its memory: a witness that loses its own learns it from there
+	}
+	return v
 }
 
 // graded reports whether the last holder is proven gone as well as the operator

@@ -121,12 +121,37 @@ func (a *applying) witnessBegin(c *Cluster, cmd WitnessBegin) Verdict {
 // grants the group that was asked for, if the rules still allow it.
 func (a *applying) reportFence(c *Cluster, n *Node, cmd ReportFence) Verdict {
 	m := c.Mandate
+	if c.declines(cmd) {
+		v := c.declined(cmd)
+		a.record(c, m.Group, cmd.Caller.Node, "fence", v)
+		return v
+	}
 	if m == nil || m.ID != cmd.Mandate || m.Executor != cmd.Caller.Node || m.Phase == Open || m.ByWitness {
 		return refuse(MandateOver, "mandate %d is not under way for %s; nothing was recorded", cmd.Mandate, cmd.Caller.Node)
 	}
 	v := a.fenced(c, n, cmd)
 	a.record(c, m.Group, cmd.Caller.Node, "fence", v)
 	return v
+}
+
+// declines reports whether an executor says, before it has asked to begin, that it
+// cannot shoot at all.
+func (c *Cluster) declines(cmd ReportFence) bool {
+	m := c.Mandate
+	return m != nil && m.ID == cmd.Mandate && m.Executor == cmd.Caller.Node && m.Phase == Open && !m.ByWitness && !m.Rehearsal &&
+		cmd.Failure != "" && !cmd.InFlight
+}
+
+// declined gives the next executor its turn at once: nothing has been begun.
+func (c *Cluster) declined(cmd ReportFence) Verdict {
+	target := c.Mandate.Target
+	c.blame(cmd.Failure)
+	if cmd.Next {
+		c.handOver()
+		return refuse(NotProven, "%s cannot shoot %s: %s; the witness's own host tries next", cmd.Caller.Node, target, cmd.Failure)
+	}
+	c.Mandate = nil
+	return refuse(NotProven, "%s cannot shoot %s: %s", cmd.Caller.Node, target, cmd.Failure)
 }
 
 // witnessReport takes the result of a shot by the witness's own host.

@@ -97,7 +97,7 @@ func (r *Runner) perform(a agent.Action) {
 		r.measure(a)
 	case agent.Carry:
 		r.carry(a)
-	case agent.ReadPower, agent.Shoot, agent.Hold:
+	case agent.ReadPower, agent.Shoot, agent.Hold, agent.SwitchOn:
 		r.power(a)
 	case agent.Exit:
 		r.exit(a)

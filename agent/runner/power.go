@@ -2,6 +2,9 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -197,12 +200,48 @@ func (r *Runner) power(a agent.Action) {
 		})
 	case agent.Shoot:
 		r.shoot(a)
+	case agent.SwitchOn:
+		r.switchOn(p)
 	case agent.Hold:
 		if p != nil && p.hold != nil {
 			r.log.Warn("shot given up", "why", a.Why)
 			p.hold()
 		}
 	}
+}
+
+// switchOn switches the peer on where an unfinished shot has left it off.
+func (r *Runner) switchOn(p *Power) {
+	if p == nil || !p.Reboot {
+		return
+	}
+	r.tasks.Go(func() error {
+		switched, err := p.restore(r.ctx)
+		switch {
+		case err != nil:
+			r.log.Warn("the peer was left off by an unfinished shot and does not come back", "error", err, "alarm", true, "why", "switch it on by hand")
+		case switched:
+			r.log.Info("the peer was left off by an unfinished shot, and was switched on again")
+		}
+		return nil
+	})
+}
+
+// restore switches the target on again if a device says that it is off.
+func (p *Power) restore(ctx context.Context) (switched bool, err error) {
+	look, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	off := func(o shooter.Observation) bool { return o.Reading.Power == fencing.PowerOff }
+	if !slices.ContainsFunc(p.Shooter.Read(look), off) {
+		return false, nil
+	}
+	seen, err := p.switchOn(ctx)
+	for _, r := range seen {
+		if r.Power != fencing.PowerOn {
+			err = errors.Join(err, fmt.Errorf("%s does not say that it is on", r.Device))
+		}
+	}
+	return true, err
 }
 
 func (r *Runner) shoot(a agent.Shoot) {

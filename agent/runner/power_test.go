@@ -62,3 +62,21 @@ func TestDeviceOfAPeerThatHasJustComeIsReadSoon(t *testing.T) {
 		}
 	})
 }
+
+// An agent died between off and on. The next one finds the peer off.
+func TestMachineThatAnUnfinishedShotHasLeftOffIsSwitchedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outlet := fencetest.NewOutlet(fencing.PowerOff)
+		p, _ := aimedAt(fencetest.Device{Outlet: outlet})
+		if switched, err := p.restore(t.Context()); err != nil || !switched {
+			t.Errorf("switched on: %t, %v", switched, err)
+		}
+		if switched, err := p.restore(t.Context()); err != nil || switched {
+			t.Errorf("one that is on is switched: %t, %v", switched, err)
+		}
+		silent, _ := aimedAt(fencetest.Device{Outlet: outlet, Fault: fencetest.Unreachable})
+		if switched, err := silent.restore(t.Context()); err != nil || switched {
+			t.Errorf("one that says nothing is switched: %t, %v", switched, err)
+		}
+	})
+}

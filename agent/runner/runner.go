@@ -174,9 +174,9 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // Leave stops every group and gives it back, because the machine is being shut
 // down, and returns when that is done or ctx ends. It is called while Run runs.
-func (r *Runner) Leave(ctx context.Context, why string) error {
+func (r *Runner) Leave(ctx context.Context, leave agent.Leave) error {
 	select {
-	case r.events <- delivery{event: agent.Leave{Why: why}}:
+	case r.events <- delivery{event: leave}:
 	case <-ctx.Done():
 		return fmt.Errorf("leave: %w", ctx.Err())
 	}

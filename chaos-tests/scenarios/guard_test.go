@@ -131,6 +131,17 @@ func TestRestartsOfAgentAndGuardTouchNoService(t *testing.T) {
 		t.Errorf("epoch %d became %d", before, now)
 	}
 	s.undisturbed()
+
+	// A stop for good is no restart: the group is given back, and nothing is reset.
+	anew := s.rebooted(s.holder)
+	s.must("stop the agent for good", s.holder.Must(s.ctx, "systemctl stop sbagent"))
+	s.takenOver(15 * time.Second)
+	s.throughout(25*time.Second, "the other node writes", s.writing(s.standby))
+	s.must("start it again", s.holder.Must(s.ctx, "systemctl start sbagent"))
+	s.within(40*time.Second, "full redundancy", s.redundant)
+	if anew() == nil {
+		t.Error("the machine was reset")
+	}
 	s.nobodyShot()
 }
 

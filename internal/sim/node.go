@@ -284,7 +284,7 @@ func (n *Node) Reset(why string) {
 }
 
 // ShutDown is an operator's poweroff: the agent leaves, then the machine ends.
-func (n *Node) ShutDown() { n.give(agent.Leave{Why: "shutdown"}) }
+func (n *Node) ShutDown() { n.give(agent.Leave{Why: "shutdown", Down: true}) }
 
 // Freeze stops the whole machine, or lets it go on.
 func (n *Node) Freeze(frozen bool) {

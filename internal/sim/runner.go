@@ -218,6 +218,7 @@ func (n *Node) do(a agent.Action) {
 	case agent.Left:
 		n.w.line(n.host.String(), "", "has left", "the machine goes down in order")
 		n.die()
+	case agent.SwitchOn: // what is off here is looked after by somebody
 	case agent.Hold:
 		n.holdShot(a)
 	case agent.Exit:

@@ -37,7 +37,7 @@ type Daemon struct {
 	Resetter watchdog.Resetter // resets the machine
 	Notify   func(...string) error
 	Host     func(config.Node) error // says what this machine does not bear out
-	Closing  func() bool             // whether the machine is being shut down
+	Closing  func() agent.Leave      // why groups are left when the agent is told to end; no reason: they are not
 }
 
 // Run starts the agent and runs it until ctx ends. Then the services go on, and

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+)
+
+func TestNodeWithoutAFenceDeviceGivesTheNextExecutorItsTurn(t *testing.T) {
+	cfg := stonith()
+	cfg.CanFence = false
+	m := New(boot, cfg, NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	g := m.groups[0]
+	g.bid = &bid{}
+	declined := 0
+	for range 3 {
+		m.fenceFirst(g, arbiter.Verdict{Kind: arbiter.FenceFirst, Mandate: 4, Holder: "node-b"})
+	}
+	for _, a := range m.take() {
+		if c, ok := a.(Call); ok {
+			r, _ := c.Message.(leader.ReportFence)
+			if r.Mandate != 4 || r.Failure == "" || r.InFlight {
+				t.Errorf("%+v", c.Message)
+			}
+			declined++
+		}
+	}
+	if declined != 1 || m.shot != nil {
+		t.Errorf("declined %d times", declined)
+	}
+}
+
+// A witness that is replaced with an empty disk while its host shoots knows nothing
+// of that: whoever asked for it does.
+func TestShotOfTheWitnessIsRemembered(t *testing.T) {
+	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	m.bindsTo = 0
+	now := boot.Add(time.Hour)
+	m.last = now
+	m.witnessShoots(now, arbiter.Verdict{Kind: arbiter.Refused, Reason: arbiter.MandateUnderWay})
+	if len(m.mem.Mandates) != 0 {
+		t.Error("one that has not begun is remembered")
+	}
+	v := arbiter.Verdict{Kind: arbiter.Refused, Reason: arbiter.MandateUnderWay, Mandate: 7}
+	m.witnessShoots(now, v)
+	m.witnessShoots(now, v)
+	if len(m.mem.Mandates) != 1 || !m.dirty || !m.bids(now) {
+		t.Errorf("stored %v", m.mem.Mandates)
+	}
+	if later := now.Add(20 * time.Second); m.bids(later) {
+		t.Error("it silences this node for ever")
+	} else if m.fencing(later); len(m.mem.Mandates) != 0 {
+		t.Error("it is never forgotten")
+	}
+}
+
+func TestShotThatAnEarlierAgentHadBegunIsUndoneWhereItLeftThePeerOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		heard bool
+		want  bool
+	}{"the peer is silent": {false, true}, "the peer is heard": {true, false}} {
+		mem := NewMemory()
+		mem.Mandates, mem.Begun = []arbiter.MandateID{6}, 6
+		m := New(boot, stonith(), mem, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+		switched := 0
+		for now := boot; now < boot.Add(40*time.Second); now = now.Add(100 * time.Millisecond) {
+			if c.heard {
+				m.peer.known, m.peer.at = true, now
+			}
+			if _, ok := first[SwitchOn](m.Step(now, Tick{})); ok {
+				if switched++; now < boot.Add(stonith().Timing.FenceTimeout) {
+					t.Errorf("%s: while the shot may still land", name)
+				}
+			}
+		}
+		if (switched == 1) != c.want || switched > 1 || len(m.mem.Mandates) != 0 {
+			t.Errorf("%s: switched on %d times", name, switched)
+		}
+	}
+}

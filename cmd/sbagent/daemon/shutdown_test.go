@@ -1,0 +1,31 @@
+package daemon
+
+import "testing"
+
+func TestOnlyAStopOfThisUnitLeavesTheGroups(t *testing.T) {
+	const unit = "sbagent.service"
+	if got := unitOf("0::/system.slice/sbagent.service\n"); got != unit {
+		t.Errorf("unit %q", got)
+	}
+	if got := unitOf("12:cpu:/\n1:name=systemd:/system.slice/sbagent.service\n"); got != unit {
+		t.Errorf("unit %q", got)
+	}
+	if got := unitOf("0::/user.slice/session-3.scope\n"); got != "" {
+		t.Errorf("unit %q of a program that somebody has started by hand", got)
+	}
+	for jobs, want := range map[string]bool{
+		"":                                       false,
+		"1841 sbagent.service stop    running\n": true,
+		"1842 sbagent.service restart running\n": false,
+		"1840 nfs-server.service stop waiting\n1843 sbagent-guard.service stop running\n": false,
+		"1840 nfs-server.service start waiting\n1843 sbagent.service stop running\n":      true,
+		"sbagent.service stop\n": false,
+	} {
+		if got := stopped(jobs, unit); got != want {
+			t.Errorf("%q: %t, not %t", jobs, got, want)
+		}
+	}
+	if stopped("1841  stop running\n", "") {
+		t.Error("nobody's unit is stopped")
+	}
+}
