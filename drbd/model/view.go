@@ -73,6 +73,9 @@ func (n *Node) Waiting() int {
 	return count
 }
 
+// Discarding reports whether the next handshake gives this node's data up.
+func (n *Node) Discarding() bool { return n.discard }
+
 // Metadata returns what "get-gi" would print of a volume.
 func (n *Node) Metadata(v VolumeNumber) drbd.Generations {
 	d := &n.volumes[v].disk

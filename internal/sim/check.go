@@ -106,7 +106,9 @@ func (w *World) checkPromotion(c *replica) {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}
-	if lost := c.v.app.lacks(data); lost > 0 {
+	if lost := c.v.app.lacks(data); lost > 0 && w.chosen(c) {
+		c.v.app.forgive(c)
+	} else if lost > 0 {
 		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
 	}
 }
@@ -120,13 +122,21 @@ func (w *World) checkUse(c *replica) {
 
 // checkResync holds whenever a copy begins to be overwritten by the other one.
 func (w *World) checkResync(target *replica) {
-	if lost := target.v.app.lacks(target.other()); lost > 0 {
+	lost := target.v.app.lacks(target.other())
+	if lost > 0 && w.deliberate(target) {
+		target.v.app.forgive(target.other())
+		return
+	}
+	if lost > 0 {
 		w.breaks("S2: %s's copy of %s is overwritten by one that lacks %d acknowledged records", target.n.id, target.v.group, lost)
 	}
 }
 
 // splitBrain is DRBD's finding that both copies have writes of their own.
 func (w *World) splitBrain(c *replica) {
+	if c.v.forced {
+		return // an operator resolves it
+	}
 	if c.v.app.unrecorded {
 		w.except("a node was lost before it was on record that a disk had failed, and both copies have writes of their own (docs/architecture.md, \"What is not closed\")")
 		return

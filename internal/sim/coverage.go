@@ -116,6 +116,9 @@ func (c *Coverage) meet(grid, state, event int) {
 
 // toldAgent notes what an agent is told, in whatever it is about.
 func (w *World) toldAgent(n *Node, ev agent.Event) {
+	if ofRecovery(ev) {
+		return
+	}
 	told := indexOf(agentEvents, ev)
 	about := w.about(ev)
 	for _, id := range w.groups {
@@ -160,6 +163,9 @@ func (w *World) groupOf(r string) arbiter.GroupID {
 
 // toldArbiter notes what the replicated state is told.
 func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
+	if ofRecovery(cmd) {
+		return
+	}
 	switch cmd.(type) {
 	case arbiter.WitnessBegin, arbiter.WitnessReport:
 		return // these pairs have no witness that shoots

@@ -207,6 +207,10 @@ func (n *Node) do(a agent.Action) {
 		n.outdate(a.Group)
 	case agent.Invalidate:
 		n.invalidate(a.Group)
+	case agent.Measure:
+		n.measure(a)
+	case agent.Carry:
+		n.carryOut(a, 0, agent.Carried{})
 	case agent.Part:
 		n.part(a.Group)
 	case agent.Join:

@@ -22,6 +22,8 @@ type volume struct {
 	changes int           // of linked: a timer of an earlier state does nothing
 	dialing bool
 	app     application
+	family  drbd.Family
+	forced  bool // a person has written to the other copy
 }
 
 // replica is one node's end of a volume.
@@ -32,11 +34,12 @@ type replica struct {
 	wire     wire
 	answers  []awaited // of commands
 	commands model.CommandID
-	happened int  // to it
-	pushing  bool // a resync's next step is on its way
-	telling  bool // the agent is about to be told
-	byHand   bool // a person promotes it
-	stray    bool // and has, and nobody has demoted it yet
+	happened int    // to it
+	pushing  bool   // a resync's next step is on its way
+	telling  bool   // the agent is about to be told
+	byHand   bool   // a person promotes it
+	stray    bool   // and has, and nobody has demoted it yet
+	kept     string // the latest try of a recovery that has kept what is here
 }
 
 // awaited is somebody who waits for the answer to a command.
@@ -53,13 +56,12 @@ var ourHandlers = []drbd.Handler{
 func resource(g arbiter.GroupID) string { return "r-" + string(g) }
 
 func newVolume(w *World, g arbiter.GroupID) *volume {
-	v := &volume{w: w, group: g, name: resource(g)}
-	family := drbd.Family84
+	v := &volume{w: w, group: g, name: resource(g), family: drbd.Family84}
 	if w.Seed%2 == 1 {
-		family = drbd.Family9
+		v.family = drbd.Family9
 	}
 	a, b := model.Pair(model.Settings{
-		Config: model.Config{Family: family, Fencing: model.FencingAndStonith},
+		Config: model.Config{Family: v.family, Fencing: model.FencingAndStonith},
 		Blocks: []int{volumeBlocks}, Handlers: ourHandlers, Seed: w.rng.Uint64(),
 	})
 	v.app.v = v

@@ -325,6 +325,9 @@ func (v *voter) take(m leader.Message, reply asker) {
 	switch m.(type) {
 	case leader.Looked, leader.ShotDone: // the pairs of the grid have no witness that shoots
 	default:
+		if ofRecovery(m) {
+			break
+		}
 		v.x.w.toldLeader(v, indexOf(messages, m))
 	}
 	v.perform(v.lead.Request(v.clock.now(), v.ticket, m))

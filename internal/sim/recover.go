@@ -1,0 +1,181 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"sbarbiter/agent"
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/model"
+	"sbarbiter/recovery"
+)
+
+const (
+	blockBytes       = 4096
+	handMin, handMax = 5 * time.Millisecond, 50 * time.Millisecond // of one thing that an agent's hands do
+)
+
+// byHandRequest is the number of a write that is nobody's record.
+const byHandRequest model.RequestID = math.MaxUint64 - 1
+
+// Force is a person who makes a node's copy Primary by force, writes to it, and lets
+// go of it again: beside a holder, that is a split brain.
+func (n *Node) Force(g arbiter.GroupID) {
+	c := n.replica(g)
+	c.v.forced, c.byHand = true, true
+	c.command(model.PromoteForced, func(a model.Answer) {
+		c.byHand, c.stray = false, a.OK()
+		n.w.line(n.host.String(), g, "forced", fmt.Sprintf("by hand, though nobody has the right: %v", a))
+		for b := range 3 {
+			c.step(model.Write{ID: byHandRequest, At: placeOf(b), Stamp: 1})
+		}
+		c.command(model.Demote, nil)
+	})
+}
+
+// measure is what an agent's hands see of its side.
+func (n *Node) measure(a agent.Measure) {
+	n.local(n.w.between(handMin, handMax), func() {
+		c := n.replica(a.Group)
+		changed := uint64(len(c.drbd.OutOfSync(0))) * blockBytes
+		n.give(agent.SideMeasured{Group: a.Group, Task: a.Task, Side: recovery.Side{
+			Node: recovery.Node(n.id), Family: c.v.family, Role: c.drbd.Role(),
+			Volumes: []recovery.Volume{{
+				Resource: c.v.name, Size: volumeBlocks * blockBytes, Disk: c.state().Disk, Generations: giLine(c.drbd.Metadata(0)), OutOfSync: &changed,
+			}},
+		}})
+	})
+}
+
+// giLine is what get-gi prints.
+func giLine(g drbd.Generations) string {
+	bit := func(is bool) int {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	f := g.Flags
+	return fmt.Sprintf("%016X:%016X:%016X:%016X:%d:%d:%d:%d:%d:%d:%d", uint64(g.Current), uint64(g.Bitmap), uint64(g.History[0]), uint64(g.History[1]),
+		bit(f.Consistent), bit(f.WasUpToDate), bit(f.Primary), bit(f.Connected), bit(f.FullSync), bit(f.PeerOutdated), bit(f.CrashedPrimary))
+}
+
+// carryOut does the steps of a recovery that an agent's hands are told to, each
+// unless it is done.
+func (n *Node) carryOut(a agent.Carry, i int, so agent.Carried) {
+	if i == len(a.Steps) || so.Err != nil {
+		n.give(so)
+		return
+	}
+	n.local(n.w.between(handMin, handMax), func() {
+		n.replica(a.Group).carryStep(a, a.Steps[i], func(done bool, err error) {
+			n.carryOut(a, i+1, agent.Carried{Group: a.Group, Task: a.Task, Done: done, Ready: err == nil && (done || a.Steps[i].Kind != recovery.FollowResync), Err: err})
+		})
+	})
+}
+
+func (c *replica) carryStep(a agent.Carry, s recovery.Step, then func(done bool, err error)) {
+	is := c.state()
+	over := is.Repl == drbd.ReplSyncTarget || c.v.inStep()
+	tell := func(v model.Verb, done bool) {
+		c.command(v, func(answer model.Answer) {
+			if !answer.OK() {
+				then(false, fmt.Errorf("%s: %v", v, answer))
+				return
+			}
+			then(done, nil)
+		})
+	}
+	switch s.Kind {
+	case recovery.Demote:
+		tell(model.Demote, true)
+	case recovery.Disconnect:
+		tell(model.Disconnect, true)
+	case recovery.Snapshot:
+		c.kept = a.Task.Name
+		then(true, nil)
+	case recovery.Invalidate:
+		tell(model.Invalidate, true)
+	case recovery.Discard:
+		c.discard(is, over, tell, then)
+	case recovery.Connect:
+		if is.Conn != drbd.ConnStandAlone {
+			then(is.Conn == drbd.ConnConnected, nil)
+			return
+		}
+		tell(model.Connect, false)
+	case recovery.FollowResync:
+		if is.Conn == drbd.ConnStandAlone && c.kept != a.Task.Name {
+			tell(model.Connect, false)
+			return
+		}
+		then(c.v.inStep(), nil)
+	case recovery.StopServices, recovery.DumpMetadata, recovery.Measure, recovery.Readmit:
+		then(true, nil)
+	}
+}
+
+// discard gives this side's changes up at the next handshake, and again where one has
+// used the wish up.
+func (c *replica) discard(is model.State, over bool, tell func(model.Verb, bool), then func(bool, error)) {
+	switch {
+	case over || is.Conn == drbd.ConnConnected:
+		then(over, nil)
+	case is.Conn == drbd.ConnStandAlone:
+		tell(model.ConnectDiscard, false)
+	case c.drbd.Discarding():
+		then(false, nil)
+	default:
+		c.command(model.Disconnect, func(model.Answer) { then(false, errors.New("the wish to discard was used up")) })
+	}
+}
+
+// chosen reports whether a recovery keeps a copy: what that lacks is lost by the word
+// of whoever ordered it.
+func (w *World) chosen(c *replica) bool {
+	known := w.witness.State()
+	return known != nil && known.Groups[c.v.group] != nil && known.Groups[c.v.group].Recovery.Survivor() == c.n.id
+}
+
+// deliberate reports whether a recovery has begun to give a copy up, as it must: with
+// somebody's word or a policy, and after it was kept.
+func (w *World) deliberate(c *replica) bool {
+	known := w.witness.State()
+	if known == nil || known.Groups[c.v.group] == nil {
+		return false
+	}
+	r := known.Groups[c.v.group].Recovery
+	if r == nil || r.Victim() != c.n.id {
+		return false
+	}
+	if c.kept == "" || r.Cancellable() {
+		w.breaks("S6: %s's copy of %s is overwritten before recovery %s has kept it and come so far", c.n.id, c.v.group, r.ID)
+	}
+	return true
+}
+
+// ofRecovery reports whether a core is told something about a recovery: the pairs of
+// the coverage's grids do not split.
+func ofRecovery(told any) bool {
+	switch told.(type) {
+	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery,
+		leader.Measured, leader.StepDone, agent.SideMeasured, agent.Carried:
+		return true
+	}
+	return false
+}
+
+// Alike reports whether both copies of a group hold the same in every block.
+func (w *World) Alike(g arbiter.GroupID) bool {
+	v := w.disks[w.index(g)]
+	for b := range volumeBlocks {
+		if v.ends[A].drbd.Content(placeOf(b)) != v.ends[B].drbd.Content(placeOf(b)) {
+			return false
+		}
+	}
+	return true
+}
