@@ -71,6 +71,19 @@ func TestVolumesAreFoundByTheirMinor(t *testing.T) {
 	}
 }
 
+func TestVolumeThatIsNotNumberedIsTheFirst(t *testing.T) {
+	dump, err := ParseConfig("resource r0 { on a { device /dev/drbd7 minor 7; disk /dev/x; meta-disk internal; address ipv4 10.0.0.1:7789; } }")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := VolumeOf(dump, "r0", 7); !ok || n != 0 {
+		t.Errorf("%d, %t", n, ok)
+	}
+	if n, ok := VolumeOf(dump, "r0", 8); ok {
+		t.Errorf("minor 8 is volume %d", n)
+	}
+}
+
 func TestOnlyWhatCouldResolveASplitIsNamed(t *testing.T) {
 	text, err := os.ReadFile("testdata/dump-common.84.txt")
 	if err != nil {

@@ -23,14 +23,20 @@ type fork struct {
 	meta    string // internal, or external
 	victim  string // node-a or node-b
 	inUse   string // nodes that stay Primary, with the file system mounted
+	lvm     string // thick or thin, where the disk is a logical volume
 	long    bool   // only where all are asked for
+	slow    bool   // a resync that takes a while, and more to copy
 }
 
 // allForks names the environment variable that asks for all of them.
 const allForks = "SBARBITER_ALL_FORKS"
 
-var forks = slices.DeleteFunc([]fork{
-	{name: "young", minor: 200, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a"},
+var forks []fork
+
+// kinds are the forks of the test that recovers from each once.
+var kinds = slices.DeleteFunc([]fork{
+	{name: "young", minor: 200, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a", lvm: "thick"},
+	{name: "thin", minor: 207, volumes: 1, fs: "ext4", meta: "internal", victim: "node-a", lvm: "thin", long: true},
 	{name: "both", minor: 201, volumes: 1, fs: "xfs", meta: "external", victim: "node-a", inUse: "node-a node-b"},
 	{name: "zero", minor: 202, volumes: 1, meta: "internal", victim: "node-b", long: true},
 	{name: "mixed", minor: 203, volumes: 2, meta: "internal", victim: "node-a", long: true},
@@ -38,7 +44,18 @@ var forks = slices.DeleteFunc([]fork{
 	{name: "strange", minor: 206, volumes: 1, meta: "internal", victim: "node-b"},
 }, func(f fork) bool { return f.long && os.Getenv(allForks) == "" })
 
-const forkSize = 64 << 20
+const (
+	forkSize       = 64 << 20
+	physicalVolume = 299 // the loop device
+)
+
+// low is the device that DRBD has its data on.
+func (f fork) low(v int) string {
+	if f.lvm != "" {
+		return "/dev/forks/" + f.name
+	}
+	return fmt.Sprintf("/dev/loop%d", f.minor+v)
+}
 
 func (f fork) disk(v int) string   { return fmt.Sprintf("/h/forks/%s-%d", f.name, v) }
 func (f fork) mount() string       { return "/tmp/forks/" + f.name }
@@ -50,7 +67,11 @@ func (f fork) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "resource %s {\n net { protocol C; ping-int 1; ping-timeout 10; timeout 20; connect-int 1; verify-alg crc32c;\n", f.name)
 	b.WriteString("  after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; rr-conflict disconnect; }\n")
-	b.WriteString(" disk { fencing resource-and-stonith; resync-rate 200M; c-plan-ahead 0; }\n")
+	rate := "200M"
+	if f.slow {
+		rate = "1M"
+	}
+	fmt.Fprintf(&b, " disk { fencing resource-and-stonith; resync-rate %s; c-plan-ahead 0; }\n", rate)
 	for _, n := range []NodeName{NodeA, NodeB} {
 		fmt.Fprintf(&b, " on %s {\n  address %s:%d;\n", n, n.ReplicationAddr(), 7800+f.minor)
 		for v := range f.volumes {
@@ -58,7 +79,7 @@ func (f fork) config() string {
 			if f.meta == "external" {
 				meta = fmt.Sprintf("/dev/loop%d", f.minor-100+v)
 			}
-			fmt.Fprintf(&b, "  volume %d { device %s minor %d; disk /dev/loop%d; meta-disk %s; }\n", v, f.device(v), f.minor+v, f.minor+v, meta)
+			fmt.Fprintf(&b, "  volume %d { device %s minor %d; disk %s; meta-disk %s; }\n", v, f.device(v), f.minor+v, f.low(v), meta)
 		}
 		b.WriteString(" }\n")
 	}
@@ -71,7 +92,7 @@ func nodeFile(n, peer NodeName) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: forks\nnode: %s\npeer: %s\nwitnesses: [%s]\n", n, peer, WitnessAddr)
 	fmt.Fprintf(&b, "links: [{local: %s, peer: %s}]\nallow_single_link: true\nreferences: [%s]\n", n.ReplicationAddr(), peer.ReplicationAddr(), GatewayAddr)
-	b.WriteString("watchdog: none\ntiming: {profile: stonith}\nsnapshots: {driver: copy, directory: /h/forks/kept, quota: 1GiB}\ngroups:\n")
+	b.WriteString("watchdog: none\ntiming: {profile: stonith}\nsnapshots: {directory: /h/forks/kept, quota: 1GiB}\ngroups:\n")
 	for _, f := range forks {
 		fmt.Fprintf(&b, "  %s:\n    drbd: [%s]\n", f.name, f.name)
 		if f.fs != "" {
@@ -87,15 +108,14 @@ func (l *Lab) splitAll(t *testing.T, ctx context.Context) {
 	buildAgent(t, l)
 	perNode(t, l, func(n *Node, i int) error {
 		peer := l.Nodes()[1-i].Name
-		if err := n.WriteFile(ctx, "/etc/sbarbiter/node.yaml", []byte(nodeFile(n.Name, peer)), 0o644); err != nil {
+		file := nodeFile(n.Name, peer)
+		if err := n.WriteFile(ctx, "/etc/sbarbiter/node.yaml", []byte(file), 0o644); err != nil {
 			return err
 		}
-		for _, f := range forks {
-			if err := n.WriteFile(ctx, "/etc/drbd.d/"+f.name+".res", []byte(f.config()), 0o644); err != nil {
-				return err
-			}
+		if err := n.WriteFile(ctx, "/etc/sbarbiter/small.yaml", []byte(strings.Replace(file, "1GiB", "1MiB", 1)), 0o644); err != nil {
+			return err
 		}
-		return n.Must(ctx, layForks())
+		return n.Must(ctx, layForks()+eachFork(func(f fork) string { return "drbdadm up " + f.name }))
 	})
 	all := func(script func(fork, *Node) string) {
 		t.Helper()
@@ -113,7 +133,6 @@ func (l *Lab) splitAll(t *testing.T, ctx context.Context) {
 			return fmt.Sprintf("for m in $(seq %d %d); do i=0; until awk -v m=$m: '$1==m' /proc/drbd | grep -q '%s'; do i=$((i+1)); [ $i -lt 200 ] || { cat /proc/drbd; exit 1; }; sleep 0.1; done; done\n", f.minor, f.minor+f.volumes-1, what)
 		}
 	}
-	all(func(f fork, n *Node) string { return fmt.Sprintf("drbdadm up %s\n", f.name) })
 	all(words("cs:Connected"))
 	must(t, l.A.Must(ctx, eachVolume("drbdsetup new-current-uuid --clear-bitmap %[2]d")))
 	all(words("ds:UpToDate/UpToDate"))
@@ -144,21 +163,52 @@ func eachVolume(format string) string {
 	})
 }
 
-// layForks makes the disks; fence-peer is answered as if the peer had been fenced.
+// layForks makes the disks.
 func layForks() string {
 	var b strings.Builder
-	b.WriteString("set -e\nmodprobe loop max_loop=0; modprobe crc32c_generic; modprobe xfs\nmkdir -p /h/forks /tmp/forks\n")
+	b.WriteString("set -e\nmkdir -p /h/forks\ntruncate -s 600M /h/forks/pv\n")
+	for _, f := range forks {
+		for v := range f.volumes {
+			fmt.Fprintf(&b, "truncate -s %d %[2]s; truncate -s 1M %[2]s.md\n", forkSize, f.disk(v))
+		}
+		fmt.Fprintf(&b, "cat >/h/forks/%[1]s.res <<'END'\n%[2]sEND\n", f.name, f.config())
+	}
+	b.WriteString(bringForks())
+	fmt.Fprintf(&b, "vgcreate -q -y forks /dev/loop%d\n", physicalVolume)
+	for _, f := range forks {
+		switch f.lvm {
+		case "thick":
+			fmt.Fprintf(&b, "lvcreate -q -y -L %db -n %s forks\n", forkSize, f.name)
+		case "thin":
+			fmt.Fprintf(&b, "lvcreate -q -y -L %db -T forks/pool -V %db -n %s\n", 2*forkSize, forkSize, f.name)
+		}
+	}
+	b.WriteString(eachFork(func(f fork) string { return fmt.Sprintf("drbdadm create-md --force %s >/dev/null 2>&1", f.name) }))
+	return b.String()
+}
+
+// bringForks makes what a boot has taken away. Fence-peer is answered as if the
+// peer had been fenced; no udev is there to wait for.
+func bringForks() string {
+	var b strings.Builder
+	b.WriteString("modprobe loop max_loop=0; modprobe crc32c_generic; modprobe xfs; modprobe dm-snapshot; modprobe dm-thin-pool\nmkdir -p /tmp/forks\n")
 	b.WriteString("printf '#!/bin/sh\\n[ \"$1\" != fence-peer ] || exit 4\\n' >/tmp/forks/helper; chmod +x /tmp/forks/helper\n")
 	b.WriteString("printf /tmp/forks/helper >/sys/module/drbd/parameters/usermode_helper\n")
+	b.WriteString("printf 'activation { udev_sync=0 udev_rules=0 }\\n' >/etc/lvm/lvm.conf\ncp /h/forks/*.res /etc/drbd.d/\n")
+	loop := func(number int, file string) {
+		fmt.Fprintf(&b, "mknod -m 660 /dev/loop%[1]d b 7 %[1]d 2>/dev/null || :; losetup /dev/loop%[1]d %[2]s\n", number, file)
+	}
+	loop(physicalVolume, "/h/forks/pv")
 	for _, f := range forks {
 		fmt.Fprintf(&b, "mkdir -p %s\n", f.mount())
 		for v := range f.volumes {
-			fmt.Fprintf(&b, "truncate -s %d %s; mknod -m 660 /dev/loop%[3]d b 7 %[3]d 2>/dev/null || :; losetup /dev/loop%[3]d %[2]s\n", forkSize, f.disk(v), f.minor+v)
+			if f.lvm == "" {
+				loop(f.minor+v, f.disk(v))
+			}
 			if f.meta == "external" {
-				fmt.Fprintf(&b, "truncate -s 1M %s.md; mknod -m 660 /dev/loop%[2]d b 7 %[2]d 2>/dev/null || :; losetup /dev/loop%[2]d %[1]s.md\n", f.disk(v), f.minor-100+v)
+				loop(f.minor-100+v, f.disk(v)+".md")
 			}
 		}
-		fmt.Fprintf(&b, "drbdadm create-md --force %s >/dev/null 2>&1\n", f.name)
 	}
 	return b.String()
 }
@@ -179,8 +229,8 @@ func (f fork) apart(n *Node) string {
 	b.WriteString("drbdadm primary " + f.name + "\n")
 	switch {
 	case f.fs != "":
-		fmt.Fprintf(&b, "mountpoint -q %[1]s || mount -t %[2]s %[3]s %[1]s; cd %[1]s; echo %[4]s >changed; echo of %[4]s >only-%[4]s; head -c 300000 /dev/urandom >dir/big-%[4]s; sha256sum only-%[4]s dir/big-%[4]s changed >/h/forks/%[5]s.sums; cd /; sync -f %[1]s\n",
-			f.mount(), f.fs, f.device(0), n.Name, f.name)
+		fmt.Fprintf(&b, "mountpoint -q %[1]s || mount -t %[2]s %[3]s %[1]s; cd %[1]s; echo %[4]s >changed; echo of %[4]s >only-%[4]s; head -c %[6]d /dev/urandom >dir/big-%[4]s; sha256sum only-%[4]s dir/big-%[4]s changed >/h/forks/%[5]s.sums; cd /; sync -f %[1]s\n",
+			f.mount(), f.fs, f.device(0), n.Name, f.name, f.load())
 		if !f.used(n) {
 			fmt.Fprintf(&b, "umount %s; drbdadm secondary %s\n", f.mount(), f.name)
 		}
@@ -197,6 +247,14 @@ func (f fork) apart(n *Node) string {
 		fmt.Fprintf(&b, "drbdadm secondary %s\n", f.name)
 	}
 	return b.String()
+}
+
+// load is how much each side writes into a file.
+func (f fork) load() int {
+	if f.slow {
+		return 12 << 20
+	}
+	return 300_000
 }
 
 // parted waits until the sides have seen each other, and makes two of the forks
@@ -216,6 +274,9 @@ func (f fork) parted() string {
 func buildAgent(t *testing.T, l *Lab) {
 	t.Helper()
 	bin := filepath.Join(l.Dir(), "sbagent")
+	if _, err := os.Stat(bin); err == nil {
+		return
+	}
 	cmd := exec.Command("go", "build", "-o", bin, "sbarbiter/cmd/sbagent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -271,14 +332,34 @@ func (l *Lab) plan(t *testing.T, ctx context.Context, f fork) (string, bool) {
 	return out, true
 }
 
+// refusedForWantOfRoom sees that a full store stops the recovery before anything is
+// given up.
+func (l *Lab) refusedForWantOfRoom(t *testing.T, ctx context.Context, f fork) {
+	t.Helper()
+	victim := l.Node(NodeName(f.victim))
+	out, code, err := victim.Run(ctx, fmt.Sprintf("/h/sbagent --config /etc/sbarbiter/small.yaml recovery run /h/forks/%s.plan --id full 2>&1", f.name))
+	must(t, err)
+	if code == 0 || !strings.Contains(out, "the store of kept copies is full") {
+		t.Errorf("%s: exit %d: %s", f.name, code, out)
+	}
+	out, _, err = victim.Run(ctx, "cat /proc/drbd")
+	must(t, err)
+	if !strings.Contains(out, fmt.Sprintf("%d: cs:StandAlone ro:Secondary/Unknown ds:UpToDate/", f.minor)) {
+		t.Errorf("%s: something was given up: %s", f.name, out)
+	}
+}
+
 // recoverFork runs the plan on both nodes to its end.
 func (l *Lab) recoverFork(t *testing.T, ctx context.Context, f fork) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
+	defer cancel()
 	perNode(t, l, func(n *Node, _ int) error {
 		out, code, err := n.agent(ctx, fmt.Sprintf("run /h/forks/%s.plan --id 1 2>&1", f.name))
 		t.Logf("%s: %s\n%s", f.name, n.Name, out)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("%s on %s: exit %d", f.name, n.Name, code)
+			cancel() // the other node would wait for this one
 		}
 		return err
 	})
@@ -293,9 +374,9 @@ func (l *Lab) removeForks(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("cd /; printf /sbin/drbdadm >/sys/module/drbd/parameters/usermode_helper\n")
 		for _, f := range forks {
-			fmt.Fprintf(&b, "umount %[2]s 2>/dev/null; drbdsetup down %[1]s; rm -f /etc/drbd.d/%[1]s.res /h/root/etc/drbd.d/%[1]s.res\n", f.name, f.mount())
+			fmt.Fprintf(&b, "umount %[2]s 2>/dev/null; drbdsetup down %[1]s; rm -f /etc/drbd.d/%[1]s.res\n", f.name, f.mount())
 		}
-		b.WriteString("losetup -D; rm -rf /h/forks /tmp/forks /etc/sbarbiter /h/root/etc/sbarbiter; ! grep -q '^ *2[0-9][0-9]: cs:[^U]' /proc/drbd")
+		b.WriteString("vgremove -q -ff -y forks; losetup -D; rm -rf /h/forks /tmp/forks /etc/sbarbiter /h/root/etc/sbarbiter; ! grep -q '^ *2[0-9][0-9]: cs:[^U]' /proc/drbd")
 		return n.Must(ctx, b.String())
 	}))
 }
@@ -304,6 +385,7 @@ func TestSplitBrainsAreRecoveredFromAndNothingIsLostUnseen(t *testing.T) {
 	l, _ := theLab(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	forks = kinds
 	defer l.removeForks(t)
 	began := time.Now()
 	l.splitAll(t, ctx)
@@ -322,8 +404,14 @@ func TestSplitBrainsAreRecoveredFromAndNothingIsLostUnseen(t *testing.T) {
 			t.Errorf("%s: no plan: %s", f.name, said)
 			continue
 		}
+		if f.lvm != "" {
+			l.refusedForWantOfRoom(t, ctx, f)
+		}
 		l.recoverFork(t, ctx, f)
 		l.alike(t, ctx, f)
+		if f.fs != "" {
+			l.salvaged(t, ctx, f)
+		}
 		t.Logf("%s: %.1f s", f.name, time.Since(began).Seconds())
 	}
 }
@@ -337,7 +425,7 @@ func (l *Lab) alike(t *testing.T, ctx context.Context, f fork) {
 		var b strings.Builder
 		b.WriteString("sync\n")
 		for v := range f.volumes {
-			fmt.Fprintf(&b, "s=$(drbdsetup status %s --verbose --statistics | sed -n 's/.*size:\\([0-9]*\\).*/\\1/p' | head -1); head -c ${s}K %s | sha256sum\n", f.name, f.disk(v))
+			fmt.Fprintf(&b, "s=$(drbdsetup status %s --verbose --statistics | sed -n 's/.*size:\\([0-9]*\\).*/\\1/p' | head -1); dd if=%s bs=64k count=$((s*1024)) iflag=direct,count_bytes status=none | sha256sum\n", f.name, f.low(v))
 		}
 		out, code, err := n.Run(ctx, b.String())
 		if err == nil && code != 0 {
@@ -346,7 +434,115 @@ func (l *Lab) alike(t *testing.T, ctx context.Context, f fork) {
 		sums[i] = out
 		return err
 	})
+	out, code, err := l.A.Run(ctx, fmt.Sprintf("drbdsetup disk-options %[2]d --resync-rate=200M; drbdadm verify %[1]s && i=0; while grep -q 'cs:Verify' /proc/drbd; do i=$((i+1)); [ $i -lt 200 ] || exit 1; sleep 0.1; done; drbdsetup status %[1]s --verbose --statistics | grep -o 'out-of-sync:[0-9]*' | sort -u", f.name, f.minor))
+	must(t, err)
+	if code != 0 || strings.TrimSpace(out) != "out-of-sync:0" {
+		t.Errorf("%s: drbdadm verify: exit %d: %s", f.name, code, out)
+	}
 	if sums[0] != sums[1] || sums[0] == "" {
 		t.Errorf("%s: the copies differ:\n%s%s", f.name, sums[0], sums[1])
 	}
+}
+
+// salvaged brings the victim's files back out of what it keeps, and compares them
+// with what it had written.
+func (l *Lab) salvaged(t *testing.T, ctx context.Context, f fork) {
+	t.Helper()
+	victim := l.Node(NodeName(f.victim))
+	var kept struct {
+		Volumes []struct {
+			Entries []struct{ Path string }
+			Problem string
+		}
+	}
+	out, code, err := victim.agent(ctx, "files "+f.name+" --of kept")
+	must(t, err)
+	if err := json.Unmarshal([]byte(out), &kept); err != nil || code != 0 || len(kept.Volumes) != 1 || len(kept.Volumes[0].Entries) < 6 {
+		t.Errorf("%s: files kept: exit %d, %v: %s", f.name, code, err, out)
+	}
+	names := fmt.Sprintf("only-%[1]s\\ndir/big-%[1]s\\nchanged\\n", f.victim)
+	out, code, err = victim.Run(ctx, fmt.Sprintf("mkdir -p /tmp/forks/out; cd /tmp/forks/out && printf '%s' | SBARBITER_LOG=warn /h/sbagent --config /etc/sbarbiter/node.yaml recovery salvage %[2]s %[2]s/0 --files - >/tmp/forks/tar && tar x </tmp/forks/tar && sha256sum -c /h/forks/%[2]s.sums && ls", names, f.name))
+	must(t, err)
+	if code != 0 || strings.Contains(out, "same") {
+		t.Errorf("%s: salvage: exit %d: %s", f.name, code, out)
+	}
+	must(t, victim.Must(ctx, "rm -rf /tmp/forks/out"))
+}
+
+// A victim that is switched off while its log is full, and three times while its
+// copy is overwritten, ends with the survivor's data all the same, and what it had
+// written last is not lost unseen.
+func TestVictimMayDieAgainAndAgain(t *testing.T) {
+	if os.Getenv(allForks) == "" {
+		t.Skipf("takes minutes on a busy machine: set %s", allForks)
+	}
+	l, _ := theLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	f := fork{name: "dying", minor: 208, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a node-b", slow: true}
+	forks = []fork{f}
+	defer l.removeForks(t)
+	l.splitAll(t, ctx)
+	reboot := func() {
+		must(t, l.B.PowerCut(ctx))
+		must(t, l.B.PowerOn(ctx))
+		must(t, l.B.WaitUp(ctx))
+		must(t, l.B.Must(ctx, "set -e\n"+bringForks()+"drbdadm attach dying 2>/dev/null || { drbdadm up dying; drbdadm disconnect dying; }"))
+	}
+	reboot()
+	if said, planned := l.plan(t, ctx, f); !planned {
+		t.Fatalf("no plan: %s", said)
+	}
+	survivor := make(chan string, 1)
+	go func() {
+		out, code, err := l.A.agent(ctx, "run /h/forks/dying.plan --id 1 2>&1")
+		survivor <- fmt.Sprintf("%sexit %d, %v", out, code, err)
+	}()
+	for kill := range 3 {
+		must(t, l.B.Must(ctx, "setsid /h/sbagent --config /etc/sbarbiter/node.yaml recovery run /h/forks/dying.plan --id 1 >/h/forks/run.log 2>&1 </dev/null &"))
+		eventually(t, time.Minute, fmt.Sprintf("resync %d runs", kill+1), func() bool { return l.B.says(ctx, "grep -q '208: cs:SyncTarget' /proc/drbd") })
+		time.Sleep(time.Second)
+		reboot()
+	}
+	out, code, err := l.B.agent(ctx, "run /h/forks/dying.plan --id 1 2>&1")
+	if err != nil || code != 0 {
+		t.Errorf("the victim: exit %d, %v: %s", code, err, out)
+	}
+	if said := <-survivor; !strings.HasSuffix(said, "exit 0, <nil>") {
+		t.Errorf("the survivor: %s", said)
+	}
+	l.alike(t, ctx, f)
+	l.salvaged(t, ctx, f)
+}
+
+// The link comes and goes while the two shake hands, and takes the wish to give the
+// victim's data up along.
+func TestLinkMayFlapDuringTheHandshake(t *testing.T) {
+	if os.Getenv(allForks) == "" {
+		t.Skipf("takes minutes on a busy machine: set %s", allForks)
+	}
+	l, _ := theLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	f := fork{name: "flap", minor: 209, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a"}
+	forks = []fork{f}
+	defer l.removeForks(t)
+	l.splitAll(t, ctx)
+	if said, planned := l.plan(t, ctx, f); !planned {
+		t.Fatalf("no plan: %s", said)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.recoverFork(t, ctx, f)
+	}()
+	for i := range 12 {
+		must(t, l.CutReplication(ctx))
+		time.Sleep(time.Duration(100+i*70) * time.Millisecond)
+		must(t, l.HealReplication(ctx))
+		time.Sleep(time.Duration(50+i*90) * time.Millisecond)
+	}
+	<-done
+	l.alike(t, ctx, f)
+	l.salvaged(t, ctx, f)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,10 @@ func filesCommand(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), out)
+			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(out); err != nil { // not indented: it may be long
+				return fmt.Errorf("print the list: %w", err)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&kept, "of", "own", "own: of this node's copy; kept: of what is kept of one that was given up")

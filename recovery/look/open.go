@@ -60,6 +60,9 @@ func looked(ctx context.Context, loop, fstype string, dirty bool) (*Mounted, err
 }
 
 func losetup(ctx context.Context, source string) (string, error) {
+	if _, err := os.Stat("/dev/loop-control"); errors.Is(err, os.ErrNotExist) {
+		_, _ = tool(ctx, "modprobe", "loop") // losetup says what is wrong without it
+	}
 	args := []string{"--find", "--show", "--read-only", source}
 	if info, err := os.Stat(source); err == nil && !info.Mode().IsRegular() {
 		args = append([]string{"--direct-io=on"}, args...)
