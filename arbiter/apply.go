@@ -17,7 +17,7 @@ func (s *State) Apply(index uint64, e Entry) Outcome {
 }
 
 // Try returns what Apply would answer. It is for a copy of the state that nobody
-// needs any more: it changes like the state would, without the audit log.
+// needs any more: neither answer nor audit record is kept there.
 func (s *State) Try(index uint64, e Entry) Verdict {
 	s.Version.Index = index
 	a := &applying{state: s, index: index, entry: e, tried: true}
@@ -124,7 +124,7 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 		n.Floor = max(n.Floor, caller.Floor)
 	}
 	out := do(c, n)
-	if caller.Request != 0 {
+	if caller.Request != 0 && !a.tried {
 		n.Newest = caller.Request
 		n.Answers = lastOf(append(n.Answers, Answer{caller.Request, kindOf(a.entry.Command), out}), keptAnswers)
 	}

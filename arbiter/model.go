@@ -230,12 +230,11 @@ const (
 )
 
 // Clone returns a copy that shares nothing with c but the entries of its
-// histories: those never change, and whatever either appends the other does not
-// see.
+// histories, which never change, and the definition's groups, which are only
+// replaced all together: whatever happens to either side the other does not see.
 func (c *Cluster) Clone() *Cluster {
 	d := *c
 	d.Slack = maps.Clone(c.Slack)
-	d.Definition.Groups = cloneGroups(c.Definition.Groups)
 	d.Nodes = make(map[NodeID]*Node, len(c.Nodes))
 	for id, n := range c.Nodes {
 		m := *n

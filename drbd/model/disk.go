@@ -94,7 +94,7 @@ func (d *disk) flush() {
 	for _, c := range d.cache {
 		d.medium[c.block] = c.stamp
 	}
-	d.cache = nil
+	d.cache = d.cache[:0]
 }
 
 func extentOf(b Block) int { return int(b) / extentBlocks }

@@ -95,18 +95,24 @@ func (n *Node) receive(m Message) {
 		n.hangUp(drbd.ConnConnecting) // something is missing: no such stream exists
 		return
 	}
-	n.link.waiting = append(n.link.waiting, m)
+	if len(n.link.waiting) == 0 && n.reads() {
+		n.hearBody(m.Body)
+	} else {
+		n.link.waiting = append(n.link.waiting, m)
+	}
 	n.readOn()
 }
 
 // readOn reads what has arrived, as far as the receiving thread gets.
 func (n *Node) readOn() {
-	for len(n.link.waiting) > 0 && n.link.stop == 0 && !n.promotionHoldsState() {
+	for len(n.link.waiting) > 0 && n.reads() {
 		m := n.link.waiting[0]
 		n.link.waiting = n.link.waiting[1:]
 		n.hearBody(m.Body)
 	}
 }
+
+func (n *Node) reads() bool { return n.link.stop == 0 && !n.promotionHoldsState() }
 
 // promotionHoldsState: on 8.4 a handshake waits for a promotion that waits for
 // its fence-peer handler.

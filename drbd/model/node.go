@@ -49,8 +49,9 @@ type Node struct {
 	promotion promotion
 	leave     CommandID // a disconnect that waits for the peer, 0 for none
 
-	io  ioState
-	out []Effect
+	io    ioState
+	out   []Effect
+	spare []Effect // room for the next out
 }
 
 // volume is one volume as the driver holds it in memory, on its disk.
@@ -106,7 +107,7 @@ func (n *Node) Clone() *Node {
 	}
 	c.io = n.io.clone()
 	c.link.waiting = slices.Clone(n.link.waiting)
-	c.out = nil
+	c.out, c.spare = nil, nil
 	return &c
 }
 
@@ -114,13 +115,19 @@ func (n *Node) Clone() *Node {
 // machine that is off hears nothing but Boot. It panics on an event that no
 // caller may send, such as I/O beyond a volume's end.
 func (n *Node) Step(ev Event) []Effect {
-	n.out = nil
+	n.out, n.spare = n.spare, nil
 	if _, boot := ev.(Boot); boot || n.on {
 		n.step(ev)
 	}
 	out := n.out
 	n.out = nil
 	return out
+}
+
+// Reuse takes back what Step has returned, from a caller that has done all of it.
+func (n *Node) Reuse(effects []Effect) {
+	clear(effects)
+	n.spare = effects[:0]
 }
 
 func (n *Node) step(ev Event) {

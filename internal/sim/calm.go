@@ -49,14 +49,14 @@ func (w *World) circles() (same bool, wait time.Duration) {
 	if !w.clear() {
 		return false, lookAgain
 	}
-	w.portray(&w.before)
+	w.portray(&w.looks.before)
 	w.Run(w.now + period)
 	w.heap.sweep()
 	if len(w.heap) > 0 || w.ended() {
 		return false, lookAgain
 	}
-	w.portray(&w.behind)
-	return w.before.samePeriod(&w.behind)
+	w.portray(&w.looks.behind)
+	return w.looks.before.samePeriod(&w.looks.behind)
 }
 
 // clear goes on until nothing is under way; it does not wait long for that.

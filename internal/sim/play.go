@@ -23,6 +23,11 @@ func PlayOn(s *Schedule, change func(*Options)) *World {
 
 func play(s *Schedule, o Options) *World {
 	w := New(o)
+	w.looks = allLooks.Get().(*looks)
+	defer func() {
+		allLooks.Put(w.looks)
+		w.looks = nil
+	}()
 	w.Start()
 	for _, e := range s.Episodes {
 		w.episode(e)

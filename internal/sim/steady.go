@@ -50,6 +50,12 @@ const (
 	wildLeaf             // something is under way that cannot be compared
 )
 
+// looks are two portraits, one after the other. Worlds lend them to each other,
+// since they take much room and are of no use once they were compared.
+type looks struct{ before, behind portrait }
+
+var allLooks = sync.Pool{New: func() any { return new(looks) }}
+
 // samePeriod reports whether q is p one period later. If it is not, and only
 // because something has happened a moment ago, it says how long that still counts.
 func (p *portrait) samePeriod(q *portrait) (is bool, wait time.Duration) {

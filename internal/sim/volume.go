@@ -32,6 +32,7 @@ type replica struct {
 	n        *Node
 	drbd     *model.Node
 	wire     wire
+	arrival  once      // of what is on the wire
 	answers  []awaited // of commands
 	commands model.CommandID
 	happened int    // to it
@@ -66,7 +67,9 @@ func newVolume(w *World, g arbiter.GroupID) *volume {
 	})
 	v.app.v = v
 	for i, d := range []*model.Node{a, b} {
-		v.ends[i] = &replica{v: v, n: w.nodes[i], drbd: d}
+		c := &replica{v: v, n: w.nodes[i], drbd: d}
+		c.arrival = c.arrives
+		v.ends[i] = c
 	}
 	return v
 }
@@ -135,6 +138,7 @@ func (c *replica) step(ev model.Event) {
 			c.v.app.done(c, e)
 		}
 	}
+	c.drbd.Reuse(effects)
 	c.goOn()
 }
 

@@ -58,10 +58,12 @@ func (c *replica) move() {
 		at = q.queue[0].at
 	}
 	q.moving = true
-	c.v.w.after(at-c.v.w.now, func() {
-		q.moving = false
-		c.deliver()
-	})
+	c.v.w.sched(at-c.v.w.now, c.arrival)
+}
+
+func (c *replica) arrives() {
+	c.wire.moving = false
+	c.deliver()
 }
 
 // deliver hands over what has arrived. What a cut, or a machine that stands

@@ -54,42 +54,42 @@ type Options struct {
 // World is one run.
 type World struct {
 	Options
-	now            time.Duration
-	heap           heap
-	timers         []*timer
-	app            *timer
-	seq            uint64
-	rng            *rand.Rand
-	source         *rand.PCG // of rng
-	clocks         []*clock
-	calm           bool
-	leapt          time.Duration // in all: true time is now and this
-	before, behind portrait
-	ways           [hosts][hosts][links]way
-	wire           [2]bool       // of the replication link, by sender
-	stirred        time.Duration // the last line of the timeline
-	nodes          [2]*Node
-	witness        *Witness
-	groups         []arbiter.GroupID
-	disks          []*volume     // by group; nil: it has none
-	epoch          arbiter.Epoch // the highest granted
-	granted        map[arbiter.Epoch]grant
-	begun          begun
-	leased         []arbiter.Epoch // by group: the lease seen last
-	restored       uint32          // incarnation of a witness's copy that was put in its place; 0: none
-	lines          []Line
-	broken         []string
-	void           void           // the last mandate that must not begin any more
-	lastCopy       bool           // it was excluded at the word of a node whose own copy was excluded
-	storeLost      bool           // of an agent
-	idle           bool           // nobody writes anything
-	quiet          bool           // but for one scheme, the episode leaves the nodes alone with each other
-	falseWord      bool           // an operator has said that a node is off which is not, and was believed
-	excepted       string         // what the guarantees except, and ended the run
-	faults         map[string]int // that happened, by kind
-	met            *Coverage
-	steady         bool // nothing may stop
-	Steps          int
+	now       time.Duration
+	heap      heap
+	timers    []*timer
+	app       *timer
+	seq       uint64
+	rng       *rand.Rand
+	source    *rand.PCG // of rng
+	clocks    []*clock
+	calm      bool
+	leapt     time.Duration // in all: true time is now and this
+	looks     *looks        // at it while it is calm
+	ways      [hosts][hosts][links]way
+	wire      [2]bool       // of the replication link, by sender
+	stirred   time.Duration // the last line of the timeline
+	nodes     [2]*Node
+	witness   *Witness
+	groups    []arbiter.GroupID
+	disks     []*volume     // by group; nil: it has none
+	epoch     arbiter.Epoch // the highest granted
+	granted   map[arbiter.Epoch]grant
+	begun     begun
+	leased    []arbiter.Epoch // by group: the lease seen last
+	restored  uint32          // incarnation of a witness's copy that was put in its place; 0: none
+	lines     []Line
+	broken    []string
+	void      void           // the last mandate that must not begin any more
+	lastCopy  bool           // it was excluded at the word of a node whose own copy was excluded
+	storeLost bool           // of an agent
+	idle      bool           // nobody writes anything
+	quiet     bool           // but for one scheme, the episode leaves the nodes alone with each other
+	falseWord bool           // an operator has said that a node is off which is not, and was believed
+	excepted  string         // what the guarantees except, and ended the run
+	faults    map[string]int // that happened, by kind
+	met       *Coverage
+	steady    bool // nothing may stop
+	Steps     int
 }
 
 // Line is one line of the timeline.
