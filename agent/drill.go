@@ -51,7 +51,7 @@ func (m *Machine) onDrillPower(now boottime.Instant, ev PowerRead) {
 	m.mem.Begun = max(m.mem.Begun, d.mandate)
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
-			return leader.Begin{Seen: m.mem.Seen, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: d.mandate, Readings: ev.Readings}}
+			return leader.Begin{Seen: m.mem.Seen, Clock: m.last, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: d.mandate, Readings: ev.Readings}}
 		},
 		done: func(now boottime.Instant, c *call, v arbiter.Verdict) {
 			switch {

@@ -89,7 +89,7 @@ func (m *Machine) onPower(now boottime.Instant, ev PowerRead) {
 	m.mem.Begun = max(m.mem.Begun, s.mandate)
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
-			return leader.Begin{Seen: m.mem.Seen, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: s.mandate, Readings: ev.Readings}}
+			return leader.Begin{Seen: m.mem.Seen, Clock: m.last, Begin: arbiter.Begin{Caller: m.caller(id), Mandate: s.mandate, Readings: ev.Readings}}
 		},
 		done: func(now boottime.Instant, c *call, v arbiter.Verdict) { m.onPermission(now, s, c, v, ev.Readings) },
 	})

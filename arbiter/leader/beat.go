@@ -43,7 +43,8 @@ type (
 	// Begin asks to shoot.
 	Begin struct {
 		arbiter.Begin
-		Seen arbiter.Version
+		Seen  arbiter.Version
+		Clock boottime.Instant // the executor's, when it sent this; 0: not known
 	}
 	// ReportFence says how a shot ended.
 	ReportFence struct {

@@ -231,16 +231,16 @@ func (l *Leader) begin(now boottime.Instant, d *desk, r *request, m Begin) {
 		return
 	}
 	cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
-	d.begun = beginning{cmd.Mandate, r.at, latestOf(cmd.Readings)}
+	d.begun = beginning{cmd.Mandate, r.at, m.Clock}
 	l.propose(now, d, r, cmd)
 }
 
-// beginning is when this leader was asked for a shot, and the executor's clock a
-// moment before it asked.
+// beginning is when this leader was asked for a shot, and the executor's clock when
+// it asked.
 type beginning struct {
 	mandate arbiter.MandateID
 	at      boottime.Instant // on this clock
-	read    boottime.Instant // on the executor's; 0: not known
+	sent    boottime.Instant // on the executor's; 0: not known
 }
 
 // dated dates the last reading of a shot on this leader's clock, as late as it can
@@ -249,17 +249,10 @@ type beginning struct {
 func (b beginning) dated(received boottime.Instant, m ReportFence) boottime.Instant {
 	last := m.Readings[len(m.Readings)-1].At
 	read := received.Add(-m.Clock.Sub(last))
-	if b.mandate == m.Mandate && !b.read.IsZero() {
-		read = min(read, b.at.Add(arbiter.Guard(last.Sub(b.read))))
+	if b.mandate == m.Mandate && !b.sent.IsZero() {
+		read = min(read, b.at.Add(arbiter.Guard(last.Sub(b.sent))))
 	}
 	return read
-}
-
-func latestOf(list []arbiter.Reading) (at boottime.Instant) {
-	for _, r := range list {
-		at = max(at, r.At)
-	}
-	return at
 }
 
 // reportFence notes whether the target was heard after the last reading.

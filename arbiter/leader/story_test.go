@@ -153,7 +153,7 @@ func mandated(t *testing.T) (*stage, arbiter.Epoch, arbiter.MandateID) {
 }
 
 func (s *stage) begin(m arbiter.MandateID) leader.Begin {
-	return leader.Begin{Begin: arbiter.Begin{
+	return leader.Begin{Clock: 2, Begin: arbiter.Begin{
 		Caller: s.caller(nodeB), Mandate: m, Readings: []arbiter.Reading{{Device: "bmc", Power: "on", At: 1}},
 	}}
 }

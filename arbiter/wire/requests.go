@@ -81,14 +81,14 @@ func FromReadmit(p *sbv1.ReadmitRequest) (leader.Readmit, error) {
 
 // ToBegin writes the question before a shot.
 func ToBegin(m leader.Begin) *sbv1.BeginRequest {
-	return &sbv1.BeginRequest{Caller: ToCaller(m.Caller, m.Seen), Mandate: uint64(m.Mandate), Readings: all(m.Readings, ToReading)}
+	return &sbv1.BeginRequest{Caller: ToCaller(m.Caller, m.Seen), Mandate: uint64(m.Mandate), Readings: all(m.Readings, ToReading), ClockNs: int64(m.Clock)}
 }
 
 // FromBegin reads the question before a shot.
 func FromBegin(p *sbv1.BeginRequest) (leader.Begin, error) {
 	var r reader
 	who := r.caller(p.GetCaller())
-	m := leader.Begin{Seen: who.Seen, Begin: arbiter.Begin{
+	m := leader.Begin{Seen: who.Seen, Clock: r.instant("clock_ns", p.GetClockNs()), Begin: arbiter.Begin{
 		Caller: who.Caller, Mandate: r.mandate(p.GetMandate()), Readings: each(&r, "readings", p.GetReadings(), FromReading),
 	}}
 	return m, r.err()

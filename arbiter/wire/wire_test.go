@@ -129,7 +129,7 @@ func TestRequestsArrive(t *testing.T) {
 	t.Run("begin", func(t *testing.T) {
 		carried(t, rapid.Custom(func(t *rapid.T) leader.Begin {
 			who := senders.Draw(t, "sender")
-			return leader.Begin{Seen: who.Seen, Begin: arbiter.Begin{
+			return leader.Begin{Seen: who.Seen, Clock: 1 << 61, Begin: arbiter.Begin{
 				Caller: who.Caller, Mandate: arbiter.MandateID(numbers.Draw(t, "mandate")), Readings: readings.Draw(t, "readings"),
 			}}
 		}), ToBegin, FromBegin)

@@ -82,7 +82,7 @@ func TestSilentHolderIsShotOnceAndReplaced(t *testing.T) {
 		t.Fatalf("mandate against %s", v.Holder)
 	}
 	client := sbv1.NewArbiterClient(b.conn)
-	begin := leader.Begin{Seen: b.seen, Begin: arbiter.Begin{
+	begin := leader.Begin{Seen: b.seen, Clock: boottime.Now(), Begin: arbiter.Begin{
 		Caller: b.next(), Mandate: v.Mandate, Readings: []arbiter.Reading{{Device: "bmc", Power: "on", At: boottime.Now()}},
 	}}
 	if v := b.verdict(client.Begin(short(t), wire.ToBegin(begin))); v.Kind != arbiter.Permitted {
@@ -134,7 +134,7 @@ func TestRestartedWitnessKeepsLeasesAndWaits(t *testing.T) {
 		t.Error("a lease does not outlive the witness's restart")
 	}
 	client := sbv1.NewArbiterClient(b.conn)
-	begin := leader.Begin{Seen: b.seen, Begin: arbiter.Begin{Caller: b.next(), Mandate: v.Mandate}}
+	begin := leader.Begin{Seen: b.seen, Clock: boottime.Now(), Begin: arbiter.Begin{Caller: b.next(), Mandate: v.Mandate}}
 	if v := b.verdict(client.Begin(short(t), wire.ToBegin(begin))); v.Kind != arbiter.Refused {
 		t.Errorf("a holder that was heard again may be shot: %+v", v)
 	}

@@ -2018,6 +2018,7 @@ type BeginRequest struct {
 	Caller        *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
 	Mandate       uint64                 `protobuf:"varint,2,opt,name=mandate,proto3" json:"mandate,omitempty"`
 	Readings      []*Reading             `protobuf:"bytes,3,rep,name=readings,proto3" json:"readings,omitempty"`
+	ClockNs       int64                  `protobuf:"varint,4,opt,name=clock_ns,json=clockNs,proto3" json:"clock_ns,omitempty"` // the executor's boot time now, to date what it reads later
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2071,6 +2072,13 @@ func (x *BeginRequest) GetReadings() []*Reading {
 		return x.Readings
 	}
 	return nil
+}
+
+func (x *BeginRequest) GetClockNs() int64 {
+	if x != nil {
+		return x.ClockNs
+	}
+	return 0
 }
 
 // ReportSideRequest is what a node has measured of its side for a recovery.
@@ -2536,11 +2544,12 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\x04R\x06number\x12\x19\n" +
 	"\bown_word\x18\x05 \x01(\x04R\aownWord\x12+\n" +
-	"\bevidence\x18\x06 \x01(\v2\x0f.sb.v1.EvidenceR\bevidence\"{\n" +
+	"\bevidence\x18\x06 \x01(\v2\x0f.sb.v1.EvidenceR\bevidence\"\x96\x01\n" +
 	"\fBeginRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x18\n" +
 	"\amandate\x18\x02 \x01(\x04R\amandate\x12*\n" +
-	"\breadings\x18\x03 \x03(\v2\x0e.sb.v1.ReadingR\breadings\"\x96\x01\n" +
+	"\breadings\x18\x03 \x03(\v2\x0e.sb.v1.ReadingR\breadings\x12\x19\n" +
+	"\bclock_ns\x18\x04 \x01(\x03R\aclockNs\"\x96\x01\n" +
 	"\x11ReportSideRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
