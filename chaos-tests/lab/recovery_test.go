@@ -277,7 +277,8 @@ func buildAgent(t *testing.T, l *Lab) {
 	if _, err := os.Stat(bin); err == nil {
 		return
 	}
-	cmd := exec.Command("go", "build", "-o", bin, "sbarbiter/cmd/sbagent")
+	// As make build does, so that what was compiled for that is not compiled again.
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, "sbarbiter/cmd/sbagent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build sbagent: %v: %s", err, out)
@@ -457,7 +458,7 @@ func (l *Lab) salvaged(t *testing.T, ctx context.Context, f fork) {
 	}
 	out, code, err := victim.agent(ctx, "files "+f.name+" --of kept")
 	must(t, err)
-	if err := json.Unmarshal([]byte(out), &kept); err != nil || code != 0 || len(kept.Volumes) != 1 || len(kept.Volumes[0].Entries) < 6 {
+	if err := json.Unmarshal([]byte(out), &kept); err != nil || code != 0 || len(kept.Volumes) != 1 || len(kept.Volumes[0].Entries) < 6 || kept.Volumes[0].Problem != "" {
 		t.Errorf("%s: files kept: exit %d, %v: %s", f.name, code, err, out)
 	}
 	names := fmt.Sprintf("only-%[1]s\\ndir/big-%[1]s\\nchanged\\n", f.victim)
