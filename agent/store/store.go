@@ -88,6 +88,12 @@ func Open(dir string, id Identity) (*Store, error) {
 	return &Store{dir: dir, id: id, lock: lock}, nil
 }
 
+// Glance returns what the file that outlives a power cut holds, without the lock: an
+// agent may be saving it at this moment, and is not disturbed.
+func Glance(dir string, id Identity) ([]byte, error) {
+	return (&Store{dir: dir, id: id}).Durable().Load()
+}
+
 // Close gives the directory back.
 func (s *Store) Close() error {
 	if err := s.lock.Close(); err != nil {

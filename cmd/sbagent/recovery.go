@@ -51,7 +51,11 @@ func measureCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "measure GROUP", Short: "Print what this node knows of its copy, as JSON; changes nothing", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
+			d, err := load(*path)
+			if err != nil {
+				return err
+			}
+			n, err := d.Hands()
 			if err != nil {
 				return err
 			}
@@ -62,6 +66,9 @@ func measureCommand(path *string) *cobra.Command {
 			side, err := n.Measure(cmd.Context(), g)
 			if err != nil {
 				return err
+			}
+			if side.Missing == "" {
+				side.Tenures = d.Tenures(g.Name)
 			}
 			return printJSON(cmd.OutOrStdout(), measured{Group: g.Name, Side: side})
 		},

@@ -109,6 +109,14 @@ func (n *Node) keptAs(group, id string) ([]keep.Kept, error) {
 	return all, nil
 }
 
+// openKept makes a kept copy readable, if it is still what it was.
+func (n *Node) openKept(ctx context.Context, k keep.Kept) (*look.Mounted, error) {
+	if err := n.Store.Check(ctx, k); err != nil {
+		return nil, err
+	}
+	return look.Open(ctx, k.Source)
+}
+
 // KeptFiles lists the files of what was kept for a recovery; of the latest if id is
 // "".
 func (n *Node) KeptFiles(ctx context.Context, group, id string) ([]VolumeFiles, error) {
@@ -119,7 +127,7 @@ func (n *Node) KeptFiles(ctx context.Context, group, id string) ([]VolumeFiles, 
 	var out []VolumeFiles
 	for _, k := range all {
 		v := VolumeFiles{Volume: fmt.Sprintf("%s/%d", k.Resource, k.Number), From: "kept as " + k.Source}
-		v.list(ctx, func() (*look.Mounted, error) { return look.Open(ctx, k.Source) })
+		v.list(ctx, func() (*look.Mounted, error) { return n.openKept(ctx, k) })
 		out = append(out, v)
 	}
 	return out, nil
@@ -136,7 +144,7 @@ func (n *Node) Salvage(ctx context.Context, group, id, volume string, names []st
 		if fmt.Sprintf("%s/%d", k.Resource, k.Number) != volume {
 			continue
 		}
-		m, err := look.Open(ctx, k.Source)
+		m, err := n.openKept(ctx, k)
 		if err != nil {
 			return err
 		}

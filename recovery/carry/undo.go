@@ -76,6 +76,9 @@ func (n *Node) Undo(ctx context.Context, g Group, id string, wish Wish) ([]Undon
 // restoring looks where a volume goes back to, and whether it may.
 func (n *Node) restoring(ctx context.Context, k keep.Kept, wish Wish) (restoring, error) {
 	r := restoring{Kept: k}
+	if err := n.Store.Check(ctx, k); err != nil {
+		return r, err
+	}
 	backing, err := n.DRBD.Backing(ctx, k.Resource)
 	if err != nil {
 		return r, err

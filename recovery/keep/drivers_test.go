@@ -115,7 +115,8 @@ func TestOverflownSnapshotIsLost(t *testing.T) {
 	fields := reportOf + "lv_snapshot_invalid,data_percent,lv_name,vg_name vg0/kept"
 	for answer, lost := range map[string]bool{"|12.00|kept|vg0": false, "snapshot invalid|100.00|kept|vg0": true, "!not found": true} {
 		s := &script{answers: map[string]string{fields: answer}}
-		if err := (LVM{Tools: s.run}).Check(t.Context(), Kept{Source: "/dev/vg0/kept"}); (err != nil) != lost {
+		st := &Store{Drivers: []Driver{Copy{}, LVM{Tools: s.run}}}
+		if err := st.Check(t.Context(), Kept{Driver: "lvm", Source: "/dev/vg0/kept"}); (err != nil) != lost {
 			t.Errorf("%s: %v", answer, err)
 		}
 	}

@@ -69,6 +69,12 @@ type Driver interface {
 	Drop(ctx context.Context, v Volume, dir string) error
 }
 
+// Checker is a driver whose copies may be lost without anybody's doing.
+type Checker interface {
+	// Check returns an error if the copy is lost.
+	Check(ctx context.Context, k Kept) error
+}
+
 // Store is the directory in which a node keeps copies. Its methods belong to one
 // goroutine.
 type Store struct {

@@ -24,6 +24,16 @@ func (s *Store) RoomFor(ctx context.Context, v Volume) uint64 {
 	return 0
 }
 
+// Check says why a kept copy is not what it was any more, where its driver can tell.
+func (s *Store) Check(ctx context.Context, k Kept) error {
+	for _, d := range s.Drivers {
+		if c, ok := d.(Checker); ok && d.Name() == k.Driver {
+			return c.Check(ctx, k)
+		}
+	}
+	return nil
+}
+
 // choose returns the first driver that can keep the volume.
 func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error) {
 	free, err := s.free()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"sbarbiter/agent"
 	"sbarbiter/agent/runner"
+	"sbarbiter/agent/store"
 	"sbarbiter/arbiter"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/internal/config"
@@ -67,6 +69,20 @@ func (d *Daemon) Kept() *keep.Store {
 		return nil
 	}
 	return &keep.Store{Dir: s.Directory, Quota: s.Quota, Drivers: drivers}
+}
+
+// Tenures are for when this node was Primary, as its agent remembers; none where it
+// remembers nothing that can be read.
+func (d *Daemon) Tenures(group string) []recovery.Tenure {
+	raw, err := store.Glance(d.Node.StateDir, store.Identity{Cluster: d.Node.Cluster, Node: d.Node.Name})
+	if err != nil {
+		return nil
+	}
+	mem, err := agent.DecodeMemory(raw)
+	if err != nil {
+		return nil
+	}
+	return mem.Tenures[arbiter.GroupID(group)]
 }
 
 // GroupOf is a group that this node has hands for.
