@@ -55,6 +55,9 @@ type watch struct {
 	overAt boottime.Instant
 }
 
+// none is no recovery; nobody changes it.
+var none arbiter.Recovery
+
 // follow keeps the times that a group's recovery is judged by.
 func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group) *watch {
 	w := d.watches[id]
@@ -62,9 +65,9 @@ func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group
 		w = &watch{}
 		d.watches[id] = w
 	}
-	var r arbiter.Recovery
-	if g.Recovery != nil {
-		r = *g.Recovery
+	r := g.Recovery
+	if r == nil {
+		r = &none
 	}
 	if w.id != r.ID || w.phase != r.Phase || w.round != r.Round || w.since.IsZero() {
 		if r.ID == 0 {
@@ -116,9 +119,12 @@ func (d *desk) parted(now boottime.Instant, id arbiter.GroupID) (apart, connecte
 
 // recoveryDue returns the command about a recovery that time has made due, or nil.
 func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
+	if !d.recovers() {
+		return nil
+	}
 	for _, id := range d.groups {
 		g := d.c.Groups[id]
-		if !d.c.Definition.Groups[id].DRBD {
+		if g.Recovery == nil && !d.c.Definition.Groups[id].Automatic() {
 			continue
 		}
 		w := d.follow(now, id, g)
@@ -128,13 +134,23 @@ func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
 			}
 			continue
 		}
-		if d.c.Definition.Groups[id].Automatic() && d.mayOpen(now, w, g) {
+		if d.mayOpen(now, w, g) {
 			return arbiter.Resolve{Cluster: d.c.Definition.Cluster, Group: id, Order: arbiter.RecoveryOrder{
 				By: "sbwitness", Reason: "DRBD has given up on both sides", Automatic: true,
 			}}
 		}
 	}
 	return nil
+}
+
+// recovers reports whether there is a recovery, or may be one that nobody asks for.
+func (d *desk) recovers() bool {
+	for id, g := range d.c.Groups {
+		if g.Recovery != nil || d.c.Definition.Groups[id].Automatic() {
+			return true
+		}
+	}
+	return false
 }
 
 // overdue goes on without a side that does not come, and without an operator who
