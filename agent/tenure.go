@@ -31,9 +31,10 @@ func (m *Machine) tenure(now boottime.Instant, g *group) {
 	}
 	primary, wall := false, time.Time{}
 	for _, r := range g.cfg.Resources {
-		primary = primary || m.disk(r).Primary
-		if w := m.disk(r).Wall; w.After(wall) {
-			wall = w
+		d := m.disk(r)
+		primary = primary || d.Primary
+		if d.Wall.After(wall) {
+			wall = d.Wall
 		}
 	}
 	was := g.tenured.secondary

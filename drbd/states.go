@@ -194,6 +194,9 @@ func (d DiskState) worse(other DiskState) DiskState {
 }
 
 func (d DiskState) rank() int {
+	if d == DiskUpToDate { // nearly always
+		return len(diskOrder) - 1
+	}
 	for i, o := range diskOrder {
 		if d == o {
 			return i

@@ -23,6 +23,7 @@ const (
 type desk struct {
 	c         *arbiter.Cluster
 	groups    []arbiter.GroupID // of it, by name
+	moving    []arbiter.GroupID // those of them that leave an isolated holder
 	heard     map[arbiter.NodeID]*hearing
 	deadlines map[arbiter.GroupID]deadline
 	gates     map[arbiter.GroupID]boottime.Instant // first asked for alone at
@@ -91,6 +92,7 @@ func (d *desk) restart(now boottime.Instant) {
 // of what is new.
 func (d *desk) take(now boottime.Instant, c *arbiter.Cluster) {
 	d.c, d.groups = c, slices.Sorted(maps.Keys(c.Groups))
+	d.moving = slices.DeleteFunc(slices.Clone(d.groups), func(id arbiter.GroupID) bool { return c.Definition.Groups[id].MoveAfter == 0 })
 	t := c.Definition.Timing
 	for id, g := range c.Groups {
 		switch {

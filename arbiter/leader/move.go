@@ -27,9 +27,9 @@ func (h *hearing) isolated(at boottime.Instant) {
 // for long enough, to a peer that is not, or nil. The holder is well, so this is a
 // switchover, and Apply asks of it all that it asks of an operator's.
 func (l *Leader) moves(now boottime.Instant, d *desk) arbiter.Command {
-	for _, id := range d.groups {
+	for _, id := range d.moving {
 		g, def := d.c.Groups[id], d.c.Definition.Groups[id]
-		if def.MoveAfter == 0 || def.Manual || !d.mayMove(now, id, g, def.MoveAfter) {
+		if def.Manual || !d.mayMove(now, id, g, def.MoveAfter) {
 			continue
 		}
 		holder := g.Lease.Holder
@@ -69,13 +69,13 @@ func (d *desk) mayMove(now boottime.Instant, id arbiter.GroupID, g *arbiter.Grou
 
 // nextMove hands over when an isolated holder may have been so for long enough.
 func (d *desk) nextMove(at func(boottime.Instant)) {
-	for id, g := range d.c.Groups {
-		after := d.c.Definition.Groups[id].MoveAfter
-		if after == 0 || g.Lease == nil || d.heard[g.Lease.Holder] == nil {
+	for _, id := range d.moving {
+		g := d.c.Groups[id]
+		if g.Lease == nil || d.heard[g.Lease.Holder] == nil {
 			continue
 		}
 		if since := d.heard[g.Lease.Holder].cutOff; !since.IsZero() {
-			at(since.Add(after))
+			at(since.Add(d.c.Definition.Groups[id].MoveAfter))
 		}
 	}
 }

@@ -88,22 +88,23 @@ func (h *heap) sweep() {
 }
 
 // timer is something that happens again and again. There are few of them, so
-// that the next one is found by looking at all; setting one is free.
+// that the next one is found by looking at all; setting one is free. When each is
+// due stands in the world, side by side.
 type timer struct {
 	w   *World
-	at  time.Duration
+	i   int // in the world's due
 	run func()
 }
 
 // timer returns a timer that is not set.
 func (w *World) timer(run func()) *timer {
-	t := &timer{w, never, run}
-	w.timers = append(w.timers, t)
+	t := &timer{w, len(w.timers), run}
+	w.timers, w.due = append(w.timers, t), append(w.due, never)
 	return t
 }
 
-func (t *timer) set(d time.Duration) { t.at = t.w.now + max(d, 0) }
+func (t *timer) set(d time.Duration) { t.w.due[t.i] = t.w.now + max(d, 0) }
 
-func (t *timer) stop() { t.at = never }
+func (t *timer) stop() { t.w.due[t.i] = never }
 
 func sortGroups(ids []arbiter.GroupID) { slices.Sort(ids) }

@@ -101,11 +101,11 @@ func (w *World) portray(p *portrait) {
 		k.now = v.clock.now()
 		k.paint(reflect.ValueOf(v).Elem())
 	}
-	for _, t := range w.timers {
-		if t.at == never {
+	for _, at := range w.due {
+		if at == never {
 			k.add(plainLeaf, 0)
 		} else {
-			k.add(timeLeaf, int64(t.at))
+			k.add(timeLeaf, int64(at))
 		}
 	}
 	for _, v := range w.disks {

@@ -15,15 +15,16 @@ type Witness struct {
 	w       *World
 	voters  []*voter
 	state   *arbiter.State
-	disks   int             // it has had
-	applied int             // commands committed, and carried out once
-	backup  *copied         // of a lone voter's disk
-	last    *voter          // that has led last
-	Changes int             // of leadership
-	slow    time.Duration   // at most, on top of what a disk takes
-	listens time.Duration   // whoever leads has listened since
-	wasOpen arbiter.Mandate // before the command that was carried out last; zero: none was
-	shown   time.Duration   // a copy of its disk was shown to be an old one at; 0: not yet
+	known   *arbiter.Cluster // in it
+	disks   int              // it has had
+	applied int              // commands committed, and carried out once
+	backup  *copied          // of a lone voter's disk
+	last    *voter           // that has led last
+	Changes int              // of leadership
+	slow    time.Duration    // at most, on top of what a disk takes
+	listens time.Duration    // whoever leads has listened since
+	wasOpen arbiter.Mandate  // before the command that was carried out last; zero: none was
+	shown   time.Duration    // a copy of its disk was shown to be an old one at; 0: not yet
 }
 
 // copied is a copy of a lone voter's disk.
@@ -49,7 +50,10 @@ type askerFunc func(leader.Answer)
 func (f askerFunc) replied(a leader.Answer) { f(a) }
 
 // State returns what the committed commands have made of the cluster.
-func (x *Witness) State() *arbiter.Cluster { return x.state.Clusters[x.w.Definition.Cluster] }
+func (x *Witness) State() *arbiter.Cluster { return x.known }
+
+// learn looks the cluster up after whatever has changed the state.
+func (x *Witness) learn() { x.known = x.state.Clusters[x.w.Definition.Cluster] }
 
 // open returns the mandate that is open, if one is.
 func (x *Witness) open() arbiter.Mandate {
@@ -162,6 +166,7 @@ func (x *Witness) begin(c *copied) {
 	v.crash()
 	x.disks++
 	x.state, v.log, x.applied, v.commit = c.state, c.log, len(c.log), len(c.log)
+	x.learn()
 	v.start(x.w.between(300*time.Millisecond, 2*time.Second))
 }
 
@@ -253,6 +258,7 @@ func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
 	x.w.toldArbiter(x.state, c)
 	x.wasOpen = x.open()
 	out := x.state.Apply(x.state.Version.Index+1, arbiter.Entry{Command: c, At: x.w.True().Milliseconds()})
+	x.learn()
 	for _, r := range out.Records {
 		x.w.line(W.String(), r.Group, r.What, string(r.Reason)+" "+r.Sentence)
 	}

@@ -57,6 +57,7 @@ type World struct {
 	now       time.Duration
 	heap      heap
 	timers    []*timer
+	due       []time.Duration // each of them
 	app       *timer
 	seq       uint64
 	rng       *rand.Rand
@@ -187,10 +188,14 @@ func (w *World) next() (time.Duration, *timer) {
 	if len(w.heap) > 0 {
 		at = w.heap[0].at
 	}
-	for _, t := range w.timers {
-		if t.at < at {
-			at, due = t.at, t
+	first := -1
+	for i, t := range w.due {
+		if t < at {
+			at, first = t, i
 		}
+	}
+	if first >= 0 {
+		due = w.timers[first]
 	}
 	return at, due
 }
