@@ -27,6 +27,8 @@ var adaptation = strings.NewReplacer(
 	"nfs-server.service", lab.WriterUnit,
 	"device: /dev/watchdog\n", "device: /dev/watchdog1\n", // the first is User-Mode Linux's own
 	"/dev/vg0/r0", "/dev/ubda",
+	// A node's own disk has no room for a copy of the other one.
+	"\npeer: ", "\nsnapshots: {driver: copy, directory: /h/kept, quota: 4GiB}\npeer: ",
 	// Holders are killed here by the minute, and their groups taken over each time.
 	"fencing: stonith  ", "hold_time: 0s\nshots_per_hour: none\nfencing: stonith  ",
 )

@@ -1,0 +1,135 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sbarbiter/chaos-tests/lab"
+	"sbarbiter/chaos-tests/pair"
+)
+
+// splitByHand has both nodes written to while they cannot see each other: the holder
+// goes on by right, and somebody forces the other one.
+func (s *story) splitByHand(on *lab.Node, mib int) {
+	s.t.Helper()
+	other := s.Peer(on)
+	s.must("cut replication", s.CutReplication(s.ctx))
+	s.within(20*time.Second, "the other copy is excluded", s.excluded(on))
+	s.must("force the other copy", on.Must(s.ctx, fmt.Sprintf(`set -e
+		systemctl stop sbagent
+		helper=/sys/module/drbd/parameters/usermode_helper; was=$(cat $helper); printf /bin/true >$helper
+		drbdadm primary --force r0
+		dd if=/dev/urandom of=/dev/drbd0 bs=1M count=%d seek=90 oflag=direct status=none
+		drbdadm secondary r0
+		printf %%s "$was" >$helper
+		systemctl start sbagent`, mib)))
+	s.must("heal replication", s.HealReplication(s.ctx))
+	s.within(30*time.Second, "DRBD has given up", func() error {
+		for _, n := range []*lab.Node{on, other} {
+			out, _, err := n.Run(s.ctx, "drbdadm cstate r0")
+			if err != nil {
+				return err
+			}
+			if strings.Contains(out, "StandAlone") {
+				return nil
+			}
+		}
+		return fmt.Errorf("neither is StandAlone")
+	})
+}
+
+// alike: what is on the two disks is the same, all of it that DRBD replicates. The
+// file system stands still meanwhile.
+func (s *story) alike() {
+	s.t.Helper()
+	s.within(60*time.Second, "full redundancy", s.redundant)
+	frozen := "fsfreeze -f " + lab.MountPoint + " && sleep 0.3"
+	sums := map[string]string{}
+	holder := s.holderNow()
+	size, _, err := holder.Run(s.ctx, "blockdev --getsize64 /dev/drbd0")
+	s.must("ask for the size", err)
+	s.must("freeze the file system", holder.Must(s.ctx, frozen))
+	for _, n := range s.Nodes() {
+		out, code, err := n.Run(s.ctx, "dd if=/dev/ubda bs=64k iflag=direct,count_bytes count="+strings.TrimSpace(size)+" status=none | sha256sum")
+		if err != nil || code != 0 {
+			s.t.Errorf("read %s's disk: exit %d, %v: %s", n.Name, code, err, out)
+		}
+		sums[strings.TrimSpace(out)] = string(n.Name)
+	}
+	s.must("thaw the file system", holder.Must(s.ctx, "fsfreeze -u "+lab.MountPoint))
+	if len(sums) != 1 {
+		s.t.Errorf("the copies differ: %v", sums)
+	}
+}
+
+func (s *story) holderNow() *lab.Node {
+	s.t.Helper()
+	holder, err := s.Holder(s.ctx)
+	s.must("find the holder", err)
+	return holder
+}
+
+// keeps: what was given up is kept on the node that gave it up.
+func (s *story) keeps(n *lab.Node) {
+	s.t.Helper()
+	kept, _, err := n.Run(s.ctx, "find /h/kept -name kept.json | wc -l")
+	s.must("look at what is kept", err)
+	if strings.TrimSpace(kept) == "0" {
+		s.t.Errorf("%s keeps nothing of what it gave up", n.Name)
+	}
+}
+
+// What the holder has written since is given up: it stops, and the other node runs
+// the group on the copy that a person has forced.
+func TestOperatorKeepsTheCopyThatWasForced(t *testing.T) {
+	s := begin(t)
+	s.ownRecords = true // those since the cable was cut are lost on purpose
+	s.splitByHand(s.standby, 3)
+	shown := s.sbctl(pair.ExitDone, "resolve", "nfs", "--dry-run")
+	if !strings.Contains(shown.Out, "split-brain") {
+		t.Errorf("it is not called a split brain: %s", shown.Text())
+	}
+	s.within(10*time.Second, "nothing is touched", s.writes(s.holder))
+
+	a := s.sbctl(pair.ExitDone, "resolve", "nfs", "--discard", string(s.holder.Name), "--typed", "nfs", "--yes", "--reason", "the newer one")
+	t.Log(a.Text())
+
+	s.within(30*time.Second, "the other node writes", s.writing(s.standby))
+	s.alike()
+	s.nobodyShot()
+	s.keeps(s.holder)
+}
+
+func TestPolicyResolvesASplitBrainUnasked(t *testing.T) {
+	s := begin(t)
+	file := filepath.Join(s.Witness.Dir(), "cluster.yaml")
+	text, err := os.ReadFile(file)
+	s.must("read the cluster file", err)
+	with := strings.Replace(string(text), "drbd: true", "drbd: true, recovery: [discard-zero-changes, discard-unleased]", 1)
+	s.must("write a policy down", os.WriteFile(filepath.Join(s.Witness.Dir(), "policy.yaml"), []byte(with), 0o600))
+	s.sbctl(pair.ExitDone, "cluster", "add", "-f", "policy.yaml", "--yes")
+	defer s.sbctl(pair.ExitDone, "cluster", "add", "-f", "cluster.yaml", "--yes")
+
+	s.splitByHand(s.standby, 3)
+	s.within(40*time.Second, "it is resolved", func() error {
+		a, err := s.Sbctl(s.ctx, "recovery", "list", "nfs")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(a.Out) {
+			if strings.Contains(line, "sbwitness") && strings.Contains(line, "both copies are in step again") {
+				return nil
+			}
+		}
+		return errors.New(a.Text())
+	})
+	t.Log(s.sbctl(pair.ExitDone, "recovery", "show", "nfs").Text())
+	s.alike()
+	s.within(10*time.Second, "the holder writes on", s.writes(s.holder))
+	s.nobodyShot()
+}
