@@ -103,31 +103,20 @@ func (p Pair) byPower(g GroupRules) Sum {
 	return append(p.silence(g), p.shot(), Term{What: "permission and report", Time: 2 * p.RPCTimeout}, p.start(g.Name))
 }
 
-// byClock is the same by lease and watchdog alone.
+// byClock is the same by lease and watchdog alone. The other node beats on until it
+// suspects, and each of its beats promises to take no grant that rests on the clock: it
+// waits for that as well.
 func (p Pair) byClock(g GroupRules) Sum {
-	wait := Term{What: "lease, watchdog and margin", Time: Guard(p.TTL)}
+	wait := Sum{{What: "the last renewal's way", Time: p.RPCTimeout}, {What: "lease, watchdog and margin", Time: Guard(p.TTL)}}
+	if own := (Sum{{What: "suspect_after", Time: p.SuspectAfter}, {What: "the other node's own promise", Time: Guard(p.Promise)}}); own.Total() > wait.Total() {
+		wait = own
+	}
 	if p.canShoot() {
-		failed := p.failed()
-		if tried := p.silence(g).Total() + failed.Time; tried > wait.Time {
-			wait = Term{What: "silence, then " + failed.What, Time: tried}
+		if tried := p.silence(g).Total() + Guard(p.FenceTimeout); tried+p.RPCTimeout > wait.Total() {
+			wait = Sum{{What: "the last renewal's way", Time: p.RPCTimeout}, {What: "a shot that fails as late as it can", Time: tried}}
 		}
 	}
-	return Sum{
-		{What: "the last renewal's way", Time: p.RPCTimeout},
-		wait,
-		{What: "next ask", Time: p.Renew},
-		{What: "its answer", Time: p.RPCTimeout},
-		p.start(g.Name),
-	}
-}
-
-// failed is how long shots take that fail as late as they can: the next executor
-// begins only after the mandate of the one before.
-func (p Pair) failed() Term {
-	if p.WitnessShoots {
-		return Term{What: "two shots that fail as late as they can, the second by the witness's host", Time: 2 * Guard(p.FenceTimeout)}
-	}
-	return Term{What: "a shot that fails as late as it can", Time: Guard(p.FenceTimeout)}
+	return append(wait, Term{What: "next ask", Time: p.Renew}, Term{What: "its answer", Time: p.RPCTimeout}, p.start(g.Name))
 }
 
 // clockCounts reports whether a lost holder of the group is believed dead by the

@@ -115,7 +115,7 @@ func TestBoundsFollowFromTheNumbers(t *testing.T) {
 		p.Nodes[i].Groups[0].Stop = Measured{Count: 3, P999: 800 * ms}
 	}
 	want := `no service after a power cut: 5.7 s
-no service after a power cut that takes the fence device along: 22.2 s
+no service after a power cut that takes the fence device along: 23.0 s
 no service after isolation: 5.7 s
 no service during a switchover: 2.8 s
 writes stall after the other node is lost: 1.8 s
@@ -131,7 +131,7 @@ both nodes active: 0.0 s`
 	p = pair(ProfileWatchdogTight)
 	p.Nodes[0].Groups[0].Start = Measured{Count: 1, P999: sec}
 	p.Nodes[1].Groups[0].Start = Measured{Count: 1, P999: 2 * sec}
-	if got := bounds(p); !strings.Contains(got, "no service after a power cut: 10.9 s") || !strings.Contains(got, "no service after isolation: 10.9 s") {
+	if got := bounds(p); !strings.Contains(got, "no service after a power cut: 11.7 s") || !strings.Contains(got, "no service after isolation: 11.7 s") {
 		t.Errorf("with the watchdog alone:\n%s", got)
 	}
 }
@@ -193,4 +193,19 @@ func TestAFewAnswersAreNoPercentile(t *testing.T) {
 			t.Errorf("one slow answer after a start is an alarm: %s", r)
 		}
 	}
+}
+
+// Its last beats, before it suspects, promise to take no grant that rests on the clock.
+func TestBoundByTheClockCountsThePromiseOfWhoTakesOver(t *testing.T) {
+	p := pair(ProfileSTONITH)
+	for _, b := range p.Bounds() {
+		if b.After == "no service after a power cut that takes the fence device along" {
+			start := b.Parts[len(b.Parts)-1].Time
+			if want := sec + Guard(20*sec) + 500*ms; b.Parts.Total()-start != want {
+				t.Errorf("%v and the start, not %v", b.Parts.Total()-start, want)
+			}
+			return
+		}
+	}
+	t.Error("there is no such bound")
 }
