@@ -65,11 +65,7 @@ func TestTheKernelDoesWhatAFencePeerVerdictSays(t *testing.T) {
 	scenes := readFencing(t)
 	all, joined := pick(scenes, "lost back alone"), pick(scenes, "lost back")
 	defer l.removeVectors(t, all)
-	for i, n := range l.Nodes() {
-		n.layVectors(t, all, i)
-	}
-	must(t, l.both(func(n *Node) error { return n.Must(ctx, prologue) }))
-	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, attachAll(all, i)) })
+	l.begin(t, ctx, all)
 	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, connectAll([][]vector{all, joined}[i], i)) })
 
 	l.awaitAll(t, ctx, joined, "in sync", func(a, b observed) bool { return a.ds == "UpToDate/UpToDate" && b.ds == a.ds })
@@ -79,9 +75,7 @@ func TestTheKernelDoesWhatAFencePeerVerdictSays(t *testing.T) {
 	back := pick(scenes, "back")
 	l.awaitAll(t, ctx, back[1:2], "excluded", func(a, _ observed) bool { return a.ds == "UpToDate/Outdated" }) // before B comes back
 	must(t, l.B.Must(ctx, connectAll(back, 1)))
-	for _, s := range scenes {
-		l.awaitFencing(t, ctx, s)
-	}
+	l.awaitFencing(t, ctx, scenes)
 }
 
 func promoteAll(vectors []vector) string {
@@ -103,14 +97,9 @@ func hangUpAll(vectors []vector) string {
 }
 
 // see returns what both nodes say about each of these.
-func (l *Lab) see(t *testing.T, ctx context.Context, vectors []vector) [][2]observed {
+func (l *Lab) see(t *testing.T, ctx context.Context, vectors []vector, script string) [][2]observed {
 	t.Helper()
-	var said [2]string
-	for i, n := range l.Nodes() {
-		out, _, err := n.Run(ctx, look(vectors))
-		must(t, err)
-		said[i] = out
-	}
+	said := l.ask(t, ctx, script)
 	list := make([][2]observed, len(vectors))
 	for i, v := range vectors {
 		fresh := map[string]string{}
@@ -122,8 +111,9 @@ func (l *Lab) see(t *testing.T, ctx context.Context, vectors []vector) [][2]obse
 func (l *Lab) awaitAll(t *testing.T, ctx context.Context, vectors []vector, what string, so func(a, b observed) bool) {
 	t.Helper()
 	eventually(t, 2*time.Minute, what, func() bool {
-		for _, o := range l.see(t, ctx, vectors) {
+		for _, o := range l.see(t, ctx, vectors, glance) {
 			if !so(o[0], o[1]) {
+				time.Sleep(200 * time.Millisecond) // leave the nodes some time for it
 				return false
 			}
 		}
@@ -131,18 +121,26 @@ func (l *Lab) awaitAll(t *testing.T, ctx context.Context, vectors []vector, what
 	})
 }
 
-// awaitFencing waits for a scene's end, and says what is there instead if it
+// awaitFencing waits for every scene's end, and says what is there instead if it
 // does not come.
-func (l *Lab) awaitFencing(t *testing.T, ctx context.Context, s fencingScene) {
+func (l *Lab) awaitFencing(t *testing.T, ctx context.Context, scenes []fencingScene) {
 	t.Helper()
-	wrong := ""
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(200 * time.Millisecond) {
-		wrong = s.differences(l.see(t, ctx, []vector{s.vector})[0])
-		if wrong == "" {
+	all := pick(scenes, "lost back alone")
+	for began := time.Now(); ; time.Sleep(500 * time.Millisecond) {
+		var wrong []string
+		for i, o := range l.see(t, ctx, all, look(all)) {
+			if w := scenes[i].differences(o); w != "" {
+				wrong = append(wrong, scenes[i].name+": "+w)
+			}
+		}
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Error(strings.Join(wrong, "\n"))
 			return
 		}
 	}
-	t.Errorf("%s: %s", s.name, wrong)
 }
 
 func (s fencingScene) differences(o [2]observed) string {

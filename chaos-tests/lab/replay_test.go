@@ -58,13 +58,18 @@ func TestTheKernelEndsAsTheVectorsSay(t *testing.T) {
 func (l *Lab) carryOut(t *testing.T, ctx context.Context, vectors []vector) [2]string {
 	t.Helper()
 	defer l.removeVectors(t, vectors)
+	l.begin(t, ctx, vectors)
+	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, connectAll(vectors, i)) })
+	return l.waitForVectors(t, ctx, vectors)
+}
+
+// begin brings both nodes to where each vector begins, unconnected.
+func (l *Lab) begin(t *testing.T, ctx context.Context, vectors []vector) {
+	t.Helper()
 	for i, n := range l.Nodes() {
 		n.layVectors(t, vectors, i)
 	}
-	must(t, l.both(func(n *Node) error { return n.Must(ctx, prologue) }))
-	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, attachAll(vectors, i)) })
-	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, connectAll(vectors, i)) })
-	return l.waitForVectors(t, ctx, vectors)
+	perNode(t, l, func(n *Node, i int) error { return n.Must(ctx, prologue+"\n"+attachAll(vectors, i)) })
 }
 
 const prologue = `set -e
@@ -151,31 +156,40 @@ func (l *Lab) waitForVectors(t *testing.T, ctx context.Context, vectors []vector
 	t.Helper()
 	var last [2]string
 	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(500 * time.Millisecond) {
-		var now [2]string
-		for i, n := range l.Nodes() {
-			out, _, err := n.Run(ctx, look(vectors))
-			must(t, err)
-			now[i] = out
-		}
+		now := l.ask(t, ctx, glance)
 		moving := slices.ContainsFunc(vectors, func(v vector) bool { return !v.rests(now) })
 		if now == last && !moving {
 			break
 		}
 		last = now
 	}
-	return last
+	return l.ask(t, ctx, look(vectors))
 }
+
+// ask runs a script on both nodes and returns what each prints.
+func (l *Lab) ask(t *testing.T, ctx context.Context, script string) (said [2]string) {
+	t.Helper()
+	perNode(t, l, func(n *Node, i int) error {
+		out, _, err := n.Run(ctx, script)
+		said[i] = out
+		return err
+	})
+	return said
+}
+
+// glance prints what is looked at again and again: a program that a node starts takes
+// it longer than all that is done with it.
+const glance = `awk '/^ *[0-9]+: cs:/ {m = $1; sub(":", "", m); s = $0; sub(/^ *[0-9]+: /, "", s); print m, "state", s}
+	/oos:/ {sub(/.*oos:/, ""); print m, "oos", $1}' /proc/drbd
+awk 'FILENAME ~ /answers$/ {print}
+	FILENAME ~ /calls$/ && /^minor-/ {sub(/^minor-/, ""); m = $1; $1 = ""; print m, "call" $0}
+	FILENAME ~ /verdicts$/ && /block drbd[0-9]+: uuid_compare/ {sub(/.*block drbd/, ""); m = $1; sub(":", "", m); sub(/^[0-9]+: uuid_compare/, ""); print m, "compare", $0}
+' $(ls /tmp/vectors/answers /tmp/vectors/calls /tmp/vectors/verdicts 2>/dev/null)
+`
 
 // look prints all that is compared.
 func look(vectors []vector) string {
-	var b strings.Builder
-	b.WriteString("sed -n 's/^ *\\([0-9]*\\): cs:/\\1 state cs:/p' /proc/drbd\n")
-	b.WriteString("cat /tmp/vectors/answers 2>/dev/null\n")
-	b.WriteString("sed -n 's/^minor-\\([0-9]*\\) /\\1 call /p' /tmp/vectors/calls\n")
-	b.WriteString("sed -n 's/.*block drbd\\([0-9]*\\): uuid_compare/\\1 compare /p' /tmp/vectors/verdicts\n")
-	b.WriteString("awk '/^ *[0-9]+: cs/ {m=$1} /oos:/ {sub(\":\", \"\", m); sub(/.*oos:/, \"\"); print m, \"oos\", $1}' /proc/drbd\n")
-	fmt.Fprintf(&b, "for m in $(seq %d %d); do echo $m gi $(%s get-gi $m); done\n", vectors[0].minor, vectors[len(vectors)-1].minor, setup84)
-	return b.String()
+	return glance + fmt.Sprintf("for m in $(seq %d %d); do echo $m gi $(%s get-gi $m); done\n", vectors[0].minor, vectors[len(vectors)-1].minor, setup84)
 }
 
 // removeVectors takes everything away again.

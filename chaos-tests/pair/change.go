@@ -38,7 +38,7 @@ func (p *Pair) apply(ctx context.Context, name string, edit func(string) string)
 		if err := n.WriteFile(ctx, "/etc/sbarbiter/node.yaml", []byte(after), 0o644); err != nil || !n.Powered() {
 			return err
 		}
-		return n.Must(ctx, "systemctl restart --no-block sbagent") // which may refuse the file
+		return n.Must(ctx, "systemctl restart sbagent; true") // it may refuse the file
 	}
 	if err := os.WriteFile(filepath.Join(p.Witness.Dir(), name), []byte(after), 0o644); err != nil {
 		return fmt.Errorf("write it: %w", err)

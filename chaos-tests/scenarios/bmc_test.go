@@ -228,31 +228,17 @@ func noWatchdogNoClock(t *testing.T) {
 // a controller that takes two seconds, when the holder's network is back and it
 // misses the standby's group in turn.
 func bothWantToShoot(t *testing.T) {
-	s := begin(t)
-	s.bothBMCs(func() *lab.BMCFault { return &lab.BMCFault{Late: 2 * time.Second} })
-	s.must("declare a second group", s.Change(s.ctx, "cluster.yaml", func(text string) string { return text + "  web: {drbd: false}\n" }))
-	for _, n := range s.Nodes() {
-		s.must("configure it", s.Change(s.ctx, string(n.Name)+".yaml", func(text string) string {
+	s := own(t, func(_, name, text string) string {
+		switch {
+		case name == "cluster.yaml":
+			return text + "  web: {drbd: false}\n"
+		case strings.HasPrefix(name, "node"):
 			return text + "  web:\n    services:\n      - command: {run: [/bin/sleep, \"100000\"]}\n"
-		}))
-	}
-	s.within(40*time.Second, "full redundancy", s.redundant)
-	s.within(20*time.Second, "the standby holds the second group", func() error {
-		c, err := s.Status(s.ctx)
-		if err != nil {
-			return err
 		}
-		for _, g := range c.Groups {
-			switch {
-			case g.Name != "web":
-			case g.Holder == string(s.standby.Name):
-				return nil
-			case g.Holder != "":
-				_, err = s.Sbctl(s.ctx, "switchover", "web", "--to", string(s.standby.Name), "--yes", "--wait")
-			}
-		}
-		return errors.Join(err, errors.New("not yet"))
+		return text
 	})
+	s.bothBMCs(func() *lab.BMCFault { return &lab.BMCFault{Late: 2 * time.Second} })
+	s.within(60*time.Second, "the standby holds the second group", func() error { return s.webOn(s.standby) })
 	s.within(20*time.Second, "full redundancy", s.redundant)
 
 	s.must("isolate the holder", s.Isolate(s.ctx, s.holder.Name))
@@ -262,4 +248,22 @@ func bothWantToShoot(t *testing.T) {
 	s.takenOver(20 * time.Second)
 	s.throughout(5*time.Second, "the new holder stays", s.writing(s.standby))
 	s.shotOnly(s.holder)
+}
+
+// webOn moves the second group to a node, unless it is there.
+func (s *story) webOn(n *lab.Node) error {
+	c, err := s.Status(s.ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range c.Groups {
+		switch {
+		case g.Name != "web":
+		case g.Holder == string(n.Name):
+			return nil
+		case g.Holder != "":
+			_, err = s.Sbctl(s.ctx, "switchover", "web", "--to", string(n.Name), "--yes", "--wait")
+		}
+	}
+	return errors.Join(err, errors.New("not yet"))
 }

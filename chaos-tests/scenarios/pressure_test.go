@@ -3,8 +3,6 @@ package scenarios
 import (
 	"testing"
 	"time"
-
-	"sbarbiter/chaos-tests/lab"
 )
 
 // underPressure lets something use up the holder's machine for a while. Whether the
@@ -12,30 +10,25 @@ import (
 // another one, and in the end the pair is whole.
 func underPressure(t *testing.T, script string, d time.Duration) {
 	s := begin(t)
-	pressed := "systemd-run -q --collect --unit=pressure /bin/sh -c " + quoted(script)
+	pressed := "systemd-run -q --collect --unit=pressure -p TasksMax=1000 /bin/sh -c '" + script + "'"
 
 	s.must("press the holder", s.holder.Must(s.ctx, pressed))
 	time.Sleep(d)
 
-	s.t.Logf("shot meanwhile: %v, boots %d", s.Shots(), s.holder.Boots())
-	relieve(s, s.holder)
+	s.t.Logf("shot meanwhile: %v; the longest pause in writing: %.1f s", s.Shots(), s.Report(s.ctx).Gap.Seconds())
+	if s.holder.Powered() {
+		s.must("end it with the machine", s.holder.PowerCut(s.ctx))
+	}
 	s.within(60*time.Second, "somebody writes", s.writesAnew())
-	s.within(90*time.Second, "full redundancy", s.redundant)
+	s.within(90*time.Second, "full redundancy", func() error {
+		// It may be shot while it starts: its peer has every reason.
+		s.must("power on", s.holder.PowerOn(s.ctx))
+		return s.redundant()
+	})
 	if shots := s.Shots(); len(shots) == 1 && shots[0] != string(s.holder.Name) {
 		t.Errorf("shot: %v", shots)
 	}
 }
-
-// relieve ends the pressure, with the machine if need be.
-func relieve(s *story, n *lab.Node) {
-	s.t.Helper()
-	if n.Powered() {
-		s.must("cut the holder's power", n.PowerCut(s.ctx))
-	}
-	s.must("power on", n.PowerOn(s.ctx))
-}
-
-func quoted(s string) string { return "'" + s + "'" }
 
 func forkBomb(t *testing.T) {
 	underPressure(t, `bomb() { bomb | bomb & }; bomb; sleep 1000`, 20*time.Second)
