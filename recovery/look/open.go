@@ -45,14 +45,15 @@ func looked(ctx context.Context, loop, fstype string, dirty bool) (*Mounted, err
 	if !dirty && fstype != "xfs" {
 		return Mount(ctx, loop, fstype)
 	}
-	if m, err := replayed(ctx, loop, fstype); err == nil {
+	m, failed := replayed(ctx, loop, fstype)
+	if failed == nil {
 		return m, nil
 	}
 	m, err := Mount(ctx, loop, fstype)
 	if err != nil {
 		return nil, err
 	}
-	m.Note = "its log could not be applied here (that takes dmsetup and the kernel's dm-snapshot): what was written last may be missing"
+	m.Note = fmt.Sprintf("its log could not be applied here, so that what was written last may be missing (%v)", failed)
 	if !dirty {
 		m.Note = "if it was not unmounted, " + m.Note
 	}

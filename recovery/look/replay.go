@@ -50,7 +50,9 @@ func (m *Mounted) layer(ctx context.Context, low string) (string, error) {
 		_, err := tool(context.Background(), "dmsetup", "remove", "--retry", "--noudevsync", name)
 		return err
 	})
-	return "/dev/mapper/" + name, nil
+	// Its name below /dev/mapper is udev's to make, and may come later or never.
+	minor, err := tool(ctx, "dmsetup", "info", "--columns", "--noheadings", "--options", "minor", name)
+	return "/dev/dm-" + minor, err
 }
 
 // replayed mounts a copy on low, a device that is only read, with its log applied
