@@ -85,7 +85,7 @@ SIM_WORKERS := 2
 HOURS := 20000
 
 .PHONY: sim
-sim: ## two minutes of simulated pairs and trouble; SIM_FOR=40s SIM_WORKERS=1
+sim: ## two minutes of simulated pairs and trouble; its hours_per_core_s count CPU time; SIM_FOR=40s SIM_WORKERS=1
 	@mkdir -p build
 	@go build -o build/sim-search ./internal/sim/cmd/sim
 	@build/sim-search -for $(SIM_FOR) -workers $(SIM_WORKERS)

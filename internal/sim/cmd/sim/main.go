@@ -10,6 +10,20 @@ import (
 	"time"
 )
 
+const about = `sim plays random schedules against a simulated pair, or one from a file.
+
+Its last line is RESULT and a JSON object. hours are simulated hours, hours_stepped
+those of them that were stepped through; the rest is calm that was leapt over after it
+had been shown to go round in circles. hours_per_core_s is hours by the CPU time of this
+process, user and system, with garbage collection: never by the clock on the wall.
+
+`
+
+func usage() {
+	fmt.Fprint(flag.CommandLine.Output(), about)
+	flag.PrintDefaults()
+}
+
 func main() {
 	debug.SetGCPercent(1600) // worlds are small and many, and hardly anything of one outlives it
 	o := options{}
@@ -20,6 +34,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 1, "how many worlds are simulated side by side")
 	flag.StringVar(&o.dir, "dir", "build/sim", "where the schedules that broke something are written")
 	replay := flag.String("replay", "", "play this schedule instead and print its timeline")
+	flag.Usage = usage
 	flag.Parse()
 	run := o.search
 	if *replay != "" {
