@@ -22,10 +22,11 @@ import (
 )
 
 // readOnly are the options with which each file system is mounted so that it
-// writes nothing, not even its log (ext4(5), xfs(5)).
+// writes nothing, not even its log, and an error in it ends nothing else, whatever
+// its superblock wants (ext4(5), xfs(5)).
 var readOnly = map[string]string{
-	"ext4": "ro,noload,noatime,nodev,nosuid,noexec",
-	"ext3": "ro,noload,noatime,nodev,nosuid,noexec",
+	"ext4": "ro,noload,errors=continue,noatime,nodev,nosuid,noexec",
+	"ext3": "ro,noload,errors=continue,noatime,nodev,nosuid,noexec",
 	"xfs":  "ro,norecovery,nouuid,noatime,nodev,nosuid,noexec",
 }
 

@@ -268,3 +268,35 @@ func TestMountedAndHeldCopiesAreReadAsTheyAre(t *testing.T) {
 		t.Error("a mounted file system's disk looks clean")
 	}
 }
+
+// A pair's file systems are often told to panic at an error, so that the other node
+// takes over. A copy with an error in it must not take down who looks at it.
+func TestCopyThatWantsAPanicAtAnErrorGetsNone(t *testing.T) {
+	path := image(t, "ext4", 16<<20)
+	for _, dirty := range []bool{false, true} {
+		if out, err := exec.Command("tune2fs", "-e", "panic", path).CombinedOutput(); err != nil {
+			t.Skipf("needs tune2fs: %v: %s", err, out)
+		}
+		source := path
+		if dirty {
+			source = filepath.Join(t.TempDir(), "dirty.img")
+			mounted(t, path, "ext4")
+			if out, err := exec.Command("cp", path, source).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		m, err := Open(t.Context(), source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounts, err := os.ReadFile("/proc/mounts")
+		if err := errors.Join(err, m.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(mounts)) {
+			if strings.Contains(line, m.Dir) && !strings.Contains(line, "errors=continue") {
+				t.Errorf("mounted as %s", line)
+			}
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 // replaying are the options with which a log is applied, to a device that may be
 // written to, and nothing else is changed.
 var replaying = map[string]string{
-	"ext4": "ro,noatime,nodev,nosuid,noexec",
+	"ext4": "ro,errors=continue,noatime,nodev,nosuid,noexec",
 	"xfs":  "ro,nouuid,noatime,nodev,nosuid,noexec",
 }
 
