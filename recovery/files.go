@@ -2,8 +2,10 @@ package recovery
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // FileKind is what an entry of a file system is.
@@ -27,6 +29,38 @@ type Entry struct {
 	// Changed is the inode's ctime: only the kernel sets it. In two copies of one
 	// file system a file with the same inode and ctime was touched by neither.
 	Changed time.Time `json:"changed"`
+}
+
+// entry has no methods of its own.
+type entry Entry
+
+// shipped is an entry on its way: a name that is not UTF-8 would not be the same
+// after it.
+type shipped struct {
+	entry
+	Raw []byte `json:"path_bytes,omitempty"`
+}
+
+// MarshalJSON writes a name that is not UTF-8 as bytes besides.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	s := shipped{entry: entry(e)}
+	if !utf8.ValidString(e.Path) {
+		s.Raw = []byte(e.Path)
+	}
+	return json.Marshal(s) //nolint:wrapcheck // the encoder names the place
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (e *Entry) UnmarshalJSON(b []byte) error {
+	var s shipped
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err //nolint:wrapcheck // the decoder names the place
+	}
+	*e = Entry(s.entry)
+	if s.Raw != nil {
+		e.Path = string(s.Raw)
+	}
+	return nil
 }
 
 // touched reports whether the entry was changed after the fork. A zero fork is

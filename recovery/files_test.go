@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 )
@@ -34,5 +35,18 @@ func TestFateOfAFileIsTheWorseOneWhereTheForkIsNotKnown(t *testing.T) {
 	}
 	if got := CompareFiles(file(old), file(old), known); len(got) != 0 {
 		t.Errorf("untouched: %+v", got)
+	}
+}
+
+func TestNameOfAFileArrivesAsItIs(t *testing.T) {
+	for _, name := range []string{"plain", "two\nlines", "br\xfccke"} {
+		text, err := json.Marshal([]Entry{{Path: name, Kind: FileRegular, Size: 7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []Entry
+		if err := json.Unmarshal(text, &got); err != nil || got[0].Path != name || got[0].Size != 7 {
+			t.Errorf("%q arrives as %+v, %v", name, got, err)
+		}
 	}
 }

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,6 +78,7 @@ func keptCommand(path *string) *cobra.Command {
 
 func salvageCommand(path *string) *cobra.Command {
 	var id, names string
+	var null bool
 	cmd := &cobra.Command{
 		Use: "salvage GROUP VOLUME", Short: "Write files of a kept volume to the standard output, as a tar archive",
 		Example: "  sbagent recovery salvage nfs r0/0 >everything.tar\n  echo dir/report.txt | sbagent recovery salvage nfs r0/0 --files - | tar x",
@@ -88,7 +90,7 @@ func salvageCommand(path *string) *cobra.Command {
 			}
 			var chosen []string
 			if names != "" {
-				if chosen, err = namesFrom(names, cmd.InOrStdin()); err != nil {
+				if chosen, err = namesFrom(names, zeroEnded(null), cmd.InOrStdin()); err != nil {
 					return err
 				}
 				if len(chosen) == 0 {
@@ -103,11 +105,12 @@ func salvageCommand(path *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&id, "recovery", "", "of which recovery, where several are kept (default: the latest)")
+	cmd.Flags().BoolVar(&null, "null", false, "names end with a zero byte, and not with their line")
 	cmd.Flags().StringVar(&names, "files", "", "a file with the names that are wanted, one a line; - is the standard input (default: everything)")
 	return cmd
 }
 
-func namesFrom(file string, in io.Reader) ([]string, error) {
+func namesFrom(file string, null zeroEnded, in io.Reader) ([]string, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
@@ -116,15 +119,19 @@ func namesFrom(file string, in io.Reader) ([]string, error) {
 		defer f.Close()
 		in = f
 	}
-	var out []string
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		if lines.Text() != "" {
-			out = append(out, lines.Text())
-		}
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return nil, fmt.Errorf("read which files are wanted: %w", err)
 	}
-	return out, lines.Err()
+	end := "\n"
+	if null {
+		end = "\x00"
+	}
+	return slices.DeleteFunc(strings.Split(string(text), end), func(n string) bool { return n == "" }), nil
 }
+
+// zeroEnded says how names are told from each other: one may have line ends in it.
+type zeroEnded bool
 
 func releaseCommand(path *string) *cobra.Command {
 	var id string

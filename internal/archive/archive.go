@@ -58,18 +58,39 @@ func (p *packing) tree(name string) error {
 			return err
 		}
 	}
-	return fs.WalkDir(p.root.FS(), name, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	return p.below(name)
+}
+
+// below packs a file and what is in it. It does not go by way of fs.FS, which
+// refuses names that are not UTF-8.
+func (p *packing) below(name string) error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	if name != "." {
+		if err := p.one(name); err != nil {
 			return err
 		}
-		if err := p.ctx.Err(); err != nil {
+	}
+	info, err := p.root.Lstat(name)
+	if err != nil || !info.IsDir() {
+		return err
+	}
+	d, err := p.root.Open(name)
+	if err != nil {
+		return err
+	}
+	inside, err := d.Readdirnames(-1)
+	if err := errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	slices.Sort(inside)
+	for _, n := range inside {
+		if err := p.below(filepath.Join(name, n)); err != nil {
 			return err
 		}
-		if path == "." {
-			return nil
-		}
-		return p.one(path)
-	})
+	}
+	return nil
 }
 
 // one packs a single entry. What is neither file, directory nor link is left out.

@@ -3,6 +3,7 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,22 @@ func TestArchiveDoesNotLeadOutOfItsDirectory(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "..", "out")); err == nil {
 			t.Errorf("%s got out", name)
+		}
+	}
+}
+
+func TestNamesThatAreNotUTF8ArePackedToo(t *testing.T) {
+	dir, there := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "gr\xfc\xdfe/br\xfccke"), "text")
+	write(t, filepath.Join(dir, "two\nlines"), "text")
+	for _, names := range [][]string{nil, {"gr\xfc\xdfe", "two\nlines"}} {
+		to := filepath.Join(there, strings.Repeat("x", len(names)+1))
+		var tape bytes.Buffer
+		if err := errors.Join(os.Mkdir(to, 0o700), Pack(t.Context(), dir, names, &tape)); err != nil {
+			t.Fatal(err)
+		}
+		if files, err := Unpack(&tape, to); err != nil || len(files) != 2 || string(content(t, filepath.Join(to, "gr\xfc\xdfe/br\xfccke"))) != "text" {
+			t.Errorf("%q, %v", files, err)
 		}
 	}
 }

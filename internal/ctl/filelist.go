@@ -34,8 +34,10 @@ func (l listing) volume(name string) (volumeFiles, bool) {
 
 // fileLoss is what giving one side's copy up means for the files of a volume.
 type fileLoss struct {
-	Volume   string                `json:"volume"`
-	Victim   string                `json:"victim"`
+	Volume string `json:"volume"`
+	Victim string `json:"victim"`
+	// Compared: both lists are there. Else no difference means nothing.
+	Compared bool                  `json:"compared"`
 	Problems []string              `json:"problems,omitempty"`
 	Loss     recovery.Loss         `json:"loss"`
 	Files    []recovery.Difference `json:"files"`
@@ -57,6 +59,7 @@ func losses(victim, survivor listing, forks recovery.Forks) []fileLoss {
 		}
 		slices.Sort(l.Problems)
 		if there && v.Entries != nil && s.Entries != nil {
+			l.Compared = true
 			l.Files = recovery.CompareFiles(v.Entries, s.Entries, forks)
 			l.Loss = recovery.CountLoss(l.Files)
 		}
@@ -83,12 +86,14 @@ const shown = 40
 func (l fileLoss) tell(b *strings.Builder, colours colourful, most int) {
 	fmt.Fprintf(b, "files of %s, if %s is discarded:\n", l.Volume, l.Victim)
 	for _, p := range l.Problems {
-		fmt.Fprintf(b, "  %s\n", p)
+		fmt.Fprintf(b, "  %s\n", shownAs(p))
+	}
+	if !l.Compared {
+		b.WriteString("  not compared: there are not two lists\n")
+		return
 	}
 	if l.Files == nil {
-		if len(l.Problems) == 0 {
-			b.WriteString("  no difference\n")
-		}
+		b.WriteString("  no difference\n")
 		return
 	}
 	files := slices.Clone(l.Files)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -66,7 +68,9 @@ type cell struct {
 	colour colour
 }
 
-func c(text string) cell                   { return cell{text: text} }
+// c is a cell with a text that may come from anybody, as a file's name does: a
+// terminal is not to obey it.
+func c(text string) cell                   { return cell{text: shownAs(text)} }
 func tinted(text string, tint colour) cell { return cell{text, tint} }
 func (x cell) width() int                  { return utf8.RuneCountInString(x.text) }
 func (x cell) show(colours colourful) string {
@@ -119,4 +123,13 @@ func (g *grid) draw(b *strings.Builder, colours colourful) {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// shownAs writes what a terminal would obey as Go would.
+func shownAs(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
 }

@@ -81,7 +81,7 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 		return err
 	}
 	if f.offline != "" {
-		return a.offline(cmd, f.offline)
+		return a.offline(cmd, group, f)
 	}
 	w, err := a.witness(cmd.Context())
 	if err != nil {

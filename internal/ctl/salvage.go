@@ -84,8 +84,14 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 		return a.showKept(keeper, id, found, s.all)
 	}
 	for i, l := range found {
+		for _, p := range l.Problems {
+			a.say("%s: %s", l.Volume, shownAs(p))
+		}
 		names := s.files
 		if !s.every && len(names) == 0 {
+			if !l.Compared {
+				return fmt.Errorf("salvage %s: what only the discarded copy had cannot be told, as it could not be compared with what is there now; --everything brings all of it", l.Volume)
+			}
 			if names = l.lost(); len(names) == 0 {
 				a.say("%s: there is nothing that only the discarded copy had", l.Volume)
 				continue
@@ -125,6 +131,9 @@ func (a *app) keeper(ctx context.Context, group string, pair [2]string, id strin
 				node, latest = n, k
 			}
 		}
+	}
+	if node != "" && len(errs) > 0 {
+		a.say("sbctl: %v; it may keep a later copy", errors.Join(errs...))
 	}
 	if node == "" {
 		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: neither %s nor %s keeps a copy of it%s", group, pair[0], pair[1], of(id)))...)
@@ -180,8 +189,8 @@ func (a *app) bring(ctx context.Context, node, group, id, volume string, names [
 	ask := []string{"salvage", group, volume, "--recovery", id}
 	var in io.Reader
 	if len(names) > 0 {
-		ask = append(ask, "--files", "-")
-		in = strings.NewReader(strings.Join(names, "\n") + "\n")
+		ask = append(ask, "--files", "-", "--null")
+		in = strings.NewReader(strings.Join(names, "\x00") + "\x00") // no file's name has that
 	}
 	if strings.HasSuffix(to, ".tar") {
 		f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
