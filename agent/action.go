@@ -91,7 +91,12 @@ type Part struct{ Group arbiter.GroupID }
 
 // Join lets DRBD look for the peer. Until then a machine that has started anew
 // has its disks attached and no more.
-type Join struct{ Group arbiter.GroupID }
+type Join struct {
+	Group arbiter.GroupID
+	// Discard: this copy was declared bad as a whole in this boot. DRBD 9 would call
+	// it a split brain all the same, where both copies have writes of their own.
+	Discard bool
+}
 
 // Measure measures this node's side of a group for a recovery.
 type Measure struct {

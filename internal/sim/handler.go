@@ -93,8 +93,12 @@ func (n *Node) demoteStray(r string) {
 }
 
 // join lets DRBD look for its peer.
-func (n *Node) join(g arbiter.GroupID) {
-	n.local(20*time.Millisecond, func() { n.replica(g).command(model.Connect, nil) })
+func (n *Node) join(a agent.Join) {
+	verb := model.Connect
+	if a.Discard {
+		verb = model.ConnectDiscard
+	}
+	n.local(20*time.Millisecond, func() { n.replica(a.Group).command(verb, nil) })
 }
 
 func (n *Node) part(g arbiter.GroupID) {

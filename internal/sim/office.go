@@ -14,6 +14,7 @@ type office struct {
 	renewed  time.Duration    // the beat by which a leader last renewed a lease of its came at
 	spoke    time.Duration    // the last of its beats that a witness has answered arrived at
 	counts   time.Duration    // a lease of its was granted, renewed or used last at
+	misled   bool             // an old copy of the witness's disk, which nobody had noticed, confirmed it
 	excluded boottime.Instant // its last exclusion of its peer was asked for at
 	shot     boottime.Instant // permission was asked for at; 0: none was
 }
@@ -41,6 +42,7 @@ func (w *World) checkRights() {
 // at: answered late, behind a slow log, it is no later sign of life.
 func (w *World) renewedBy(n *Node, v *voter, at time.Duration) {
 	n.office.renewed, n.office.counts = max(n.office.renewed, at), w.now
+	n.office.misled = n.office.misled || w.witness.unnoticed()
 	if v == w.witness.leading() {
 		w.confirmed(n, w.witness.open())
 	}
@@ -102,6 +104,7 @@ func (w *World) allowed(n *Node, cmd arbiter.Exclude, asked time.Duration) {
 		w.breaks("L1: %s's copy of %s is excluded for %s, whose lease nobody has renewed for %v", n.peer.id, cmd.Group, n.id, ago)
 	}
 	n.office.counts = asked
+	n.office.misled = n.office.misled || w.witness.unnoticed()
 	if n.bootID() == cmd.Caller.Boot {
 		n.office.excluded = n.clock.after(asked - n.clock.since)
 	}
@@ -142,7 +145,7 @@ func (w *World) permitted(target *Node, mandate arbiter.MandateID, asked time.Du
 	}
 	target.office.shot = 0 // of a machine that does not run there is nothing to confirm
 	if target.running {
-		target.office.shot = target.clock.after(asked - target.clock.since)
+		target.office.shot = target.clock.after(max(asked-target.clock.since, 0)) // it may have stood still since
 	}
 }
 
@@ -151,6 +154,10 @@ func (w *World) permitted(target *Node, mandate arbiter.MandateID, asked time.Du
 func (w *World) checkSpared(target *Node) {
 	o, t := target.office, w.Definition.Timing
 	if o.shot == 0 || target.bootMem == nil {
+		return
+	}
+	if o.misled {
+		w.except("an old copy of the witness's disk confirmed a node, and knew of no shot at it")
 		return
 	}
 	for _, id := range w.groups {

@@ -214,7 +214,7 @@ func (n *Node) do(a agent.Action) {
 	case agent.Part:
 		n.part(a.Group)
 	case agent.Join:
-		n.join(a.Group)
+		n.join(a)
 	case agent.ReadPower:
 		n.readPower(a)
 	case agent.Shoot:
