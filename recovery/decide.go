@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"sbarbiter/drbd"
@@ -142,10 +143,19 @@ func (e Evidence) loss(d Diagnosis, victim Node) uint64 {
 		switch {
 		case !d.Volumes[i].Kind.Split():
 		case d.Volumes[i].Full || v.OutOfSync == nil:
-			sum += v.Size
+			sum = plus(sum, v.Size)
 		default:
-			sum += *v.OutOfSync
+			sum = plus(sum, *v.OutOfSync)
 		}
 	}
 	return sum
+}
+
+// plus adds sizes that a node has measured. What is too large to count must not come
+// out small.
+func plus(a, b uint64) uint64 {
+	if b > math.MaxUint64-a {
+		return math.MaxUint64
+	}
+	return a + b
 }

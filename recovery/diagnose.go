@@ -182,7 +182,7 @@ func (f VolumeFinding) forecast(a, b Volume) (atLeast, atMost uint64) {
 	case a.OutOfSync == nil || b.OutOfSync == nil:
 		return 0, size
 	}
-	return min(max(*a.OutOfSync, *b.OutOfSync), size), min(*a.OutOfSync+*b.OutOfSync, size)
+	return min(max(*a.OutOfSync, *b.OutOfSync), size), min(plus(*a.OutOfSync, *b.OutOfSync), size)
 }
 
 // explain puts a diagnosis into words, with what to do.

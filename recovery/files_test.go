@@ -50,3 +50,25 @@ func TestNameOfAFileArrivesAsItIs(t *testing.T) {
 		}
 	}
 }
+
+func TestForkIsBeforeAllThatTheYoungerSideWroteAlone(t *testing.T) {
+	first, again := time.Unix(100, 0), time.Unix(300, 0)
+	e := split().with(func(e *Evidence) {
+		e.Sides[1].Tenures = []Tenure{{Epoch: 4, Leased: true, From: time.Unix(50, 0)}, {Epoch: 8, From: first}, {Epoch: 8, From: again}}
+	})
+	if got := e.Forks("node-b"); !got.Victim.Equal(first) {
+		t.Errorf("%v: what was written from %v on would count as no loss", got, first)
+	}
+}
+
+func TestLossThatIsTooLargeToCountIsNotSmall(t *testing.T) {
+	e := split().with(second(10*mib, 8))
+	e.Sides[1].Volumes[0].OutOfSync = counted(1<<64 - 4)
+	d := Decide(e, []Policy{{Name: DiscardNode, Node: "node-b", Guards: Guards{MaxDiscard: counted(4096)}}})
+	if d.Victim != "" {
+		t.Errorf("%d bytes are discarded within a limit of 4096", d.Discard)
+	}
+	if f := d.Diagnosis.Volumes[0]; f.AtMost != e.Sides[1].Volumes[0].Size {
+		t.Errorf("up to %d bytes are said to be overwritten", f.AtMost)
+	}
+}

@@ -61,7 +61,12 @@ func (e Evidence) Forks(victim Node) Forks {
 	if younger == "" {
 		return Forks{}
 	}
-	from := e.side(younger).Tenures[len(e.side(younger).Tenures)-1].From
+	list, theirs := e.side(younger).Tenures, e.side(e.Other(younger)).Tenures
+	first := len(list) - 1
+	for first > 0 && list[first-1].after(theirs[len(theirs)-1]) {
+		first-- // it was promoted alone more than once
+	}
+	from := list[first].From
 	if younger == victim {
 		return Forks{Victim: from}
 	}
