@@ -62,6 +62,10 @@ func (p Policy) Validate() error {
 	switch {
 	case !slices.Contains(PolicyNames, p.Name):
 		return fmt.Errorf("there is no policy %q; there are %s", p.Name, names(PolicyNames))
+	case p.Name == DiscardNode && p.Node == "":
+		return fmt.Errorf("%s: the node is missing: write {policy: %s, node: NAME}", p.Name, p.Name)
+	case p.Name == Consensus && len(p.Of) == 0:
+		return fmt.Errorf("%s: the policies are missing: write {policy: %s, of: [NAME, NAME]}", p.Name, p.Name)
 	case (p.Name == DiscardNode) != (p.Node != ""):
 		return fmt.Errorf("%s: a node belongs to %s and to no other policy", p.Name, DiscardNode)
 	case (p.Name == Consensus) != (len(p.Of) > 0):

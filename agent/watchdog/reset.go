@@ -33,9 +33,21 @@ type Sysrq struct {
 func OpenSysrq() (*Sysrq, error) {
 	fd, err := unix.Open(sysrqTrigger, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w: the agent must run as root on a kernel with CONFIG_MAGIC_SYSRQ", sysrqTrigger, err)
+		return nil, noTrigger(err)
 	}
 	return &Sysrq{trigger: fd, write: unix.Write, restart: unix.Reboot, command: []byte{'b'}}, nil
+}
+
+// CanReset says what keeps OpenSysrq from its trigger, and opens nothing.
+func CanReset() error {
+	if err := unix.Access(sysrqTrigger, unix.W_OK); err != nil {
+		return noTrigger(err)
+	}
+	return nil
+}
+
+func noTrigger(err error) error {
+	return fmt.Errorf("open %s: %w: the agent must run as root on a kernel with CONFIG_MAGIC_SYSRQ", sysrqTrigger, err)
 }
 
 // Reset writes b to the trigger (reboot without syncing or unmounting); behind

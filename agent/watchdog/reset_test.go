@@ -51,3 +51,13 @@ func TestResetFallsBackWhenTheTriggerIsDead(t *testing.T) {
 		t.Error("no fallback to reboot(2)")
 	}
 }
+
+func TestWhatKeepsTheTriggerShutIsKnownBefore(t *testing.T) {
+	s, opened := OpenSysrq()
+	if opened == nil {
+		defer unix.Close(s.trigger)
+	}
+	if said := CanReset(); (said == nil) != (opened == nil) {
+		t.Errorf("it was said %v, and then %v", said, opened)
+	}
+}

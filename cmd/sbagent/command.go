@@ -36,6 +36,7 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&path, "config", config.NodeFile, "the node file")
 	root.AddCommand(checkCommand(&path), guardCommand(), stepCommand(&path), recoveryCommand(&path))
+	strict(root)
 	return root
 }
 

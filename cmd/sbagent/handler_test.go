@@ -145,14 +145,15 @@ func TestBadCallsSayWhatIsMeant(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		want string
+		code int
 	}{
-		"handler without a name": {[]string{"handler"}, "usage: sbagent handler"},
-		"no node file":           {[]string{"check", "--config", "/nonexistent/node.yaml"}, "/nonexistent/node.yaml"},
-		"a word too many":        {[]string{"start"}, "unknown command"},
+		"handler without a name": {[]string{"handler"}, "usage: sbagent handler", exitFailed},
+		"no node file":           {[]string{"check", "--config", "/nonexistent/node.yaml"}, "/nonexistent/node.yaml", exitFailed},
+		"a word too many":        {[]string{"start"}, "there is no command", exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if code, said := exitOf(t, sbagent(t, c.args...)); code != 1 || !strings.Contains(said, c.want) {
-				t.Errorf("exit %d, want 1 and %q: %s", code, c.want, said)
+			if code, said := exitOf(t, sbagent(t, c.args...)); code != c.code || !strings.Contains(said, c.want) {
+				t.Errorf("exit %d, want %d and %q: %s", code, c.code, c.want, said)
 			}
 		})
 	}

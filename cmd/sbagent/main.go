@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -37,11 +36,7 @@ func main() {
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "sbagent:", err)
-		return 1
-	}
-	return 0
+	return report(command().ExecuteContext(ctx), os.Stderr)
 }
 
 // load reads the node file and makes the daemon of it.

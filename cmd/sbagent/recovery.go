@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -127,6 +128,9 @@ func evidence(files []string) (recovery.Evidence, error) {
 			return e, fmt.Errorf("%s is of group %s and %s of group %s", name, m.Group, files[0], e.Group)
 		}
 		e.Group, e.Sides[i] = m.Group, m.Side
+	}
+	if e.Group == "" || e.Sides[0].Node == "" || e.Sides[1].Node == "" {
+		return e, fmt.Errorf("read %s: both must be what sbagent recovery measure has printed, whole", strings.Join(files, " and "))
 	}
 	return e, e.Check()
 }

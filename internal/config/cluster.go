@@ -197,7 +197,7 @@ func (v value) clusterGroup(name string, nodes [2]string) ClusterGroup {
 	if at := m.get("recovery"); !at.absent() {
 		g.Recovery = at.clusterPolicies(bool(g.DRBD), nodes)
 	}
-	if p := m.get("preferred"); g.Preferred != "" && !slices.Contains(nodes[:], g.Preferred) {
+	if p := m.get("preferred"); g.Preferred != "" && nodes[0] != "" && !slices.Contains(nodes[:], g.Preferred) {
 		p.fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", g.Preferred)
 	}
 	return g

@@ -122,7 +122,7 @@ func (v value) clusterPolicies(drbd bool, nodes [2]string) []recovery.Policy {
 		return out
 	}
 	for i, p := range out {
-		if p.Node != "" && !slices.Contains(nodes[:], string(p.Node)) {
+		if p.Node != "" && nodes[0] != "" && !slices.Contains(nodes[:], string(p.Node)) {
 			v.item(i).fail("one of "+strings.Join(slices.Compact(nodes[:]), ", "), "%q is not a node of this cluster", p.Node)
 		}
 	}

@@ -156,6 +156,9 @@ func (s *source) syntax(err error) {
 	if line := s.line(p.Line); strings.Contains(line, "[") && strings.Contains(line, "::") {
 		hint = `quote IPv6 addresses, as in "[fd91::1]:7694"`
 	}
+	if strings.HasPrefix(strings.TrimLeft(s.line(p.Line), " "), "\t") {
+		hint = "indent with blanks: YAML takes no tab there"
+	}
 	s.add("", position{p.Line, p.Column}, ye.GetMessage(), hint)
 }
 

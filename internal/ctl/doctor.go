@@ -133,6 +133,12 @@ func (a *app) askWitness(cmd *cobra.Command, out *doctorJSON, here string) error
 	if err != nil {
 		return err
 	}
+	if len(pairs) == 0 {
+		out.Findings = append(out.Findings, doctor.Finding{
+			Node: "witness", Severity: doctor.Warning, Subject: "clusters", What: "no cluster is declared",
+			Why: "nothing is granted to anybody, and nothing was looked at", Fix: "sbctl cluster add -f cluster.yaml",
+		})
+	}
 	for _, p := range pairs {
 		name := p.def.GetCluster()
 		answer, err := ask(cmd.Context(), w, &sbv1.DoctorRequest{Cluster: name}, w.Doctor)

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ force on both nodes with drbdadm adjust. Sbctl doctor says what is still missing
 		}
 		p := examine(c)
 		if !p.declared(given[0]).GetDrbd() {
-			return &refusal{sentence: "group " + given[0] + " has no DRBD resource"}
+			return fmt.Errorf("print what DRBD's configuration should say: group %s has no DRBD resource", given[0])
 		}
 		handlers := slices.Concat(drbd.RequiredHandlers(), []drbd.Handler{drbd.HandlerUnfencePeer, drbd.HandlerAfterResyncTgt})
 		for _, res := range resourcesOf(p, given[0]) {

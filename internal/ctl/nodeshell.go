@@ -92,8 +92,11 @@ func (a *app) pairOf(cmd *cobra.Command, group string, named []string) ([2]strin
 		return [2]string{}, fmt.Errorf("%w; without a witness name the nodes with --nodes", err)
 	}
 	defer w.close()
-	c, err := a.cluster(cmd, w)
+	c, err := a.clusterWith(cmd, w, groupNames, group)
 	if err != nil {
+		return [2]string{}, err
+	}
+	if err := knownGroup(cmd, c, group); err != nil {
 		return [2]string{}, err
 	}
 	nodes := c.GetDefinition().GetNodes()

@@ -87,7 +87,10 @@ func (a *app) preview(ctx context.Context, group string, pair [2]string) (previe
 
 func (a *app) showPreview(p previewed, discard string, all bool) error {
 	if a.as == jsonLines {
-		return a.json(p)
+		if err := a.json(p); err != nil {
+			return err
+		}
+		return p.seen()
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.Diagnosis.Why)
@@ -108,7 +111,19 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 			l.tell(&b, a.colours(), most)
 		}
 	}
-	return a.print("%s", b.String())
+	if err := a.print("%s", b.String()); err != nil {
+		return err
+	}
+	return p.seen()
+}
+
+// seen fails where neither copy was: a script must not take that for nothing lost.
+func (p *previewed) seen() error {
+	a, b := p.Evidence.Sides[0], p.Evidence.Sides[1]
+	if a.Missing != "" && b.Missing != "" && len(p.problems) == len(p.Evidence.Sides) {
+		return fmt.Errorf("look at group %s: neither %s nor %s could be asked; shell: in %s says how they are reached", p.Evidence.Group, a.Node, b.Node, settingsFile)
+	}
+	return nil
 }
 
 // forecast says how much a resync would copy.

@@ -89,7 +89,7 @@ func (a *app) recoveryShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return a.withRecoveries(cmd, given[0], func(all []document) error {
 				if len(all) == 0 {
-					return &refusal{sentence: given[0] + " has had no recovery"}
+					return fmt.Errorf("show the latest recovery: group %s has had none", given[0])
 				}
 				last := all[len(all)-1]
 				if err := a.printDocument(&last.Recovery); err != nil || a.as == jsonLines {

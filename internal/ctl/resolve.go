@@ -123,20 +123,26 @@ func (f *resolveFlags) check(cmd *cobra.Command) error {
 	switch {
 	case f.keep != "" && f.keep == f.discard:
 		return usage(cmd, "nothing was done: %s cannot be kept and discarded", f.keep)
+	case f.undo && given > 0:
+		return usage(cmd, "nothing was done: --undo names no side and no policy: it shows what putting back the copy that was given up means")
 	case given > 1:
 		return usage(cmd, "nothing was done: name one of --keep, --discard and --policy")
 	case f.policy != "" && !slices.Contains(recovery.PolicyNames, recovery.PolicyName(f.policy)):
-		return usage(cmd, "nothing was done: there is no policy %q; did you mean %s?", f.policy, nearestPolicy(f.policy))
+		return usage(cmd, "nothing was done: there is no policy %q; %s", f.policy, likePolicy(f.policy))
 	case f.policy == string(recovery.Manual) || f.policy == string(recovery.DiscardNode) || f.policy == string(recovery.Consensus):
 		return usage(cmd, "nothing was done: %s says nothing by its name alone; name the node with --keep or --discard", f.policy)
 	}
 	return nil
 }
 
-// nearestPolicy is the policy whose name shares most with what was typed.
-func nearestPolicy(typed string) recovery.PolicyName {
-	best, most := recovery.PolicyNames[0], -1
+// likePolicy guesses which policy was meant, by whose name shares most with what was
+// typed. Of a word that is like none, all are named: a guess there would be a bad
+// counsel about what to give up.
+func likePolicy(typed string) string {
+	best, most := recovery.PolicyName(""), 3
+	var all []string
 	for _, n := range recovery.PolicyNames {
+		all = append(all, string(n))
 		shared := 0
 		for _, word := range strings.Split(string(n), "-") {
 			if strings.Contains(typed, word) {
@@ -153,7 +159,10 @@ func nearestPolicy(typed string) recovery.PolicyName {
 			best, most = n, shared
 		}
 	}
-	return best
+	if best == "" {
+		return "there are " + strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("did you mean %s?", best)
 }
 
 // names checks the nodes, and turns keep into whom that discards.

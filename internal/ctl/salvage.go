@@ -132,13 +132,19 @@ func (a *app) keeper(ctx context.Context, group string, pair [2]string, id strin
 			}
 		}
 	}
-	if node != "" && len(errs) > 0 {
-		a.say("sbctl: %v; it may keep a later copy", errors.Join(errs...))
+	switch {
+	case node != "":
+		if len(errs) > 0 {
+			a.say("sbctl: %v; it may keep a later copy", errors.Join(errs...))
+		}
+		return node, latest.Recovery, nil
+	case len(errs) == len(pair):
+		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: neither %s nor %s could be asked what it keeps", group, pair[0], pair[1]))...)
+	case len(errs) > 0:
+		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: the other node keeps no copy of it%s", group, of(id)))...)
+	default:
+		return "", "", fmt.Errorf("salvage group %s: neither %s nor %s keeps a copy of it%s", group, pair[0], pair[1], of(id))
 	}
-	if node == "" {
-		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: neither %s nor %s keeps a copy of it%s", group, pair[0], pair[1], of(id)))...)
-	}
-	return node, latest.Recovery, nil
 }
 
 func of(id string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sbarbiter/agent/runner"
+	"sbarbiter/agent/watchdog"
 	"sbarbiter/doctor"
 	"sbarbiter/doctor/host"
 	"sbarbiter/drbd/kernel"
@@ -66,6 +67,9 @@ func (d *Daemon) refusals() []string {
 	refuse(err)
 	_, err = d.groups()
 	refuse(err)
+	if d.Resetter == nil {
+		refuse(watchdog.CanReset())
+	}
 	return out
 }
 
