@@ -26,9 +26,9 @@ func (a *app) testPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "test EVIDENCE...", Short: "let a list of policies judge evidence files, touching nothing",
 		Long: `Test diagnoses each file of evidence (a JSON object about both sides of a group,
-recorded or written by hand) and lets the policies speak in their order. The
-first that decides within its limits does; without a proven split brain none is
-asked. Nothing is asked of any host.
+what "sbctl preview GROUP -o json | jq .evidence" prints, or written by hand) and
+lets the policies speak in their order. The first that decides within its limits
+does; without a proven split brain none is asked. Nothing is asked of any host.
 
 The policies are a YAML list, each a name or a mapping with its limits:
 
