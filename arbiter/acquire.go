@@ -10,6 +10,7 @@ func (a *applying) acquire(c *Cluster, n *Node, cmd Acquire) Verdict {
 		return unknownGroup(c, cmd.Group)
 	}
 	v := a.judge(c, n, g, cmd)
+	g.date(a.entry.At)
 	a.record(c, cmd.Group, cmd.Caller.Node, "acquire", v)
 	return v
 }

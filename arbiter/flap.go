@@ -17,10 +17,26 @@ func (c *Cluster) shotOut() bool {
 	return c.Definition.ShotsPerHour > 0 && c.Shots >= c.Definition.ShotsPerHour
 }
 
+// mostDated is how many shots are dated: as many as anybody may allow in an hour.
+const mostDated = 1000
+
+func (c *Cluster) countShot(at int64) {
+	c.Shots++
+	c.ShotsAt = lastOf(append(c.ShotsAt, at), mostDated)
+}
+
+// date writes down when a lease was granted.
+func (g *Group) date(at int64) {
+	if g.Lease != nil && g.Lease.Granted == 0 {
+		g.Lease.Granted = at
+	}
+}
+
 // calm takes the leader's word that enough time has passed.
 func (c *Cluster) calm(cmd Calm) Verdict {
 	if cmd.Shot {
 		c.Shots -= min(c.Shots, 1)
+		c.ShotsAt = lastOf(c.ShotsAt, int(c.Shots))
 		return done("a shot is an hour old")
 	}
 	g := c.Groups[cmd.Group]

@@ -43,7 +43,7 @@ func (a *applying) begin(c *Cluster, n *Node, cmd Begin) Verdict {
 	if v.Kind == Permitted && !mutant.On(mutant.TwoSteps) {
 		c.Mandate.Phase, c.Mandate.Readings = Begun, slices.Clone(cmd.Readings)
 		if !c.Mandate.Rehearsal {
-			c.Shots++
+			c.countShot(a.entry.At)
 		}
 	}
 	a.record(c, group, cmd.Caller.Node, "begin", v)
@@ -130,6 +130,9 @@ func (a *applying) reportFence(c *Cluster, n *Node, cmd ReportFence) Verdict {
 		return refuse(MandateOver, "mandate %d is not under way for %s; nothing was recorded", cmd.Mandate, cmd.Caller.Node)
 	}
 	v := a.fenced(c, n, cmd)
+	if g := c.Groups[m.Group]; g != nil { // a rehearsal is for no group
+		g.date(a.entry.At)
+	}
 	a.record(c, m.Group, cmd.Caller.Node, "fence", v)
 	return v
 }

@@ -39,8 +39,10 @@ type Cluster struct {
 	Until       int64              `json:"until,omitempty"` // of the maintenance, Unix seconds
 	// Shots have begun, and no leader has listened for an hour since: it is the
 	// leader's word that ages them.
-	Shots      uint32 `json:"shots,omitempty"`
-	Recoveries uint32 `json:"recoveries,omitempty"` // begun in this incarnation
+	Shots uint32 `json:"shots,omitempty"`
+	// ShotsAt is when the latest of them began, oldest first; see Lease.Granted.
+	ShotsAt    []int64 `json:"shots_at,omitempty"`
+	Recoveries uint32  `json:"recoveries,omitempty"` // begun in this incarnation
 	// Slack is what was last written down of timing rules that do not hold well.
 	Slack map[string]string `json:"slack,omitempty"`
 	Audit []Record          `json:"audit,omitempty"` // the latest decisions, oldest first
@@ -108,6 +110,10 @@ type Lease struct {
 	// Calm: a leader has listened for the hold time since the group was taken over
 	// under this lease.
 	Calm bool `json:"calm,omitempty"`
+	// Granted is when, in Unix milliseconds on the clock of the leader of then. No
+	// right rests on it: a later leader reckons from it how long a group has been held
+	// back already, and how old a shot is.
+	Granted int64 `json:"granted,omitempty"`
 	// TTL is the longest that any renewal of this lease may have promised: a
 	// definition with a shorter one counts in full only from the next epoch on.
 	TTL time.Duration `json:"ttl,omitempty"`
@@ -253,6 +259,7 @@ func (c *Cluster) Clone() *Cluster {
 		d.Mandate = &m
 	}
 	d.Audit = slices.Clip(c.Audit)
+	d.ShotsAt = slices.Clone(c.ShotsAt)
 	return &d
 }
 

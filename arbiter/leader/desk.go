@@ -36,6 +36,7 @@ type desk struct {
 	look      look
 	failedAt  boottime.Instant
 	takeovers map[arbiter.GroupID]deadline         // until when a group is not taken over again
+	dated     bool                                 // what had passed of these times before this leadership is counted
 	moved     map[arbiter.GroupID]boottime.Instant // by itself, away from an isolated holder
 	shots     []boottime.Instant                   // at or after which they began, oldest first
 	watches   map[arbiter.GroupID]*watch

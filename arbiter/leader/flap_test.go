@@ -235,3 +235,30 @@ func TestDeadPowerControllerWaitsForTheClockAndNoLonger(t *testing.T) {
 		t.Errorf("%v after the lease's end: %+v", s.now.Sub(ends), v)
 	}
 }
+
+// What earlier leaders have written down counts, and no more of it than that.
+func TestNextLeaderCountsOnFromTheDatesOfTheOneBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		ago  int64 // seconds
+		held bool  // after 15 s
+	}{
+		"50 s ago":                   {50, false},
+		"20 s ago":                   {20, true},
+		"by a clock that is ahead":   {-3600, true},
+		"by one that nobody knows":   {1_700_000_000, true}, // dated 0
+		"by a clock far in the past": {1_600_000_000, false},
+	} {
+		s := takenOver(t, holding(time.Minute), func(def *arbiter.Definition) { def.ShotsPerHour = 1 })
+		cl := s.state.Clusters[cluster]
+		cl.Groups[data].Lease.Granted = (s.wall - c.ago) * 1000
+		cl.ShotsAt[0] = (s.wall - c.ago - 3600) * 1000 // so that it bars nobody where the other does not
+		if c.held {
+			cl.ShotsAt[0] = (s.wall - 3700) * 1000
+		}
+		s.elect()
+		s.passWith(15*time.Second, s.beating(nodeA, 0))
+		if v := s.say(s.acquire(nodeA)); (v.Reason == arbiter.HeldBack) != c.held || !c.held && v.Kind != arbiter.FenceFirst {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}

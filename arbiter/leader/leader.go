@@ -195,6 +195,11 @@ func (l *Leader) Verified(now boottime.Instant, _ Token, leader bool) []Action {
 func (l *Leader) Tick(now boottime.Instant, wall int64) []Action {
 	l.wall = wall
 	l.wake(now)
+	for _, d := range l.desks {
+		if !d.dated {
+			d.recount(wall)
+		}
+	}
 	for _, d := range l.order {
 		if d.busy == nil {
 			l.due(now, d)
