@@ -49,6 +49,11 @@ func (s stage) source() bool {
 // before that is history.
 func (s stage) over() bool { return s.target() || s.begun || s.PeerConnectedUpToDate() }
 
+// declared reports whether every volume is Inconsistent, as an invalidation makes it.
+func (s stage) declared() bool {
+	return !slices.ContainsFunc(s.Volumes, func(v drbd.Volume) bool { return v.Disk != drbd.DiskInconsistent })
+}
+
 func (w work) stage(ctx context.Context) (stage, error) {
 	r, err := w.DRBD.Read(ctx, w.step.Resource)
 	if errors.Is(err, kernel.ErrUnconfigured) {
@@ -126,6 +131,9 @@ func (w work) invalidate(ctx context.Context) (Progress, error) {
 		return Progress{}, fmt.Errorf("%s is the survivor: its copy is not declared bad", w.Name)
 	case s.over():
 		return done("%s takes the peer's data already", w.step.Resource), nil
+	case !s.alone() && s.declared():
+		// Asked again while the two look for each other: not to be broken off.
+		return done("%s is Inconsistent by declaration", w.step.Resource), nil
 	case s.Role == drbd.RolePrimary:
 		return Progress{}, fmt.Errorf("%w: demote it first", kernel.ErrIsPrimary)
 	}

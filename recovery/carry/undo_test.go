@@ -99,3 +99,20 @@ func TestPlanFromAFileThatForgetsTheSnapshotGivesNothingUp(t *testing.T) {
 		}
 	}
 }
+
+func TestCopyThatIsDeclaredBadIsLeftToLookForThePeer(t *testing.T) {
+	w := split(t)
+	w.old(true)
+	p, n := w.plan("node-b"), w.node("node-b")
+	for range 2 {
+		for _, s := range p.Steps {
+			if s.Node == "node-b" && (s.Kind != recovery.Disconnect || w.sides["node-b"].disk == drbd.DiskUpToDate) {
+				_, err := n.Do(t.Context(), p, s, "1")
+				must(t, err)
+			}
+		}
+	}
+	if got := strings.Count(strings.Join(w.log, "\n"), "node-b invalidate"); got != 1 {
+		t.Errorf("declared bad %d times: %q", got, w.log)
+	}
+}
