@@ -33,6 +33,8 @@ type Config struct {
 	// Edit changes a configuration file before it is laid; nil for none. name
 	// is node-a.yaml, node-b.yaml, cluster.yaml or witness.yaml.
 	Edit func(host, name, text string) string
+	// Accepted is a finding that this pair has from its start, or part of it.
+	Accepted string
 	// Watch is given the timeline as soon as the hosts are up; nil for none.
 	Watch func(*Timeline)
 }

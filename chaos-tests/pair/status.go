@@ -128,7 +128,12 @@ func (p *Pair) Green(ctx context.Context) error {
 	if err != nil || c.Level == "ok" {
 		return err
 	}
-	return c.lacks(func(Finding) bool { return true })
+	c.Alarms = slices.DeleteFunc(slices.Clone(c.Alarms), p.accepted)
+	return c.lacks(func(f Finding) bool { return !p.accepted(f.What) })
+}
+
+func (p *Pair) accepted(what string) bool {
+	return p.cfg.Accepted != "" && strings.Contains(what, p.cfg.Accepted)
 }
 
 // Redundant is Green, but for what a link has lost a while ago, which sbctl shows
@@ -138,7 +143,7 @@ func (p *Pair) Redundant(ctx context.Context) error {
 	if err != nil || c.Level == "ok" {
 		return err
 	}
-	slow := func(what string) bool { return strings.HasPrefix(what, "timing of ") }
+	slow := func(what string) bool { return strings.HasPrefix(what, "timing of ") || p.accepted(what) }
 	c.Alarms = slices.DeleteFunc(slices.Clone(c.Alarms), slow)
 	return c.lacks(func(f Finding) bool { return !strings.HasSuffix(f.What, "of the beats") && !slow(f.What) })
 }

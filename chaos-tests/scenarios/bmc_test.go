@@ -207,12 +207,12 @@ func bmcDiesWithItsHost(t *testing.T) {
 // A holder without an armed watchdog is never taken over from by the clock.
 func noWatchdogNoClock(t *testing.T) {
 	// From the start: a guard does not let go of a watchdog under a group that runs.
-	s := own(t, func(_, name, text string) string {
+	s := ownPair(t, pair.Config{Accepted: "watchdog is not armed", Edit: func(_, name, text string) string {
 		if name == "cluster.yaml" {
 			return strings.Replace(text, "fencing: stonith", "fencing: [stonith, watchdog]\naccept_pause_risk: true", 1)
 		}
 		return strings.Replace(text, "watchdog:\n  device: /dev/watchdog1", "watchdog: none", 1)
-	})
+	}})
 	s.KillBMC(s.holder.Name)
 	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
 

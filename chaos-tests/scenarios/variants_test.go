@@ -11,8 +11,13 @@ import (
 // own starts a pair of the test's own, with another configuration.
 func own(t *testing.T, edit func(host, name, text string) string) *story {
 	t.Helper()
+	return ownPair(t, pair.Config{Edit: edit})
+}
+
+func ownPair(t *testing.T, cfg pair.Config) *story {
+	t.Helper()
 	needsLab(t)
-	p := startPair(t, pair.Config{Edit: edit})
+	p := startPair(t, cfg)
 	t.Cleanup(p.Close)
 	return tell(t, p)
 }
