@@ -225,10 +225,10 @@ func (g *Guard) bar(now boottime.Instant, gr *group) {
 	g.do(Bar{gr.Group})
 }
 
-// join lets DRBD look for the peer again, once the agent has confirmed its right
-// after the cut or has stopped the group.
+// join lets DRBD look for the peer again, once the cut has ended and the agent has
+// confirmed its right after it or has stopped the group.
 func (g *Guard) join(now boottime.Instant, gr *group) {
-	if gr.cutAt.IsZero() || g.silent() || g.agent.conn == 0 || !g.agent.told || now < gr.joinAt || !gr.gone && gr.Sent < gr.cutAt {
+	if gr.cutAt.IsZero() || gr.cutting != 0 || g.silent() || g.agent.conn == 0 || !g.agent.told || now < gr.joinAt || !gr.gone && gr.Sent < gr.cutAt {
 		return
 	}
 	gr.joinAt = now.Add(joinWithin)

@@ -346,6 +346,25 @@ func TestCutIsMendedOnlyOnceTheRightIsConfirmed(t *testing.T) {
 	}
 }
 
+// On a busy machine the one may take seconds. A cut that lands after the connection was
+// looked for again leaves it cut, and nobody knows of it any more.
+func TestConnectionIsNotLookedForWhileItIsStillBeingCut(t *testing.T) {
+	for _, outcome := range []error{nil, errors.New("it was killed")} {
+		r := stopped(t)
+		r.pass(1500 * time.Millisecond)
+		r.tell(1, r.right("nfs", 4))
+		r.live(1, second, 4)
+		if len(r.ran(guard.Join)) != 0 {
+			t.Fatal("the connection is looked for beside the cut")
+		}
+		r.done(guard.Cut, outcome)
+		r.live(1, second, 4)
+		if len(r.ran(guard.Join)) != 1 {
+			t.Errorf("cut ended with %v: the connection is not looked for", outcome)
+		}
+	}
+}
+
 func TestCutThatFailsIsTriedAgainAndOneThatWorkedIsNot(t *testing.T) {
 	r := stopped(t)
 	r.pass(1100 * time.Millisecond)
