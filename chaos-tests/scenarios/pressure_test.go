@@ -19,12 +19,13 @@ func underPressure(t *testing.T, script string, d time.Duration) {
 	if s.holder.Powered() {
 		s.must("end it with the machine", s.holder.PowerCut(s.ctx))
 	}
-	s.within(60*time.Second, "somebody writes", s.writesAnew())
 	s.within(90*time.Second, "full redundancy", func() error {
-		// It may be shot while it starts: its peer has every reason.
+		// It may be shot while it starts: its peer has every reason. If it has excluded
+		// its peer under the pressure, nobody else can go on.
 		s.must("power on", s.holder.PowerOn(s.ctx))
 		return s.redundant()
 	})
+	s.within(20*time.Second, "somebody writes", s.writesAnew())
 	if shots := s.Shots(); len(shots) == 1 && shots[0] != string(s.holder.Name) {
 		t.Errorf("shot: %v", shots)
 	}
