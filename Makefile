@@ -72,6 +72,10 @@ bench-fencing: build ## silent agents, slow and dead controllers, in the lab: RE
 scenarios-all: build ## every story of a pair in the lab, also those that take CI too long
 	@SBARBITER_ALL_SCENARIOS=1 LAB_BIN=$(CURDIR)/bin go test -count=1 -timeout 60m -v ./chaos-tests/scenarios
 
+.PHONY: forks
+forks: ## real split brains in the lab, of every kind, and the way back from each
+	@SBARBITER_ALL_FORKS=1 go test -count=1 -timeout 30m -run ForksOfARealPair -v ./chaos-tests/lab
+
 .PHONY: bubble
 bubble: ## a day of renewals in fake time: real witness, real agents
 	@go test -count=1 -timeout 60m -run 'ADayOfRenewals' -v ./internal/bubble -fake 24h | grep -vE '^ *time='

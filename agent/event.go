@@ -130,7 +130,9 @@ type Carried struct {
 	Done, Ready bool
 	Note        string
 	Left, Total uint64
-	Err         error
+	// Unkept goes with Err: what was kept of the copy that is given up is not all of it.
+	Unkept bool
+	Err    error
 }
 
 // FencePeer is DRBD's fence-peer call for a resource.

@@ -124,7 +124,7 @@ func (m *Machine) onCarried(now boottime.Instant, ev Carried) {
 	e.busy = false
 	follows := e.step().Kind == recovery.FollowResync
 	if ev.Err != nil {
-		m.carryFailed(now, g, e, cut(ev.Err.Error()))
+		m.carryFailed(now, g, e, cut(ev.Err.Error()), ev.Unkept)
 		return
 	}
 	e.unlucky = 0
@@ -134,10 +134,10 @@ func (m *Machine) onCarried(now boottime.Instant, ev Carried) {
 		e.next = now.Add(carryAgain)
 		return
 	}
-	m.reportStep(now, g, e, "")
+	m.reportStep(now, g, e, "", false)
 }
 
-func (m *Machine) carryFailed(now boottime.Instant, g *group, e *errand, why string) {
+func (m *Machine) carryFailed(now boottime.Instant, g *group, e *errand, why string, unkept bool) {
 	e.unlucky++
 	e.next, e.progress.Note = now.Add(carryLater), why
 	if e.step().Kind == recovery.FollowResync {
@@ -152,14 +152,14 @@ func (m *Machine) carryFailed(now boottime.Instant, g *group, e *errand, why str
 	}
 	e.told = why
 	m.note(g, "recovery step failed", fmt.Sprintf("%s: %s", e.step(), why)).Alarm = true
-	m.reportStep(now, g, e, why)
+	m.reportStep(now, g, e, why, unkept)
 }
 
-func (m *Machine) reportStep(now boottime.Instant, g *group, e *errand, failure string) {
+func (m *Machine) reportStep(now boottime.Instant, g *group, e *errand, failure string, unkept bool) {
 	m.reportErrand(now, g, e, func(c arbiter.Caller) leader.Message {
 		t := e.task
 		return leader.StepDone{Seen: m.mem.Seen, StepDone: arbiter.StepDone{
-			Caller: c, Group: g.id, Recovery: t.Recovery, Tries: t.Tries, Attempt: t.Attempt, Step: t.Step, Note: e.progress.Note, Failure: failure,
+			Caller: c, Group: g.id, Recovery: t.Recovery, Tries: t.Tries, Attempt: t.Attempt, Step: t.Step, Note: e.progress.Note, Failure: failure, Unkept: unkept,
 		}}
 	})
 	if failure != "" {

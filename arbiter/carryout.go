@@ -92,7 +92,7 @@ func (a *applying) stepDone(c *Cluster, cmd StepDone) Verdict {
 	}
 	s := r.Plan.Steps[r.Step]
 	if cmd.Failure != "" {
-		return a.stepFailed(c, r, s, cmd)
+		return a.stepFailed(c, g, s, cmd)
 	}
 	if NodeID(s.Node) != cmd.Caller.Node {
 		return refuse(RecoveryOver, "whether step %d of recovery %s is done, %s says", cmd.Step+1, cmd.Recovery, s.Node)
@@ -107,8 +107,10 @@ func (a *applying) stepDone(c *Cluster, cmd StepDone) Verdict {
 }
 
 // stepFailed notes why. A resynchronisation that does not come about has used the
-// flag up, which counts for one handshake: it is given again.
-func (a *applying) stepFailed(c *Cluster, r *Recovery, s recovery.Step, cmd StepDone) Verdict {
+// flag up, which counts for one handshake: it is given again. A copy that would be
+// given up though not all of it is kept goes back to the decision, and is kept anew.
+func (a *applying) stepFailed(c *Cluster, g *Group, s recovery.Step, cmd StepDone) Verdict {
+	r := g.Recovery
 	v := done("recovery %s of %s: %s has not worked: %s", r.ID, r.Group, s, cmd.Failure)
 	if s.Kind == recovery.FollowResync {
 		r.Step = r.Plan.NoReturn()
@@ -116,6 +118,10 @@ func (a *applying) stepFailed(c *Cluster, r *Recovery, s recovery.Step, cmd Step
 		v.Sentence += "; the copies are brought together anew"
 	}
 	v.Recovery = r.ID
+	if cmd.Unkept && r.Step == r.Plan.NoReturn() && r.Attempt == 0 {
+		a.decideAgain(c, g, cmd.Failure)
+		return v
+	}
 	if cmd.Failure != r.Failure || s.Kind == recovery.FollowResync {
 		a.record(c, r.Group, NodeID(s.Node), "recovery", v)
 	}

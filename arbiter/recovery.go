@@ -263,6 +263,9 @@ type StepDone struct {
 	Step     int        `json:"step"`
 	Note     string     `json:"note,omitempty"`
 	Failure  string     `json:"failure,omitempty"`
+	// Unkept goes with Failure: what was kept of the victim's copy is not all that it
+	// has, and nothing was given up.
+	Unkept bool `json:"unkept,omitempty"`
 }
 
 // CancelRecovery calls a recovery off.

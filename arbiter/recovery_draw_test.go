@@ -52,7 +52,7 @@ func (s *stage) drawStepDone(t *rapid.T, node arbiter.NodeID, task *arbiter.Task
 		Caller: s.drawCaller(t, node), Group: "nfs", Recovery: task.Recovery, Tries: task.Tries, Attempt: task.Attempt, Step: task.Step,
 	}
 	if likely(t, 1, "failed") {
-		d.Failure = "no"
+		d.Failure, d.Unkept = "no", likely(t, 3, "unkept")
 	}
 	if likely(t, 1, "another step") {
 		d.Step += evenly(t, 3, "off by") - 1

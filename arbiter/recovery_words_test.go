@@ -84,7 +84,7 @@ func (s *stage) recoveryCommand(w *words) (arbiter.Command, error) {
 		}
 		return arbiter.StepDone{
 			Caller: s.caller(w), Group: id, Recovery: r.ID, Tries: t.Tries, Attempt: uint32(w.number("attempt", uint64(t.Attempt))),
-			Step: int(w.number("step", uint64(t.Step))), Failure: strings.ReplaceAll(w.get("failure", ""), "_", " "),
+			Step: int(w.number("step", uint64(t.Step))), Failure: strings.ReplaceAll(w.get("failure", ""), "_", " "), Unkept: w.has("unkept"),
 		}, nil
 	}
 	return nil, fmt.Errorf("unknown verb %q", w.first)

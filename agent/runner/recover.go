@@ -83,6 +83,7 @@ func (r *Runner) carry(a agent.Carry) {
 			p, err := r.carryStep(a, s)
 			done.Done, done.Ready, done.Note, done.Left, done.Total, done.Err = p.Done, p.Ready, p.Note, p.Left, p.Total, err
 			if err != nil {
+				done.Unkept = errors.Is(err, carry.ErrKeptTooEarly)
 				break
 			}
 		}

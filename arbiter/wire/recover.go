@@ -59,7 +59,7 @@ func FromMeasured(p *sbv1.ReportSideRequest) (leader.Measured, error) {
 func ToStepDone(m leader.StepDone) *sbv1.ReportStepRequest {
 	return &sbv1.ReportStepRequest{
 		Caller: ToCaller(m.Caller, m.Seen), Group: string(m.Group), Recovery: uint64(m.Recovery), Tries: m.Tries, Attempt: m.Attempt,
-		Step: unsigned(m.Step), Note: m.Note, Failure: m.Failure,
+		Step: unsigned(m.Step), Note: m.Note, Failure: m.Failure, Unkept: m.Unkept,
 	}
 }
 
@@ -70,7 +70,7 @@ func FromStepDone(p *sbv1.ReportStepRequest) (leader.StepDone, error) {
 	m := leader.StepDone{Seen: who.Seen, StepDone: arbiter.StepDone{
 		Caller: who.Caller, Group: arbiter.GroupID(r.name("group", p.GetGroup())), Recovery: r.recovery(p.GetRecovery()),
 		Tries: p.GetTries(), Attempt: p.GetAttempt(), Step: r.count("step", p.GetStep()),
-		Note: r.text("note", p.GetNote()), Failure: r.text("failure", p.GetFailure()),
+		Note: r.text("note", p.GetNote()), Failure: r.text("failure", p.GetFailure()), Unkept: p.GetUnkept(),
 	}}
 	return m, r.err()
 }

@@ -76,7 +76,7 @@ func TestWordsAboutARecoveryArrive(t *testing.T) {
 			who := senders.Draw(t, "sender")
 			return leader.StepDone{Seen: who.Seen, StepDone: arbiter.StepDone{
 				Caller: who.Caller, Group: "nfs", Recovery: arbiter.RecoveryID(numbers.Draw(t, "recovery")), Tries: 1, Attempt: 2,
-				Step: counts.Draw(t, "step"), Note: texts.Draw(t, "note"), Failure: texts.Draw(t, "failure"),
+				Step: counts.Draw(t, "step"), Note: texts.Draw(t, "note"), Failure: texts.Draw(t, "failure"), Unkept: flags.Draw(t, "unkept"),
 			}}
 		}), ToStepDone, FromStepDone)
 	})

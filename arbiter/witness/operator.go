@@ -52,35 +52,19 @@ func (s *Server) RehearseFence(ctx context.Context, p *sbv1.RehearseFenceRequest
 // ConfirmFence takes an operator's word that a node is off, who has typed the
 // node's name.
 func (s *Server) ConfirmFence(ctx context.Context, p *sbv1.ConfirmFenceRequest) (*sbv1.Verdict, error) {
-	by, err := operator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd, typed, err := wire.FromConfirm(p, by)
-	switch {
-	case err != nil:
-		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
-	case typed != string(cmd.Node):
-		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for; nothing is confirmed", typed, cmd.Node), nil
-	}
-	return s.ask(ctx, cmd)
+	return typedByOperator(ctx, s, "nothing is confirmed", func(by string) (arbiter.Command, string, string, error) {
+		cmd, typed, err := wire.FromConfirm(p, by)
+		return cmd, string(cmd.Node), typed, err
+	})
 }
 
 // GiveUp takes an operator's word that a node's copy is given up for the other one's,
 // who has typed that node's name.
 func (s *Server) GiveUp(ctx context.Context, p *sbv1.GiveUpRequest) (*sbv1.Verdict, error) {
-	by, err := operator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd, typed, err := wire.FromGiveUp(p, by)
-	switch {
-	case err != nil:
-		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
-	case typed != string(cmd.Node):
-		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for, whose copy is to be given up; nothing is given up", typed, cmd.Node), nil
-	}
-	return s.ask(ctx, cmd)
+	return typedByOperator(ctx, s, "nothing is given up", func(by string) (arbiter.Command, string, string, error) {
+		cmd, typed, err := wire.FromGiveUp(p, by)
+		return cmd, string(cmd.Node), typed, err
+	})
 }
 
 // operator returns the name of the operator who calls.
@@ -100,6 +84,23 @@ func fromOperator[C arbiter.Command](ctx context.Context, s *Server, read func(b
 	cmd, err := read(by)
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
+	}
+	return s.ask(ctx, cmd)
+}
+
+// typedByOperator takes an operator's word that counts only if the name which it is
+// about was typed with it.
+func typedByOperator(ctx context.Context, s *Server, undone string, read func(by string) (cmd arbiter.Command, name, typed string, err error)) (*sbv1.Verdict, error) {
+	by, err := operator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd, name, typed, err := read(by)
+	switch {
+	case err != nil:
+		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
+	case typed != name:
+		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for; %s", typed, name, undone), nil
 	}
 	return s.ask(ctx, cmd)
 }

@@ -35,18 +35,10 @@ func (s *Server) Resolve(ctx context.Context, p *sbv1.ResolveRequest) (*sbv1.Ver
 // ApproveRecovery takes an operator's word to a decision, who has typed the group's
 // name.
 func (s *Server) ApproveRecovery(ctx context.Context, p *sbv1.ApproveRecoveryRequest) (*sbv1.Verdict, error) {
-	by, err := operator(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd, typed, err := wire.FromApprove(p, by)
-	switch {
-	case err != nil:
-		return nil, status.Errorf(codes.InvalidArgument, "read request: %v", err)
-	case typed != string(cmd.Group):
-		return s.refuse(arbiter.NothingToDo, "%q was typed where the name of %s was asked for; nothing is approved", typed, cmd.Group), nil
-	}
-	return s.ask(ctx, cmd)
+	return typedByOperator(ctx, s, "nothing is approved", func(by string) (arbiter.Command, string, string, error) {
+		cmd, typed, err := wire.FromApprove(p, by)
+		return cmd, string(cmd.Group), typed, err
+	})
 }
 
 // CancelRecovery calls a recovery off.

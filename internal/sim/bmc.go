@@ -19,6 +19,7 @@ type bmc struct {
 	lies   bool          // it says off whatever is so
 	fakes  bool          // it begins to lie with the next off, and does nothing about that
 	lied   bool          // and has
+	wavers bool          // it has said on in the middle of its lies: what it says next looks like a change
 	offAt  time.Duration // it said off last
 	boots  int           // it has had no power so often: then it forgets what it was told
 	stuck  bool          // it says on whatever is so
@@ -90,8 +91,12 @@ func (b *bmc) status(by hand, within time.Duration, answered func(fencing.Power,
 		if err != nil {
 			p = fencing.PowerUnknown
 		}
-		if p == fencing.PowerOff {
+		switch {
+		case p == fencing.PowerOn:
+			b.wavers = b.lies
+		case p == fencing.PowerOff:
 			b.offAt = b.n.w.now
+			b.lied = b.lied || b.wavers && b.lies
 		}
 		answered(p, err)
 	})

@@ -11,7 +11,7 @@ func (v *voter) spread() {
 		}
 		prev := v.next[i] - 1
 		v.x.w.send(Path{v.host, o.host, 0}, &appending{
-			v, o, v.term, v.round, prev, v.termAt(prev), v.log[prev:len(v.log):len(v.log)], v.commit,
+			v, o, v.life, v.term, v.round, prev, v.termAt(prev), v.log[prev:len(v.log):len(v.log)], v.commit,
 		})
 	}
 }
@@ -19,6 +19,7 @@ func (v *voter) spread() {
 // appending is a leader's beat, with what its receiver lacks.
 type appending struct {
 	by, to   *voter
+	life     int // of the sender's process: its connections end with it
 	term     uint64
 	round    uint64
 	prev     int
@@ -109,7 +110,7 @@ func (v *voter) answered(r *receipt) {
 	if r.term > v.term {
 		v.follow(r.term)
 	}
-	if !v.leads || m.term != v.term {
+	if !v.leads || m.term != v.term || m.life != v.life {
 		return
 	}
 	v.heardAt[from] = v.x.w.now

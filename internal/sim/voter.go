@@ -203,7 +203,7 @@ func (v *voter) elapsed() {
 func (v *voter) campaign() {
 	v.term++
 	v.vote, v.votes = v.host, 1<<v.index()
-	ask := ballot{v.term, v.host, len(v.log), v.lastTerm()}
+	ask := ballot{v.term, v.host, v.life, len(v.log), v.lastTerm()}
 	v.tell(func(o *voter) { o.asked(v, ask) })
 	v.elected()
 }
@@ -245,6 +245,7 @@ func (v *voter) send(o *voter, what func()) {
 type ballot struct {
 	term      uint64
 	candidate Host
+	life      int // of the candidate's process: its connections end with it
 	last      int
 	lastTerm  uint64
 }
@@ -261,7 +262,7 @@ func (v *voter) asked(by *voter, b ballot) {
 	v.await()
 	v.later(v.x.w.vary(syncMin, syncMax), func() {
 		v.send(by, func() {
-			if by.term == b.term && !by.leads {
+			if by.term == b.term && by.life == b.life && !by.leads {
 				by.votes |= 1 << v.index()
 				by.elected()
 			}

@@ -137,6 +137,32 @@ func TestNothingIsGivenUpThatIsNotKept(t *testing.T) {
 	}
 }
 
+// A promotion by hand that has ended leaves the generation as it was.
+func TestNothingIsGivenUpThatWasWrittenAfterItWasKept(t *testing.T) {
+	for _, kind := range []recovery.StepKind{recovery.Discard, recovery.Invalidate} {
+		w := split(t)
+		w.sides["node-b"].written = 100
+		p := w.plan("node-b")
+		keepIt := recovery.Step{Node: "node-b", Kind: recovery.Snapshot, Resource: "r0", Bytes: diskSize}
+		giveUp := recovery.Step{Node: "node-b", Kind: kind, Resource: "r0"}
+		_, err := w.node("node-b").Do(t.Context(), p, keepIt, "1")
+		must(t, err)
+		w.sides["node-b"].written = 104
+		if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrKeptTooEarly) || !strings.Contains(err.Error(), "100 KiB then, 104 KiB now") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if len(w.log) > 0 {
+			t.Errorf("%s: %q", kind, w.log)
+		}
+		for _, written := range []uint64{100, 0} { // as it was; attached anew, and nothing written
+			w.sides["node-b"].written = written
+			if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); err != nil && errors.Is(err, ErrKeptTooEarly) {
+				t.Errorf("%s: %d KiB: %v", kind, written, err)
+			}
+		}
+	}
+}
+
 func TestFullStoreStopsTheRecoveryBeforeAnythingIsLost(t *testing.T) {
 	w := split(t)
 	w.store.Quota = diskSize - 1

@@ -137,7 +137,7 @@ func (w work) invalidate(ctx context.Context) (Progress, error) {
 	case s.Role == drbd.RolePrimary:
 		return Progress{}, fmt.Errorf("%w: demote it first", kernel.ErrIsPrimary)
 	}
-	if err := w.kept(); err != nil {
+	if err := w.kept(ctx, s); err != nil {
 		return Progress{}, err
 	}
 	if !s.alone() { // an invalidation wants StandAlone, and the survivor must not be met before it
@@ -186,7 +186,7 @@ func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 	if err := w.undecided(ctx); err != nil {
 		return Progress{}, err
 	}
-	if err := w.kept(); err != nil {
+	if err := w.kept(ctx, s); err != nil {
 		return Progress{}, err
 	}
 	name := w.step.Resource

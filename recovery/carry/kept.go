@@ -21,7 +21,7 @@ func (w work) dumpMetadata(ctx context.Context) (Progress, error) {
 	if w.Store.HasMetadata(v) {
 		return done("the metadata of %s was kept", w.name()), nil
 	}
-	if err := w.untouched(ctx); err != nil {
+	if _, err := w.untouched(ctx); err != nil {
 		return Progress{}, err
 	}
 	text, err := w.DRBD.DumpMetadata(ctx, w.step.Resource, w.step.Volume)
@@ -43,7 +43,7 @@ func (w work) snapshot(ctx context.Context) (Progress, error) {
 	if k, found, err := w.Store.Find(v); err != nil || found {
 		return done("%s was kept as %s", w.name(), k.Source), err
 	}
-	if err := w.untouched(ctx); err != nil {
+	if v.Written, err = w.untouched(ctx); err != nil {
 		return Progress{}, err
 	}
 	k, err := w.Store.Keep(ctx, v)
@@ -81,25 +81,42 @@ func (w work) volume(ctx context.Context) (keep.Volume, error) {
 }
 
 // untouched refuses to keep what is not the copy that was decided on any more, or
-// is still being written to.
-func (w work) untouched(ctx context.Context) error {
+// is still being written to. It returns how much has been written to the step's
+// volume.
+func (w work) untouched(ctx context.Context) (uint64, error) {
 	s, err := w.stage(ctx)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case s.over():
-		return fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
+		return 0, fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
 	case s.Role == drbd.RolePrimary:
-		return fmt.Errorf("%s is Primary and may change while it is copied: demote it first", w.step.Resource)
+		return 0, fmt.Errorf("%s is Primary and may change while it is copied: demote it first", w.step.Resource)
 	case !s.alone():
-		return fmt.Errorf("%s is %s and could be overwritten while it is copied: disconnect it first", w.step.Resource, s.ConnState())
+		return 0, fmt.Errorf("%s is %s and could be overwritten while it is copied: disconnect it first", w.step.Resource, s.ConnState())
 	}
-	return nil
+	return s.written(w.step.Volume), nil
 }
 
-// kept refuses to give up a volume of which no copy is kept, whatever steps the
-// plan has: it may come from a file.
-func (w work) kept() error {
+// written is how many KiB have been written to a volume since its disk was attached.
+func (s stage) written(number int) uint64 {
+	for _, v := range s.Volumes {
+		if v.Number == number {
+			return v.WrittenKiB
+		}
+	}
+	return 0
+}
+
+// ErrKeptTooEarly says that what was kept of the victim's copy is not all that it
+// has: nothing is given up, and it is to be kept anew.
+var ErrKeptTooEarly = errors.New("it is not given up, for it was written to after it was kept, or what was kept is lost")
+
+// kept refuses to give up a volume of which no copy is kept, or whose copy was lost
+// since, whatever steps the plan has: it may come from a file. Nor is one that was
+// written to after it was kept: a promotion by hand that has ended leaves no other
+// trace, for DRBD begins no new generation while the two are parted.
+func (w work) kept(ctx context.Context, s stage) error {
 	if w.Store == nil {
 		return errors.New("this node keeps no copies, and nothing is given up that is not kept: configure snapshots")
 	}
@@ -112,8 +129,15 @@ func (w work) kept() error {
 			return fmt.Errorf("the plan has a volume %q, which is none", b.Volume)
 		}
 		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number}
-		if _, found, err := w.Store.Find(v); err != nil || !found {
+		k, found, err := w.Store.Find(v)
+		if err != nil || !found {
 			return errors.Join(err, fmt.Errorf("%s is not kept yet, and nothing is given up before it is", b.Volume))
+		}
+		if is := s.written(number); is != k.Written && is != 0 && !s.begun { // 0: attached anew, and nothing written
+			return fmt.Errorf("%s: %w (%d KiB then, %d KiB now); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly, k.Written, is)
+		}
+		if err := w.Store.Check(ctx, k); err != nil {
+			return fmt.Errorf("%s: %w: %w", b.Volume, ErrKeptTooEarly, err)
 		}
 	}
 	return nil

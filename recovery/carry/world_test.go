@@ -43,6 +43,7 @@ type world struct {
 }
 
 type side struct {
+	written uint64 // KiB since the disk was attached
 	*world
 	name       recovery.Node
 	role       drbd.Role
@@ -128,7 +129,7 @@ func (s *side) Read(context.Context, string) (drbd.Resource, error) {
 		return drbd.Resource{}, kernel.ErrUnconfigured
 	}
 	r := drbd.Resource{Name: "r0", Role: s.role, Volumes: []drbd.Volume{{
-		Minor: 0, Disk: s.disk, Role: s.role, SizeKiB: diskSize >> 10, OutOfSyncKiB: 64,
+		Minor: 0, Disk: s.disk, Role: s.role, SizeKiB: diskSize >> 10, OutOfSyncKiB: 64, WrittenKiB: s.written,
 	}}}
 	if s.conn != drbd.ConnStandAlone {
 		peer := drbd.DiskUnknown

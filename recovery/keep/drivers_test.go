@@ -60,7 +60,7 @@ func TestThickSnapshotHasRoomForWhatMayBeOverwritten(t *testing.T) {
 	if k.Source != "/dev/vg0/kept-nfs-3-r0-0" || k.Driver != "lvm" {
 		t.Errorf("%+v", k)
 	}
-	want := "lvcreate --yes --snapshot --permission r --name kept-nfs-3-r0-0 --size 119808k vg0/r0"
+	want := "lvcreate --yes --snapshot --permission r --name kept-nfs-3-r0-0 --size 262144k vg0/r0"
 	if !slices.Contains(s.calls, want) {
 		t.Errorf("%q", s.calls)
 	}
@@ -71,6 +71,27 @@ func TestThickSnapshotHasRoomForWhatMayBeOverwritten(t *testing.T) {
 	must(t, st.Release(t.Context(), k))
 	if !slices.Contains(s.calls, "lvremove --yes vg0/kept-nfs-3-r0-0") {
 		t.Errorf("%q", s.calls)
+	}
+}
+
+// What the service writes after the resync uses a snapshot up as well.
+func TestThickSnapshotIsLargerThanTheResyncNeedsWhereThereIsRoom(t *testing.T) {
+	for _, c := range []struct {
+		free          string
+		quota, size   uint64
+		least, atMost uint64
+	}{
+		{"1073741824", 1 << 40, 1 << 30, 256 << 20, 256 << 20},       // a part of the volume group
+		{"1073741824", 512 << 20, 1 << 30, 128 << 20, 128 << 20},     // a part of the quota
+		{"1099511627776", 1 << 40, 1 << 30, 1 << 30, 1<<30 + 32<<20}, // what it could use, and no more
+		{"134217728", 1 << 40, 1 << 30, 100 << 20, 120 << 20},        // what the resync needs
+	} {
+		s := thick(c.free)
+		st := &Store{Dir: t.TempDir(), Quota: c.quota, Drivers: []Driver{LVM{Tools: s.run}}}
+		k, err := st.Keep(t.Context(), logicalVolume(100<<20))
+		if must(t, err); k.Bytes < c.least || k.Bytes > c.atMost {
+			t.Errorf("%+v: %d bytes", c, k.Bytes)
+		}
 	}
 }
 

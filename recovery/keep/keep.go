@@ -29,6 +29,11 @@ type Volume struct {
 	// Changes is how many bytes may be overwritten while the copy is kept, at most;
 	// 0: all of it.
 	Changes uint64 `json:"changes,omitempty"`
+	// Written is what DRBD says was written to the disk since it was attached, in KiB,
+	// right before the copy was made.
+	Written uint64 `json:"written_kib,omitempty"`
+	// AtMost is what the store's quota leaves; 0: not told.
+	AtMost uint64 `json:"-"`
 }
 
 // changes is Changes, or all where that is not known.
@@ -123,6 +128,9 @@ func (s *Store) Keep(ctx context.Context, v Volume) (Kept, error) {
 	}
 	dir, err := s.dir(v)
 	if err != nil {
+		return Kept{}, err
+	}
+	if v.AtMost, err = s.free(); err != nil {
 		return Kept{}, err
 	}
 	d, err := s.choose(ctx, v, dir)

@@ -14,6 +14,7 @@ type LVM struct{ Tools Tools }
 const (
 	cowSpare    = 16 << 20 // bytes of a thick snapshot besides the changed blocks
 	cowTable    = 100      // one part in so many of them is its table
+	spareShare  = 4        // one part in so many of the free room is taken beyond what a resync needs
 	poolPercent = 95       // a thin pool is not filled beyond: it would stop the live volumes too
 )
 
@@ -87,7 +88,7 @@ func (d LVM) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
 	if l.pool != "" {
 		return Offer{Room: room, Cost: v.changes()}, nil
 	}
-	return Offer{Room: room, Cost: cow(v.changes())}, nil
+	return Offer{Room: room, Cost: l.grown(v)}, nil
 }
 
 func (l logical) place() string {
@@ -111,6 +112,18 @@ func (l logical) room() uint64 {
 // cow is how large a thick snapshot has to be.
 func cow(changes uint64) uint64 { return changes + changes/cowTable + cowSpare }
 
+// grown is how large a thick snapshot is made. The resync is not the last that is
+// written over what it holds: the service goes on, and a snapshot that overflows is
+// lost. So it has a part of what is free besides, and never more than it could use;
+// the rest is for the group's other volumes.
+func (l logical) grown(v Volume) uint64 {
+	spare := l.free / spareShare
+	if v.AtMost > 0 {
+		spare = min(spare, v.AtMost/spareShare)
+	}
+	return max(cow(v.changes()), min(cow(v.Size), spare))
+}
+
 // Keep takes a snapshot that nobody can write to.
 func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, error) {
 	l, err := d.look(ctx, v.Device)
@@ -120,7 +133,7 @@ func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 	args := []string{"--yes", "--snapshot", "--permission", "r", "--name", v.label()}
 	bytes := v.changes()
 	if l.pool == "" {
-		bytes = cow(v.changes())
+		bytes = l.grown(v)
 		args = append(args, "--size", strconv.FormatUint((bytes+1023)/1024, 10)+"k")
 	} else {
 		args = append(args, "--setactivationskip", "n", "--activate", "y") // with a size it would become a thick one

@@ -15,7 +15,7 @@ func (s *Store) RoomFor(ctx context.Context, v Volume) uint64 {
 	if err != nil {
 		return 0
 	}
-	v.Changes = 1 // what a copy costs at the least
+	v.Changes, v.AtMost = 1, free // what a copy costs at the least
 	for _, d := range s.Drivers {
 		if o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new")); err == nil && o.Cost <= free {
 			return min(o.Room, free)
@@ -36,10 +36,7 @@ func (s *Store) Check(ctx context.Context, k Kept) error {
 
 // choose returns the first driver that can keep the volume.
 func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error) {
-	free, err := s.free()
-	if err != nil {
-		return nil, err
-	}
+	free := v.AtMost
 	var errs []error
 	for _, d := range s.Drivers {
 		o, err := d.Offer(ctx, v, dir)

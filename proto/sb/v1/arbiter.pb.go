@@ -2169,6 +2169,7 @@ type ReportStepRequest struct {
 	Step          uint32                 `protobuf:"varint,6,opt,name=step,proto3" json:"step,omitempty"` // from zero
 	Note          string                 `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
 	Failure       string                 `protobuf:"bytes,8,opt,name=failure,proto3" json:"failure,omitempty"` // "": it is done
+	Unkept        bool                   `protobuf:"varint,9,opt,name=unkept,proto3" json:"unkept,omitempty"`  // with failure: what was kept of the victim's copy is not all of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2257,6 +2258,13 @@ func (x *ReportStepRequest) GetFailure() string {
 		return x.Failure
 	}
 	return ""
+}
+
+func (x *ReportStepRequest) GetUnkept() bool {
+	if x != nil {
+		return x.Unkept
+	}
+	return false
 }
 
 type ReportFenceRequest struct {
@@ -2555,7 +2563,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x14\n" +
 	"\x05round\x18\x04 \x01(\rR\x05round\x12\x12\n" +
-	"\x04side\x18\x05 \x01(\fR\x04side\"\xde\x01\n" +
+	"\x04side\x18\x05 \x01(\fR\x04side\"\xf6\x01\n" +
 	"\x11ReportStepRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -2564,7 +2572,8 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x12\n" +
 	"\x04step\x18\x06 \x01(\rR\x04step\x12\x12\n" +
 	"\x04note\x18\a \x01(\tR\x04note\x12\x18\n" +
-	"\afailure\x18\b \x01(\tR\afailure\"\x96\x02\n" +
+	"\afailure\x18\b \x01(\tR\afailure\x12\x16\n" +
+	"\x06unkept\x18\t \x01(\bR\x06unkept\"\x96\x02\n" +
 	"\x12ReportFenceRequest\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x18\n" +
 	"\amandate\x18\x02 \x01(\x04R\amandate\x12\x14\n" +
