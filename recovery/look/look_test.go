@@ -251,6 +251,9 @@ func TestMountedAndHeldCopiesAreReadAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), "sbarbiter-look-") {
+		t.Errorf("a killed process would leave a mount behind: %v\n%s", err, mounts)
+	}
 	if err := os.WriteFile(filepath.Join(live.Dir, "bad"), nil, 0o600); err == nil {
 		t.Error("it can be written to")
 	}

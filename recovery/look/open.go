@@ -86,21 +86,36 @@ func unclean(path string) bool {
 
 // Live shows a file system that is mounted at point as it is at this moment,
 // through a mount of its own by which nothing is changed, not even when something
-// was last read.
+// was last read. Once it is open the mount is taken out of the file tree, and ends
+// with this process: one that is killed leaves nothing behind that would hold the
+// device and keep the service's own stop from ending.
 func Live(point string) (*Mounted, error) {
 	dir, err := os.MkdirTemp("", "sbarbiter-look-")
 	if err != nil {
 		return nil, fmt.Errorf("make a mount point: %w", err)
 	}
-	m := &Mounted{Dir: dir}
-	m.later(func() error { return os.Remove(dir) })
-	if err := unix.Mount(point, dir, "", unix.MS_BIND, ""); err != nil {
-		return nil, errors.Join(fmt.Errorf("look into %s: %w", point, err), m.Close())
+	root, err := openReadOnly(point, dir)
+	if err := errors.Join(err, os.Remove(dir)); err != nil {
+		if root >= 0 {
+			err = errors.Join(err, unix.Close(root))
+		}
+		return nil, fmt.Errorf("look into %s: %w", point, err)
 	}
-	m.later(func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
-	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC)
-	if err := unix.Mount("", dir, "", flags, ""); err != nil {
-		return nil, errors.Join(fmt.Errorf("look into %s: %w", point, err), m.Close())
-	}
+	m := &Mounted{Dir: fmt.Sprintf("/proc/self/fd/%d/.", root)}
+	m.later(func() error { return unix.Close(root) })
 	return m, nil
+}
+
+// openReadOnly mounts point's file system on dir as well, opens that, and takes the
+// mount away again.
+func openReadOnly(point, dir string) (root int, err error) {
+	if err := unix.Mount(point, dir, "", unix.MS_BIND, ""); err != nil {
+		return -1, fmt.Errorf("bind it: %w", err)
+	}
+	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC)
+	root = -1
+	if err = unix.Mount("", dir, "", flags, ""); err == nil {
+		root, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	return root, errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW))
 }
