@@ -30,8 +30,12 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d.%d s", tenths/10, tenths%10)
 }
 
-// Bounds are the longest interruptions of each group, whichever node holds it.
+// Bounds are the longest interruptions of each group, whichever node holds it; none
+// while no node has said what it takes.
 func (p Pair) Bounds() []Bound {
+	if len(p.Nodes) == 0 {
+		return nil
+	}
 	var out []Bound
 	for _, g := range p.Groups {
 		for _, b := range []Bound{p.powerCut(g), p.deadDevice(g), p.byWitness(g), p.secondFailure(g), p.isolation(g), p.switchover(g), p.standbyLost(g)} {

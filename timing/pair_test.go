@@ -209,3 +209,11 @@ func TestBoundByTheClockCountsThePromiseOfWhoTakesOver(t *testing.T) {
 	}
 	t.Error("there is no such bound")
 }
+
+func TestNothingIsPromisedForNodesThatHaveNotReported(t *testing.T) {
+	p := pair(ProfileSTONITH)
+	p.Nodes = nil
+	if b := p.Bounds(); len(b) != 0 {
+		t.Errorf("with no node heard: %v", b)
+	}
+}

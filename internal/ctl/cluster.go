@@ -93,8 +93,9 @@ func (a *app) showChange(w *witness, def *sbv1.Definition) bool {
 
 func (a *app) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show [NAME]",
-		Short: "print a definition, as cluster add takes it back",
+		Use:        "show [NAME]",
+		SuggestFor: []string{"list", "ls", "get"},
+		Short:      "print a definition, as cluster add takes it back",
 		Long: `Show prints the definition that the witness has. Of timing it has only what it
 needs itself; stop, watchdog, reset and late are the nodes' and are printed only
 so far as the rest needs them to be valid.`,

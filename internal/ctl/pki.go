@@ -121,6 +121,9 @@ func (a *app) issue(cmd *cobra.Command, dir string, id pki.Identity, f issueFlag
 	if a.as == jsonLines {
 		return a.json(credentialsJSON{Dir: out, Identity: id.String(), NotAfter: until.Unix()})
 	}
+	if asked := time.Now().Add(request.Validity); until.Before(asked.Add(-time.Hour)) {
+		a.say("--days %d is longer than the CA holds: the certificate ends with it", f.days)
+	}
 	return a.print("%s: certificate until %s, in %s; copy its files to %s\n", id, until.Format(time.DateOnly), out, destinationOf(id))
 }
 

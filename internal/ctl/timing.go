@@ -102,7 +102,11 @@ func brokenRules(answer *sbv1.TimingAnswer) (n int) {
 
 func drawTiming(name string, answer *sbv1.TimingAnswer, colours colourful) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, at worst:\n", name)
+	if len(answer.GetBounds()) > 0 {
+		fmt.Fprintf(&b, "%s, at worst:\n", name)
+	} else {
+		fmt.Fprintf(&b, "%s: how long it may be without service is known once a node has reported; start sbagent on them\n", name)
+	}
 	for _, bound := range answer.GetBounds() {
 		drawBound(&b, bound)
 	}

@@ -88,7 +88,7 @@ func initAt(dir string, now time.Time) (*CA, error) {
 func OpenCA(dir string) (*CA, error) {
 	cert, err := readCert(filepath.Join(dir, CAFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("open CA: %w; make one with: sbctl pki init", err)
+		return nil, fmt.Errorf("open CA: %w; make one with: sbctl pki init --dir %s", err, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open CA: %w", err)
