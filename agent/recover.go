@@ -24,8 +24,9 @@ const (
 // errand is what a recovery wants of this node, as far as it has come.
 type errand struct {
 	task     arbiter.Task
-	busy     bool // the hands are at it
-	over     bool // the witness knows
+	unfit    error // why it is not done, whatever happens
+	busy     bool  // the hands are at it
+	over     bool  // the witness knows
 	next     boottime.Instant
 	report   *call
 	told     string // the failure that was reported last
@@ -48,9 +49,9 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	case t == nil:
 		g.errand = nil
 	case g.errand == nil || !g.errand.same(t):
-		e := &errand{task: *t}
+		e := &errand{task: *t, unfit: t.Check()}
 		g.errand = e
-		if t.Round == 0 {
+		if t.Round == 0 && e.unfit == nil {
 			e.progress = leader.Carrying{Recovery: t.Recovery, Step: t.Step}
 			m.note(g, "recovery", fmt.Sprintf("%s, step %d of %d: %s", t.Recovery, t.Step+1, len(t.Plan.Steps), e.step()))
 		}
@@ -64,9 +65,13 @@ func (m *Machine) recover(now boottime.Instant, g *group) {
 	if e == nil || e.over || e.busy || e.report != nil || now < e.next || !m.witnessNear(now) {
 		return
 	}
-	if e.task.Round != 0 {
+	switch {
+	case e.task.Round != 0:
 		e.busy = true
 		m.do(Measure{Group: g.id, Task: e.task})
+		return
+	case e.unfit != nil:
+		m.refuseErrand(now, g, e)
 		return
 	}
 	if m.doubtsVictim(g, e) {
@@ -84,6 +89,16 @@ func (m *Machine) recover(now boottime.Instant, g *group) {
 	}
 	e.busy = true
 	m.do(Carry{Group: g.id, Task: e.task, Steps: e.task.Steps(m.cfg.Node)})
+}
+
+// refuseErrand says once that a task cannot be right. Nothing of it is done.
+func (m *Machine) refuseErrand(now boottime.Instant, g *group, e *errand) {
+	if e.next = now.Add(carryLater); e.told != "" {
+		return
+	}
+	e.told = cut(e.unfit.Error())
+	m.note(g, "recovery refused", e.told).Alarm = true
+	m.reportStep(now, g, e, e.told, false)
 }
 
 // doubtsVictim has the copy that is given up declared bad as a whole where it must

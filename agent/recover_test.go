@@ -7,6 +7,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/drbd"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/recovery"
 )
@@ -54,12 +55,21 @@ func (c *conversation) told(a leader.GroupAnswer) []Action {
 
 // splitPlan gives node-a's copy up.
 func splitPlan() *recovery.Plan {
-	p := &recovery.Plan{Version: recovery.PlanVersion, Group: "db", Victim: "node-a", Survivor: "node-b"}
-	for _, k := range []recovery.StepKind{recovery.StopServices, recovery.Demote, recovery.Disconnect, recovery.Snapshot, recovery.Measure, recovery.Discard} {
-		p.Steps = append(p.Steps, recovery.Step{Node: "node-a", Kind: k, Resource: "r0"})
+	p := &recovery.Plan{Version: recovery.PlanVersion, Group: "db", Family: drbd.Family84, Victim: "node-a", Survivor: "node-b"}
+	for _, n := range []recovery.Node{"node-a", "node-b"} {
+		p.Basis = append(p.Basis, recovery.Basis{Node: n, Volume: "r0/0", Generations: "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0"})
 	}
-	for _, k := range []recovery.StepKind{recovery.Connect, recovery.FollowResync, recovery.Readmit} {
-		p.Steps = append(p.Steps, recovery.Step{Node: "node-b", Kind: k, Resource: "r0"})
+	p.Steps = []recovery.Step{
+		{Node: "node-a", Kind: recovery.StopServices},
+		{Node: "node-a", Kind: recovery.Demote, Resource: "r0"},
+		{Node: "node-a", Kind: recovery.Disconnect, Resource: "r0"},
+		{Node: "node-a", Kind: recovery.DumpMetadata, Resource: "r0"},
+		{Node: "node-a", Kind: recovery.Snapshot, Resource: "r0"},
+		{Node: "node-b", Kind: recovery.Measure},
+		{Node: "node-a", Kind: recovery.Discard, Resource: "r0"},
+		{Node: "node-b", Kind: recovery.Connect, Resource: "r0"},
+		{Node: "node-b", Kind: recovery.FollowResync},
+		{Node: "node-b", Kind: recovery.Readmit},
 	}
 	return p
 }
@@ -163,10 +173,43 @@ func TestFailedStepIsToldOnceAndTriedAgain(t *testing.T) {
 	}
 }
 
+func TestPlanThatCannotBeRightIsRefusedAndNothingOfItIsDone(t *testing.T) {
+	for name, change := range map[string]func(*arbiter.Task){
+		"the end before anything is given up": func(task *arbiter.Task) {
+			task.Plan.Steps = append([]recovery.Step{{Node: "node-b", Kind: recovery.FollowResync}}, task.Plan.Steps...)
+			task.Step = 0
+		},
+		"a step that it has not":  func(task *arbiter.Task) { task.Step = 99 },
+		"a step before the first": func(task *arbiter.Task) { task.Step = -1 },
+		"no plan":                 func(task *arbiter.Task) { task.Plan, task.Unread = nil, "it is no JSON" },
+		"a later version":         func(task *arbiter.Task) { task.Plan.Version++ },
+		"a way out of the store":  func(task *arbiter.Task) { task.Plan.Steps[4].Resource = ".." },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := conversing(t, holder(stonith()))
+			task := taskAt(4)
+			change(task)
+			for round := range 40 {
+				actions := c.told(leader.GroupAnswer{Task: task, Apart: true})
+				if has[Carry](actions) || has[Stop](actions) {
+					t.Fatalf("it is carried out: %v", actions)
+				}
+				if round == 0 {
+					said, id := reported[leader.StepDone](t, actions)
+					if said.Failure == "" || said.Step != task.Step {
+						t.Errorf("reported %+v", said)
+					}
+					c.answered(id, arbiter.Verdict{Kind: arbiter.Done})
+				}
+			}
+		})
+	}
+}
+
 func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
 	c := conversing(t, idle(stonith()))
 	c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}})
-	carry, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(7), Apart: true}))
+	carry, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(8), Apart: true}))
 	if !ok || len(carry.Steps) != 2 || carry.Steps[0].Kind != recovery.Discard || carry.Steps[1].Kind != recovery.FollowResync {
 		t.Fatalf("the victim looks after %+v", carry.Steps)
 	}
@@ -175,7 +218,7 @@ func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
 			t.Errorf("the victim says whether the survivor's step is done: %+v", call.Message)
 		}
 	}
-	if b, ok := first[Beat](c.told(leader.GroupAnswer{Task: taskAt(7)})); ok && (b.Beat.Groups[0].Carrying == nil || b.Beat.Groups[0].Carrying.Left != 3) {
+	if b, ok := first[Beat](c.told(leader.GroupAnswer{Task: taskAt(8)})); ok && (b.Beat.Groups[0].Carrying == nil || b.Beat.Groups[0].Carrying.Left != 3) {
 		t.Errorf("the beat shows %+v", b.Beat.Groups[0].Carrying)
 	}
 }
@@ -183,7 +226,7 @@ func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
 func TestRecoveryIsNotGoneOnWithOutOfTheWitnesssSight(t *testing.T) {
 	c := conversing(t, idle(stonith()))
 	c.told(leader.GroupAnswer{})
-	c.m.onTask(c.m.by["db"], taskAt(5))
+	c.m.onTask(c.m.by["db"], taskAt(6))
 	c.now = c.now.Add(3 * time.Second)
 	if _, ok := first[Carry](c.step(Tick{})); ok {
 		t.Error("carried out, and it may have been called off")

@@ -131,12 +131,28 @@ type Task struct {
 	Attempt uint32
 	Step    int
 	Plan    *recovery.Plan
+	// Unread says why the plan could not be read on its way; Plan is nil then.
+	Unread string
+}
+
+// Check says why a node cannot do what it is asked for. A plan comes from elsewhere,
+// and nothing of it is carried out that this program would not have planned.
+func (t *Task) Check() error {
+	switch {
+	case t.Round != 0:
+		return nil
+	case t.Plan == nil:
+		return fmt.Errorf("the plan of recovery %s cannot be read: %s", t.Recovery, orElse(t.Unread, "there is none"))
+	case t.Step < 0 || t.Step >= len(t.Plan.Steps):
+		return fmt.Errorf("the plan of recovery %s has %d steps, and none is number %d", t.Recovery, len(t.Plan.Steps), t.Step+1)
+	}
+	return t.Plan.Check()
 }
 
 // Steps are what the node has to carry out, in order. While the copies are brought
 // together both sides see again and again that what they did for it still stands:
 // the flag counts for one handshake, and a machine that has started anew has
-// forgotten to look for its peer.
+// forgotten to look for its peer. The task must have passed Check.
 func (t *Task) Steps(node NodeID) []recovery.Step {
 	s := t.Plan.Steps[t.Step]
 	if s.Kind != recovery.FollowResync {
@@ -172,7 +188,7 @@ func (r *Recovery) whole() bool {
 	if r == nil {
 		return true
 	}
-	planned := r.Plan != nil && r.Decision != nil && r.Evidence != nil && r.Step >= 0 && r.Step < len(r.Plan.Steps)
+	planned := r.Plan != nil && r.Decision != nil && r.Evidence != nil && r.Step >= 0 && r.Step < len(r.Plan.Steps) && r.Plan.Check() == nil
 	switch r.Phase {
 	case Collecting:
 		return r.Plan == nil || planned

@@ -132,8 +132,11 @@ func (s Side) check() error {
 		return fmt.Errorf("%s shows no volume", s.Node)
 	}
 	for _, v := range s.Volumes {
-		if v.Resource == "" || v.Size == 0 {
-			return fmt.Errorf("%s: a volume without a resource or a size", s.Node)
+		if _, _, err := ParseVolume(v.Name()); err != nil {
+			return fmt.Errorf("%s: %w", s.Node, err)
+		}
+		if v.Size == 0 {
+			return fmt.Errorf("%s: %s has no size", s.Node, v.Name())
 		}
 		if drbd.ParseDiskState(string(v.Disk)) == drbd.DiskUnrecognised {
 			return fmt.Errorf("%s: %s has a disk state that is none: %q", s.Node, v.Name(), v.Disk)

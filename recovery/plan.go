@@ -107,14 +107,14 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	}
 	p.add(Step{Node: p.Survivor, Kind: Measure})
 	for _, r := range resources {
-		p.giveUp(r)
+		p.Steps = append(p.Steps, p.givingUp(r)...)
 	}
 	for _, r := range resources {
 		p.add(Step{Node: p.Survivor, Kind: Connect, Resource: r})
 	}
 	p.add(Step{Node: p.Survivor, Kind: FollowResync})
 	p.add(Step{Node: p.Survivor, Kind: Readmit})
-	return p, nil
+	return p, p.Check()
 }
 
 // NoReturn is the index of the first step that gives the victim's data up; before
@@ -129,13 +129,12 @@ func (p Plan) NoReturn() int {
 
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
-func (p *Plan) giveUp(resource string) {
+// givingUp are the steps with which a resource of the victim's is given up.
+func (p *Plan) givingUp(resource string) []Step {
 	if p.Full && p.Family == drbd.Family84 {
-		p.add(Step{Node: p.Victim, Kind: Invalidate, Resource: resource})
-		p.add(Step{Node: p.Victim, Kind: Connect, Resource: resource})
-		return
+		return []Step{{Node: p.Victim, Kind: Invalidate, Resource: resource}, {Node: p.Victim, Kind: Connect, Resource: resource}}
 	}
-	p.add(Step{Node: p.Victim, Kind: Discard, Resource: resource})
+	return []Step{{Node: p.Victim, Kind: Discard, Resource: resource}}
 }
 
 func (s Side) resources() []string {

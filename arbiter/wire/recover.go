@@ -107,10 +107,13 @@ func fromTask(p *sbv1.RecoveryTask) (*arbiter.Task, error) {
 	if t.Round != 0 {
 		return t, r.err()
 	}
+	// A plan that cannot be read is no reason to lose the rest of the answer, which may
+	// renew a lease: whoever is asked to carry it out refuses it.
+	var plan reader
 	t.Plan = &recovery.Plan{}
-	r.read("plan", p.GetPlan(), t.Plan)
-	if t.Step >= len(t.Plan.Steps) {
-		r.fail("step", "the plan has %d steps, and none is number %d", len(t.Plan.Steps), t.Step+1)
+	plan.read("plan", p.GetPlan(), t.Plan)
+	if err := plan.err(); err != nil {
+		t.Plan, t.Unread = nil, err.Error()
 	}
 	return t, r.err()
 }

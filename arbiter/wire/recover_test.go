@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -94,7 +95,26 @@ func TestWordsAboutARecoveryThatMakeNoSenseAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v", name, m)
 		}
 	}
-	if task, err := fromTask(&sbv1.RecoveryTask{Recovery: 1, Plan: []byte(`{"steps":[]}`)}); err == nil {
-		t.Errorf("a step that the plan does not have: %+v", task)
+	// The rest of an answer may renew a lease: a bad plan does not take it along.
+	for _, plan := range []string{`{"steps":[]}`, "rubbish", strings.Repeat(" ", longestDocument+1), ""} {
+		task, err := fromTask(&sbv1.RecoveryTask{Recovery: 1, Plan: []byte(plan)})
+		if err != nil || task.Check() == nil {
+			t.Errorf("%.20q: %+v, %v", plan, task, err)
+		}
 	}
+}
+
+// FuzzTask feeds what comes as a plan to whoever would carry it out.
+func FuzzTask(f *testing.F) {
+	f.Add([]byte(`{"version":1,"group":"g","family":"8.4","victim":"a","survivor":"b","steps":[{"node":"b","kind":"follow-resync"},{"node":"a","kind":"discard","resource":"r0"}]}`), uint32(0))
+	f.Add([]byte(`{"steps":[{"resource":".."}]}`), uint32(7))
+	f.Fuzz(func(_ *testing.T, plan []byte, step uint32) {
+		task, err := fromTask(&sbv1.RecoveryTask{Recovery: 1, Plan: plan, Step: step})
+		if err != nil || task.Check() != nil {
+			return
+		}
+		for _, n := range []arbiter.NodeID{"a", "b", ""} {
+			task.Steps(n)
+		}
+	})
 }

@@ -44,9 +44,19 @@ func TestNothingIsWrittenByHandBesideAnAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	plan := filepath.Join(t.TempDir(), "plan.json")
-	if err := os.WriteFile(plan, []byte(`{"version": 1, "group": "nfs", "victim": "node-b", "survivor": "node-a"}`), 0o600); err != nil {
+	e := recovery.Evidence{Group: "nfs", Sides: [2]recovery.Side{sideOf("node-a", giA).Side, sideOf("node-b", giB).Side}}
+	d, err := recovery.Choose(e, "node-b")
+	if err != nil {
 		t.Fatal(err)
+	}
+	p, err := recovery.MakePlan(e, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := written(t, p)
+	p.Steps = p.Steps[1:]
+	if err := try(t, state, "recovery", "run", written(t, p)); err == nil || !strings.Contains(err.Error(), "lacks the step") {
+		t.Errorf("a plan that stops nothing: %v", err)
 	}
 	for _, args := range [][]string{{"recovery", "run", plan}, {"recovery", "undo", "nfs", "--recovery", "1", "--yes"}} {
 		if err := try(t, state, args...); err == nil || !strings.Contains(err.Error(), "stop the agent first") {

@@ -158,6 +158,9 @@ func runCommand(path *string) *cobra.Command {
 			if err := readJSON(args[0], &p); err != nil {
 				return err
 			}
+			if err := p.Check(); err != nil {
+				return fmt.Errorf("nothing was done: %s: %w", args[0], err)
+			}
 			n, err := hands(*path)
 			if err != nil {
 				return err

@@ -184,14 +184,18 @@ func TestWhatCannotBeRightIsRefused(t *testing.T) {
 		"another group":       {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Group = "web" }, "no group web"},
 		"another resource":    {func(_ *world, _ *recovery.Plan, s *recovery.Step) { s.Resource = "r9" }, "r9"},
 		"another version":     {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Version++ }, "version"},
-		"the survivor's data": {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Victim = "node-a" }, "survivor"},
+		"the survivor's data": {func(w *world, p *recovery.Plan, _ *recovery.Step) { *p = w.plan("node-a") }, "survivor"},
 		"the leader's step":   {func(_ *world, _ *recovery.Plan, s *recovery.Step) { s.Kind = recovery.Measure }, "leads"},
-		"a basis of others":   {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Basis = nil }, "does not say which generation"},
+		"a basis of others":   {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Basis = nil }, "which generation"},
 		"a resource that is down": {func(w *world, _ *recovery.Plan, _ *recovery.Step) {
 			w.sides["node-b"].absent = true
 		}, "bring it up"},
-		"DRBD's own policies": {func(w *world, p *recovery.Plan, _ *recovery.Step) {
-			p.Steps = nil
+		"no step": {func(_ *world, p *recovery.Plan, _ *recovery.Step) { p.Steps = nil }, "it lacks the step"},
+		"a snapshot elsewhere": {func(_ *world, p *recovery.Plan, s *recovery.Step) {
+			s.Kind, s.Resource = recovery.Snapshot, ".."
+			p.Steps[4] = *s
+		}, "no name of a resource"},
+		"DRBD's own policies": {func(w *world, _ *recovery.Plan, _ *recovery.Step) {
 			w.sides["node-b"].violations = []drbd.Violation{{What: "after-sb-0pri is discard-least-changes"}}
 		}, "discard the other side"},
 		"a Primary's snapshot": {func(w *world, _ *recovery.Plan, s *recovery.Step) {

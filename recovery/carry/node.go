@@ -145,8 +145,8 @@ func (n *Node) group(p recovery.Plan, s recovery.Step) (Group, error) {
 	if s.Kind != recovery.FollowResync && s.Node != n.Name {
 		return Group{}, fmt.Errorf("it is %s's, and this is %s", s.Node, n.Name)
 	}
-	if p.Version != recovery.PlanVersion {
-		return Group{}, fmt.Errorf("the plan has version %d and this program carries out %d", p.Version, recovery.PlanVersion)
+	if err := p.Check(); err != nil {
+		return Group{}, err
 	}
 	for _, g := range n.Groups {
 		if g.Name != p.Group {

@@ -90,11 +90,16 @@ func TestUndoingThatCannotEndDoesNotBegin(t *testing.T) {
 
 func TestPlanFromAFileThatForgetsTheSnapshotGivesNothingUp(t *testing.T) {
 	w := split(t)
-	p := w.plan("node-b")
-	p.Steps = slices.DeleteFunc(p.Steps, func(s recovery.Step) bool { return s.Kind == recovery.Snapshot })
+	whole := w.plan("node-b")
+	p := whole
+	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s recovery.Step) bool { return s.Kind == recovery.Snapshot })
+	discard := recovery.Step{Node: "node-b", Kind: recovery.Discard, Resource: "r0"}
+	if _, err := w.node("node-b").Do(t.Context(), p, discard, "1"); err == nil || !strings.Contains(err.Error(), "lacks the step") {
+		t.Errorf("%v", err)
+	}
 	for _, kind := range []recovery.StepKind{recovery.Discard, recovery.Invalidate} {
 		s := recovery.Step{Node: "node-b", Kind: kind, Resource: "r0"}
-		if _, err := w.node("node-b").Do(t.Context(), p, s, "1"); err == nil || !strings.Contains(err.Error(), "not kept yet") {
+		if _, err := w.node("node-b").Do(t.Context(), whole, s, "1"); err == nil || !strings.Contains(err.Error(), "not kept yet") {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
