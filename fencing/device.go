@@ -35,6 +35,7 @@ type device struct {
 	level  int
 	limits Limits
 	onSeen bool // read as on, before the shot or in it
+	wasOff bool // read as off before an off was sent
 	weak   bool // asks the target itself: acceptance is all there is
 
 	phase    phase
@@ -56,6 +57,9 @@ func newDevice(name DeviceName, level int, spec Spec) *device {
 	d := &device{name: name, level: level, limits: spec.limits(name), weak: spec.Topology.isWeak(name)}
 	d.onSeen = slices.ContainsFunc(spec.Before, func(r Reading) bool {
 		return r.Device == name && r.Power == PowerOn
+	})
+	d.wasOff = slices.ContainsFunc(spec.Before, func(r Reading) bool {
+		return r.Device == name && r.Power == PowerOff
 	})
 	if d.onSeen {
 		d.note(0, "on before")
@@ -187,16 +191,18 @@ func (d *device) record(now boottime.Instant, p Power, err error) {
 	}
 	d.power = p
 	d.onSeen = d.onSeen || p == PowerOn
+	d.wasOff = d.wasOff || p == PowerOff && d.offs == 0
 }
 
 // mayAct reports whether an off has left for the device, or may have.
 func (d *device) mayAct() bool { return d.offs > d.refused }
 
 // mayLand reports whether an off may still take effect: power that reads off
-// accounts for one.
+// accounts for one, unless it was off before: a device that obeys late may then
+// carry it out on a machine that somebody has switched on meanwhile.
 func (d *device) mayLand() bool {
 	left := d.offs - d.refused
-	return left > 1 || left == 1 && d.phase != phaseDone
+	return left > 1 || left == 1 && (d.phase != phaseDone || d.wasOff)
 }
 
 func (d *device) whyNot() string {

@@ -22,7 +22,8 @@ type Result struct {
 	Devices  []Outcome // one for each device of the topology, in its order
 	Sent     bool      // at least one off has left, or may have
 	// InFlight: an off may still take effect, after this result: one that shows
-	// none yet, or one sent again before the first did.
+	// none yet, one sent again before the first did, or one sent to a device that
+	// had said off before.
 	InFlight bool
 	Start    boottime.Instant
 	End      boottime.Instant

@@ -87,6 +87,7 @@ type Node struct {
 type service struct {
 	up     bool // any of them may be running
 	number int  // of the start or stop under way; 0: none
+	stops  bool // it is a stop
 	last   int
 	barred bool
 }

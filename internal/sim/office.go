@@ -190,6 +190,20 @@ func quiet(e Episode) bool {
 	return !slices.ContainsFunc(e.Faults, func(f Fault) bool { return f.What != bootsUnheard && !slices.Contains(distant, f.What) })
 }
 
+// stopping reports whether a group is being stopped. What a node began to stop while
+// it heard nobody has its deadline: it runs to its end, or into a reset, whoever talks
+// to that node by then, and L2 says nothing about it.
+func (w *World) stopping() bool {
+	for _, n := range w.nodes {
+		for _, s := range n.services {
+			if n.running && s.stops && s.number != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // checkSteady holds whenever something is stopped or reset.
 func (w *World) checkSteady(n *Node, what string) {
 	if w.steady {

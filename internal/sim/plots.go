@@ -102,7 +102,7 @@ func (w *World) reinstated(n *Node, end time.Duration) {
 				w.isolate(n, true)
 				return
 			}
-			w.steady = w.quiet
+			w.steady = w.quiet && !w.stopping()
 			w.hear(n, func(y *way) { y.cut = false })
 		})
 	}}

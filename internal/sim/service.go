@@ -14,6 +14,7 @@ import (
 func (n *Node) startGroup(a agent.Start) {
 	s := n.service(a.Group)
 	number := s.next()
+	s.stops = false
 	end := func(err error) {
 		if s.number == number {
 			s.number = 0
@@ -69,6 +70,7 @@ func (n *Node) stopGroup(a agent.Stop) {
 	n.w.checkSteady(n, "stops "+string(a.Group))
 	s := n.service(a.Group)
 	number, life := s.next(), n.life
+	s.stops = true
 	n.local(n.w.between(100*time.Millisecond, 900*time.Millisecond), func() { n.stopping(a, number, life) })
 }
 
