@@ -74,10 +74,20 @@ func (w work) volume(ctx context.Context) (keep.Volume, error) {
 		}
 		return keep.Volume{
 			Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: w.step.Volume,
-			Device: b.Disk, Size: size, Changes: w.step.Bytes,
+			Device: b.Disk, Size: size, Changes: w.step.Bytes, Generation: w.generation(w.name()),
 		}, nil
 	}
 	return keep.Volume{}, fmt.Errorf("volume %d of %s has no disk of its own here", w.step.Volume, w.step.Resource)
+}
+
+// generation is that of this node's copy of a volume, as it was decided on.
+func (w work) generation(volume string) string {
+	for _, b := range w.plan.Basis {
+		if b.Node == w.Name && b.Volume == volume {
+			return b.Generations
+		}
+	}
+	return ""
 }
 
 // untouched refuses to keep what is not the copy that was decided on any more, or
@@ -128,7 +138,7 @@ func (w work) kept(ctx context.Context, s stage) error {
 		if err != nil {
 			return fmt.Errorf("the plan has a volume %q, which is none", b.Volume)
 		}
-		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number}
+		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number, Generation: b.Generations}
 		k, found, err := w.Store.Find(v)
 		if err != nil || !found {
 			return errors.Join(err, fmt.Errorf("%s is not kept yet, and nothing is given up before it is", b.Volume))

@@ -43,7 +43,7 @@ const reportOf = "lvs --noheadings --nosuffix --units b --separator | -o "
 func thick(free string) *script {
 	return &script{answers: map[string]string{
 		reportOf + "vg_name,lv_name,pool_lv,vg_free /dev/vg0/r0": "vg0|r0||" + free,
-		"lvcreate": "", "lvs --noheadings -o lv_name vg0/kept-nfs-3-r0-0": "!no such volume", "lvremove": "",
+		"lvcreate": "", "lvs --noheadings -o vg_name --select lv_name=kept-nfs-3-r0-0-1f6f406ae73f": "", "lvremove": "",
 	}}
 }
 
@@ -57,19 +57,19 @@ func TestThickSnapshotHasRoomForWhatMayBeOverwritten(t *testing.T) {
 	st := &Store{Dir: t.TempDir(), Quota: 1 << 30, Drivers: []Driver{d}}
 	k, err := st.Keep(t.Context(), logicalVolume(100<<20))
 	must(t, err)
-	if k.Source != "/dev/vg0/kept-nfs-3-r0-0" || k.Driver != "lvm" {
+	if k.Source != "/dev/vg0/kept-nfs-3-r0-0-1f6f406ae73f" || k.Driver != "lvm" {
 		t.Errorf("%+v", k)
 	}
-	want := "lvcreate --yes --snapshot --permission r --name kept-nfs-3-r0-0 --size 262144k vg0/r0"
+	want := "lvcreate --yes --snapshot --permission r --name kept-nfs-3-r0-0-1f6f406ae73f --size 262144k vg0/r0"
 	if !slices.Contains(s.calls, want) {
 		t.Errorf("%q", s.calls)
 	}
 	if room := st.RoomFor(t.Context(), logicalVolume(0)); room == 0 || room > 1<<30-100<<20 {
 		t.Errorf("room for %d bytes", room)
 	}
-	s.answers["lvs --noheadings -o lv_name vg0/kept-nfs-3-r0-0"] = "kept-nfs-3-r0-0"
+	s.answers["lvs --noheadings -o vg_name --select lv_name=kept-nfs-3-r0-0-1f6f406ae73f"] = "vg0"
 	must(t, st.Release(t.Context(), k))
-	if !slices.Contains(s.calls, "lvremove --yes vg0/kept-nfs-3-r0-0") {
+	if !slices.Contains(s.calls, "lvremove --yes vg0/kept-nfs-3-r0-0-1f6f406ae73f") {
 		t.Errorf("%q", s.calls)
 	}
 }
@@ -112,7 +112,7 @@ func thin(data, meta string) *script {
 	return &script{answers: map[string]string{
 		reportOf + "vg_name,lv_name,pool_lv,vg_free /dev/vg0/r0":            "vg0|r0|pool|0",
 		reportOf + "lv_size,data_percent,metadata_percent,lv_name vg0/pool": "10737418240|" + data + "|" + meta + "|pool",
-		"lvcreate": "", "lvs --noheadings -o lv_name vg0/kept-nfs-3-r0-0": "!no such volume",
+		"lvcreate": "", "lvs --noheadings -o vg_name --select lv_name=kept-nfs-3-r0-0-1f6f406ae73f": "",
 	}}
 }
 
@@ -146,26 +146,26 @@ func TestOverflownSnapshotIsLost(t *testing.T) {
 func TestZFSKeepsASnapshotAndAClone(t *testing.T) {
 	s := &script{answers: map[string]string{
 		"zfs get -Hp -o value available tank/vm/r0": "2147483648", "zfs snapshot": "", "zfs clone": "", "zfs destroy": "",
-		"zfs list": "!dataset does not exist",
+		"zfs list": "tank/vm/r0\ntank/vm/r0@daily",
 	}}
 	st := &Store{Dir: t.TempDir(), Quota: 1 << 40, Drivers: []Driver{ZFS{Tools: s.run}}}
 	v := logicalVolume(1 << 20)
 	v.Device = "/dev/zvol/tank/vm/r0"
 	k, err := st.Keep(t.Context(), v)
 	must(t, err)
-	for _, want := range []string{"zfs snapshot tank/vm/r0@kept-nfs-3-r0-0", "zfs clone -o readonly=on tank/vm/r0@kept-nfs-3-r0-0 tank/vm/kept-nfs-3-r0-0"} {
+	for _, want := range []string{"zfs snapshot tank/vm/r0@kept-nfs-3-r0-0-1f6f406ae73f", "zfs clone -o readonly=on tank/vm/r0@kept-nfs-3-r0-0-1f6f406ae73f tank/vm/kept-nfs-3-r0-0-1f6f406ae73f"} {
 		if !slices.Contains(s.calls, want) {
 			t.Errorf("%q", s.calls)
 		}
 	}
-	if k.Source != "/dev/zvol/tank/vm/kept-nfs-3-r0-0" {
+	if k.Source != "/dev/zvol/tank/vm/kept-nfs-3-r0-0-1f6f406ae73f" {
 		t.Errorf("%+v", k)
 	}
-	s.answers["zfs list"] = ""
+	s.answers["zfs list"] = "tank/vm/r0\ntank/vm/kept-nfs-3-r0-0-1f6f406ae73f\ntank/vm/r0@daily\ntank/vm/r0@kept-nfs-3-r0-0-1f6f406ae73f"
 	s.calls = nil
 	must(t, st.Release(t.Context(), k))
 	destroyed := slices.DeleteFunc(s.calls, func(c string) bool { return !strings.HasPrefix(c, "zfs destroy") })
-	if want := []string{"zfs destroy tank/vm/kept-nfs-3-r0-0", "zfs destroy tank/vm/r0@kept-nfs-3-r0-0"}; !slices.Equal(destroyed, want) {
+	if want := []string{"zfs destroy tank/vm/kept-nfs-3-r0-0-1f6f406ae73f", "zfs destroy tank/vm/r0@kept-nfs-3-r0-0-1f6f406ae73f"}; !slices.Equal(destroyed, want) {
 		t.Errorf("%q", destroyed)
 	}
 	v.Device = "/dev/sda1"

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -32,8 +31,15 @@ type Volume struct {
 	// Written is what DRBD says was written to the disk since it was attached, in KiB,
 	// right before the copy was made.
 	Written uint64 `json:"written_kib,omitempty"`
+	// Generation is DRBD's line of what was decided on. What is kept under the same
+	// name of another generation belongs to another recovery.
+	Generation string `json:"generation,omitempty"`
+	// Label names what a driver makes; the store gives it.
+	Label string `json:"label,omitempty"`
 	// AtMost is what the store's quota leaves; 0: not told.
 	AtMost uint64 `json:"-"`
+	// At is what Keep has returned to look into, for Drop; "": it has not come that far.
+	At string `json:"-"`
 }
 
 // changes is Changes, or all where that is not known.
@@ -70,7 +76,8 @@ type Driver interface {
 	// look into, durably written, and the bytes it takes. After an error what it
 	// left behind is removed by Drop.
 	Keep(ctx context.Context, v Volume, dir string) (source string, bytes uint64, err error)
-	// Drop gives a copy up. One that is not there is no error.
+	// Drop gives a copy up, by its label or by where it is: the device may be called
+	// otherwise by now. One that is not there is no error.
 	Drop(ctx context.Context, v Volume, dir string) error
 }
 
@@ -96,11 +103,11 @@ const manifest = "kept.json"
 // ErrFull says that there is no room for another copy.
 var ErrFull = errors.New("the store of kept copies is full")
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
 func (s *Store) dir(v Volume) (string, error) {
 	for _, name := range []string{v.Recovery, v.Group, v.Resource} {
-		if !plain.MatchString(name) || strings.Contains(name, "..") {
+		if !plain.MatchString(name) {
 			return "", fmt.Errorf("keep %s/%d: %q cannot be part of a path", v.Resource, v.Number, name)
 		}
 	}
@@ -114,10 +121,16 @@ func (s *Store) Find(v Volume) (Kept, bool, error) {
 		return Kept{}, false, err
 	}
 	k, err := read(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Kept{}, false, nil
+	case err != nil:
+		return Kept{}, false, err
+	case v.Generation != "" && k.Generation != "" && v.Generation != k.Generation:
+		return Kept{}, false, fmt.Errorf("what is kept of %s/%d as %q is of another recovery, which had the same name (%s, made %s): release it (sbagent recovery release %s --recovery %s) once nobody needs it",
+			v.Resource, v.Number, v.Recovery, k.Generation, k.Made.Format(time.DateTime), v.Group, v.Recovery)
 	}
-	return k, err == nil, err
+	return k, true, nil
 }
 
 // Keep keeps a volume's data. A volume that was kept for the same recovery
@@ -133,6 +146,7 @@ func (s *Store) Keep(ctx context.Context, v Volume) (Kept, error) {
 	if v.AtMost, err = s.free(); err != nil {
 		return Kept{}, err
 	}
+	v.Label = v.newLabel()
 	d, err := s.choose(ctx, v, dir)
 	if err != nil {
 		return Kept{}, fmt.Errorf("keep %s/%d of group %s: %w", v.Resource, v.Number, v.Group, err)
@@ -194,16 +208,25 @@ func (s *Store) List() ([]Kept, error) {
 	return all, nil
 }
 
-// Release gives a copy up for good. Its manifest goes first: half a copy is none.
+// Release gives a copy up for good. Its manifest goes first: half a copy is none. It
+// comes back if the driver cannot give the copy up, which is then to be done again.
 func (s *Store) Release(ctx context.Context, k Kept) error {
 	i := slices.IndexFunc(s.Drivers, func(d Driver) bool { return d.Name() == k.Driver })
 	if i < 0 {
 		return fmt.Errorf("release %s/%d of recovery %s: it was made by driver %s, which the store does not use now: set that one again", k.Resource, k.Number, k.Recovery, k.Driver)
 	}
+	k.At = k.Source
+	file := filepath.Join(k.dir, manifest)
 	// What is left after a crash here is found by nobody and costs room, no data.
 	for _, step := range []func() error{
-		func() error { return ifThere(os.Remove(filepath.Join(k.dir, manifest))) },
-		func() error { return s.Drivers[i].Drop(ctx, k.Volume, k.dir) },
+		func() error { return ifThere(os.Rename(file, file+".released")) },
+		func() error {
+			err := s.Drivers[i].Drop(ctx, k.Volume, k.dir)
+			if err != nil {
+				err = errors.Join(err, ifThere(os.Rename(file+".released", file)))
+			}
+			return err
+		},
 		func() error { return os.RemoveAll(k.dir) },
 		func() error { return ifThere(os.Remove(k.dir + metadata)) },
 	} {

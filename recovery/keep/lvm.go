@@ -2,7 +2,6 @@ package keep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -144,21 +143,22 @@ func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 	return "/dev/" + l.group + "/" + v.label(), bytes, nil
 }
 
-// Drop removes the snapshot.
+// Drop removes the snapshot, whatever its volume and its group are called by now.
 func (d LVM) Drop(ctx context.Context, v Volume, _ string) error {
-	l, err := d.look(ctx, v.Device)
+	text, err := d.Tools.run(ctx, "lvs", "--noheadings", "-o", "vg_name", "--select", "lv_name="+v.label())
 	if err != nil {
 		return err
 	}
-	name := l.group + "/" + v.label()
-	if _, err := d.Tools.run(ctx, "lvs", "--noheadings", "-o", "lv_name", name); err != nil {
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	groups := strings.Fields(text)
+	if len(groups) > 1 {
+		return fmt.Errorf("remove snapshot %s: it is in several volume groups (%s)", v.label(), strings.Join(groups, ", "))
+	}
+	for _, g := range groups {
+		if _, err := d.Tools.run(ctx, "lvremove", "--yes", g+"/"+v.label()); err != nil {
 			return err
 		}
-		return nil // there is none
 	}
-	_, err = d.Tools.run(ctx, "lvremove", "--yes", name)
-	return err
+	return nil
 }
 
 // Check says whether a thick snapshot has overflown, in which case what it held is

@@ -85,6 +85,9 @@ func (Reflink) Keep(_ context.Context, v Volume, _ string) (string, uint64, erro
 
 // Drop removes the file.
 func (Reflink) Drop(_ context.Context, v Volume, _ string) error {
+	if v.At != "" {
+		return ifThere(os.Remove(v.At))
+	}
 	file, err := fileOf(v.Device)
 	if err != nil {
 		return err

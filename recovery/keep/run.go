@@ -2,6 +2,7 @@ package keep
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -40,7 +41,26 @@ func (t Tools) run(ctx context.Context, name string, args ...string) (string, er
 	return strings.TrimSpace(string(o.Stdout)), nil
 }
 
-// label names a snapshot after what it is of.
+// label is the name of what a driver makes.
 func (v Volume) label() string {
+	if v.Label == "" { // kept before labels were written down
+		return v.words()
+	}
+	return v.Label
+}
+
+func (v Volume) words() string {
 	return fmt.Sprintf("kept-%s-%s-%s-%d", v.Group, v.Recovery, v.Resource, v.Number)
+}
+
+const longestWords = 45 // of a label; the device mapper takes 127 bytes with the group's name, each dash counted twice
+
+// newLabel names a snapshot after what it is of. Names may have dashes in them, so that
+// two volumes could be called the same by their names alone, and whoever clears up after
+// the one would remove the other's: the end tells them apart. Underscores may stand for
+// LVM's own parts.
+func (v Volume) newLabel() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d", v.Group, v.Recovery, v.Resource, v.Number))
+	words := strings.ReplaceAll(v.words(), "_", "-")
+	return fmt.Sprintf("%s-%x", words[:min(len(words), longestWords)], sum[:6])
 }

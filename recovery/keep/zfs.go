@@ -66,19 +66,23 @@ func (d ZFS) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 	return zvols + clone, v.changes(), nil
 }
 
-// Drop destroys the clone, then the snapshot.
+// Drop destroys the clone, then the snapshot, wherever they are by now.
 func (d ZFS) Drop(ctx context.Context, v Volume, _ string) error {
-	name, err := dataset(v.Device)
+	text, err := d.Tools.run(ctx, "zfs", "list", "-H", "-t", "volume,snapshot", "-o", "name")
 	if err != nil {
 		return err
 	}
-	snapshot, clone := v.parts(name)
-	var errs []error
-	for _, part := range []string{clone, snapshot} {
-		if _, err := d.Tools.run(ctx, "zfs", "list", "-H", "-t", "all", "-o", "name", part); err != nil {
-			errs = append(errs, ctx.Err())
-			continue // there is none
+	var clones, snapshots []string
+	for name := range strings.FieldsSeq(text) {
+		switch {
+		case strings.HasSuffix(name, "@"+v.label()):
+			snapshots = append(snapshots, name)
+		case strings.HasSuffix(name, "/"+v.label()):
+			clones = append(clones, name)
 		}
+	}
+	var errs []error
+	for _, part := range append(clones, snapshots...) {
 		_, err := d.Tools.run(ctx, "zfs", "destroy", part)
 		errs = append(errs, err)
 	}
