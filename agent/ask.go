@@ -171,17 +171,3 @@ func (m *Machine) overcomes(g *group, b arbiter.Basis) bool {
 	}
 	return b.Cause == arbiter.ByReceipt
 }
-
-// prepare starts an accepted group. Where DRBD would promote without asking the
-// handler, the exclusion of the peer is obtained first.
-func (m *Machine) prepare(now boottime.Instant, g *group) {
-	g.excl = exclusion{since: now}
-	if m.needsExclusion(g) {
-		g.phase, g.wasUp, g.failed = Starting, false, ""
-		g.excl.starts = true
-		m.saveBoot()
-		m.askExclusion(now, g)
-		return
-	}
-	m.start(now, g)
-}

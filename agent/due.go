@@ -46,6 +46,7 @@ func (m *Machine) dueOf(d *dueAfter, g *group) {
 		d.at(m.hardStop(g))
 		d.at(g.right.promise.Add(-m.cfg.back() - m.timing.Stop))
 		d.at(g.stopBy)
+		d.at(g.attempt.next)
 	default:
 		d.at(g.backoff)
 		d.at(g.demoteAt.Add(reinstateAfter))

@@ -90,6 +90,9 @@ type StartDone struct {
 	Group arbiter.GroupID
 	Epoch arbiter.Epoch
 	Err   error
+	// Refused goes with Err: DRBD has refused the promotion for what may pass, and
+	// nothing was started.
+	Refused bool
 }
 
 // StopDone says how a stop ended. Down: services are confirmed down and DRBD is

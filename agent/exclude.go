@@ -311,7 +311,7 @@ func (m *Machine) refusedExclusion(now boottime.Instant, g *group, code int, why
 	}
 	if g.excl.starts {
 		g.excl.starts = false
-		g.failed = why
+		m.failed(now, g, why)
 		m.stop(now, g, why)
 	}
 }

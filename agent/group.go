@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
@@ -23,10 +22,6 @@ const (
 	Stopping   Phase = "stopping"
 )
 
-// startBackoff is how long a node that could not start a group leaves it to the
-// other one.
-const startBackoff = 30 * time.Second
-
 // group is what the machine knows of one group.
 type group struct {
 	cfg   GroupConfig
@@ -40,7 +35,9 @@ type group struct {
 	barred    bool
 	stopBy    boottime.Instant // a stop ends in a reset
 	stops     uint64           // number of the last one ordered
+	attempt   attempt
 	failed    string
+	failures  int // since it has run here last
 	backoff   boottime.Instant
 
 	bid     *bid
@@ -155,33 +152,6 @@ func (m *Machine) orderStop(now boottime.Instant, g *group, why string) {
 func (m *Machine) doStop(g *group, why string) {
 	g.stops++
 	m.do(Stop{Group: g.id, Order: g.stops, Reason: why, Before: g.stopBy})
-}
-
-// start begins to run a group under a right that has been checked.
-func (m *Machine) start(now boottime.Instant, g *group) {
-	g.phase, g.wasUp, g.failed = Starting, false, ""
-	m.saveBoot()
-	alone := g.granted.Cause == arbiter.ByFence || g.granted.Cause == arbiter.ByClock || g.granted.Cause == arbiter.ByOperator
-	m.note(g, "starting", fmt.Sprintf("epoch %d; %s", g.right.epoch, g.granted))
-	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), Before: now.Add(g.cfg.startBudget())})
-}
-
-func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
-	g := m.by[ev.Group]
-	if g == nil || g.phase != Starting || g.right.epoch != ev.Epoch {
-		return
-	}
-	if ev.Err != nil {
-		g.failed, g.backoff = ev.Err.Error(), now.Add(startBackoff)
-		g.right.failed = g.failed
-		m.note(g, "start failed", g.failed).Alarm = true
-		m.stop(now, g, "it could not be started: "+g.failed)
-		return
-	}
-	g.phase, g.wasUp = Running, true
-	m.note(g, "running", fmt.Sprintf("epoch %d", g.right.epoch))
-	m.beatAt = 0
-	m.saveBoot()
 }
 
 // onStopped: only a stop that is confirmed ends a right, and only the last one

@@ -216,6 +216,7 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 func (m *Machine) tick(now boottime.Instant) {
 	for _, g := range m.groups {
 		m.guard(now, g)
+		m.startAgain(now, g)
 		m.tenure(now, g)
 		m.join(now, g)
 		m.exclusions(now, g)

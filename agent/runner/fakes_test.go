@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -335,6 +336,7 @@ type fakeDRBD struct {
 	role drbd.Role
 	peer drbd.DiskState
 	lost bool
+	no   error // what promotions are refused with
 	seen chan struct{}
 }
 
@@ -381,8 +383,24 @@ func (f *fakeDRBD) did(what string, role drbd.Role) error {
 	return nil
 }
 
-func (f *fakeDRBD) Attach(context.Context, string) error  { return f.did("attach", "") }
-func (f *fakeDRBD) Promote(context.Context, string) error { return f.did("promote", drbd.RolePrimary) }
+func (f *fakeDRBD) Attach(context.Context, string) error { return f.did("attach", "") }
+
+func (f *fakeDRBD) Promote(context.Context, string) error {
+	f.mu.Lock()
+	no := f.no
+	f.mu.Unlock()
+	if no != nil {
+		f.s.note("promotion refused")
+		return fmt.Errorf("promote r0: %w (exit 11)", no)
+	}
+	return f.did("promote", drbd.RolePrimary)
+}
+
+func (f *fakeDRBD) refuses(with error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.no = with
+}
 
 func (f *fakeDRBD) Demote(context.Context, string) error     { return f.did("demote", drbd.RoleSecondary) }
 func (f *fakeDRBD) Outdate(context.Context, string) error    { return f.did("outdate", "") }

@@ -11,6 +11,7 @@ import (
 	"sbarbiter/agent"
 	"sbarbiter/agent/service"
 	"sbarbiter/drbd"
+	"sbarbiter/drbd/kernel"
 )
 
 const (
@@ -76,7 +77,7 @@ func (r *Runner) start(a agent.Start) {
 		if err == nil {
 			r.gauge.took(startOf(a.Group), r.now().Sub(began))
 		}
-		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
+		r.post(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err, Refused: mayPass(err)})
 		r.reconnect(o.group, cutOff)
 	})
 }
@@ -113,6 +114,17 @@ func (r *Runner) promote(ctx context.Context, g Group, cutOff []string) error {
 		}
 	}
 	return nil
+}
+
+// mayPass reports whether DRBD has refused a promotion for what may be over in a
+// moment: the fence-peer handler came to nothing, the peer is just being lost or
+// found. What has stayed half-promoted is for a stop to clear up.
+func mayPass(err error) bool {
+	if errors.Is(err, kernel.ErrPartlyPromoted) {
+		return false
+	}
+	return errors.Is(err, kernel.ErrPeerNotOutdated) || errors.Is(err, kernel.ErrPeerPrimary) ||
+		errors.Is(err, kernel.ErrPeerRefused) || errors.Is(err, kernel.ErrTransient)
 }
 
 // reconnect lets resources that were cut off look for their peer again.

@@ -116,7 +116,8 @@ func groupAlarms(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) 
 			alarm("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; look at DRBD's connection there", id, node, numbers(e))
 		}
 		if failed := g.Failed[node]; failed != "" {
-			alarm("%s could not be started on %s: %s; repair that, then sbctl switchover %s --to %s tries again", id, node, failed, id, node)
+			alarm("%s could not be started on %s: %s; repair that; while nobody else runs it %s tries again by itself, and sbctl switchover %s --to %s moves it back",
+				id, node, failed, node, id, node)
 		}
 	}
 	switch l := g.Lease; {

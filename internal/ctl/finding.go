@@ -303,7 +303,7 @@ func (p *pair) groupCopies(g *sbv1.GroupStatus) {
 	}
 	for _, on := range g.GetNodes() {
 		if on.GetFailed() != "" {
-			p.alarm(levelAttention, fmt.Sprintf("mend the cause, then: sbctl switchover %s --to %s", name, on.GetNode()),
+			p.alarm(levelAttention, fmt.Sprintf("mend the cause; while nobody else runs it %[2]s tries again by itself; to move it back: sbctl switchover %[1]s --to %[2]s", name, on.GetNode()),
 				"%s could not start %s: %s", on.GetNode(), name, on.GetFailed())
 		}
 		for _, s := range on.GetServices() {

@@ -9,7 +9,7 @@ import (
 // What a recovery may take besides what the timing rule promises.
 const (
 	slowBoot     = 25 * time.Second // of a machine that boots slowly
-	startBackoff = 30 * time.Second // a node that could not start a group leaves it to the other one: agent's
+	startBackoff = 30 * time.Second // a node that could not start a group asks again after that at the latest: the agent's
 	startTakes   = 2 * time.Second  // promotion and services, here
 	shotTakes    = 3 * time.Second  // by a power switch that works, here
 	resyncTakes  = volumeBlocks/pushBlocks*pushMax + dialMax + noticeMax

@@ -55,7 +55,10 @@ func (n *Node) exit(a agent.Exit) {
 // again is how soon a command is tried once more that the kernel lets wait.
 const again = 100 * time.Millisecond
 
-var errRefused = errors.New("DRBD refuses")
+var (
+	errRefused = errors.New("DRBD refuses")
+	errNotNow  = fmt.Errorf("%w for now", errRefused)
+)
 
 // insist gives a command until it is carried out, refused for good, or not
 // wanted any more.
@@ -77,6 +80,8 @@ func (c *replica) insist(v model.Verb, wanted func() bool, done func(error)) {
 			done(nil)
 		case a == model.InTransient || a == model.Concurrent || a == model.HeldOpen:
 			c.n.local(again, func() { c.insist(v, wanted, done) })
+		case v == model.Promote && (a == model.PeerNotOutdated || a == model.TwoPrimaries || a == model.PeerRefused):
+			done(fmt.Errorf("%w: answer %d", errNotNow, a))
 		default:
 			done(fmt.Errorf("%w: %s: answer %d, own disk %s, peer's %s", errRefused, v, a, c.state().Disk, c.state().PeerDisk))
 		}

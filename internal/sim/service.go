@@ -18,7 +18,7 @@ func (n *Node) startGroup(a agent.Start) {
 	end := func(err error) {
 		if s.number == number {
 			s.number = 0
-			n.give(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err})
+			n.give(agent.StartDone{Group: a.Group, Epoch: a.Epoch, Err: err, Refused: errors.Is(err, errNotNow)})
 		}
 	}
 	n.unless(func() bool { return s.number != number }, n.clock.until(a.Before), func() { end(errors.New("not through in time")) })
