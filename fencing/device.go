@@ -43,6 +43,7 @@ type device struct {
 	call     Call             // the last one
 	wake     boottime.Instant // no call before it
 	settle   boottime.Instant // off was accepted: wait until then for its effect; zero if not
+	steady   bool             // nothing but off was read, and no off was sent, since all of the level read off
 	end      boottime.Instant // of all attempts
 	offs     int
 	refused  int // offs that certainly did nothing
@@ -94,7 +95,7 @@ func (d *device) due(now boottime.Instant) callKind {
 		d.waiting = true
 		return callRead
 	case phaseOff:
-		d.waiting = true
+		d.waiting, d.steady = true, false
 		d.offs++
 		return callOff
 	case phaseIdle, phaseDone, phaseFailed, phaseLeft:
@@ -192,6 +193,12 @@ func (d *device) record(now boottime.Instant, p Power, err error) {
 	d.power = p
 	d.onSeen = d.onSeen || p == PowerOn
 	d.wasOff = d.wasOff || p == PowerOff && d.offs == 0
+	d.steady = d.steady && p == PowerOff
+}
+
+// lookAgain reads a device that is done once more.
+func (d *device) lookAgain(now boottime.Instant) {
+	d.phase, d.wake, d.steady = phasePoll, now, true
 }
 
 // mayAct reports whether an off has left for the device, or may have.

@@ -93,7 +93,8 @@ func Judge(e Evidence) (Grade, string) {
 				fromOn = append(fromOn, string(d))
 			}
 		}
-		if p := e.Topology.partialOf(level); len(p) > 0 && e.allSeenOn(p) {
+		// One supply alone says nothing: the machine may run on another one.
+		if p := e.Topology.partialOf(level); len(p) > 1 && e.allSeenOn(p) {
 			witnesses = append(witnesses, joinDevices(p))
 			fromOn = append(fromOn, joinDevices(p))
 		}

@@ -9,6 +9,7 @@ func TestJudge(t *testing.T) {
 	one := Topology{Levels: [][]DeviceName{{"a"}}}
 	pair := Topology{Levels: [][]DeviceName{{"a", "b"}}}
 	supplies := Topology{Levels: [][]DeviceName{{"a", "b"}}, Partial: []DeviceName{"a", "b"}}
+	beside := Topology{Levels: [][]DeviceName{{"a", "b"}}, Partial: []DeviceName{"b"}}
 	levels := Topology{Levels: [][]DeviceName{{"a"}, {"b"}}}
 	on := func(d DeviceName) Reading { return Reading{Device: d, Power: PowerOn} }
 	off := func(d DeviceName) Reading { return Reading{Device: d, Power: PowerOff} }
@@ -33,6 +34,8 @@ func TestJudge(t *testing.T) {
 		{"half a level", Evidence{Topology: pair, Before: readings{on("a"), on("b")}, During: readings{off("a")}}, E0, "no level"},
 		{"both supplies", Evidence{Topology: supplies, Before: readings{on("a"), on("b")}, During: readings{off("a"), off("b")}}, E3, "a and b went"},
 		{"a supply never on", Evidence{Topology: supplies, Before: readings{on("a")}, During: readings{off("a"), off("b")}}, E0, "b read off but never on"},
+		{"one supply beside a device that always says off", Evidence{Topology: beside, Before: readings{on("b")}, During: readings{off("a"), off("b")}}, E0, "a read off but never on"},
+		{"one supply beside the machine", Evidence{Topology: beside, Before: readings{on("a"), on("b")}, During: readings{off("a"), off("b")}}, E3, "a went from"},
 		{"two levels agree", Evidence{Topology: levels, Before: readings{on("b")}, During: readings{off("a"), off("b")}}, E4, ""},
 		{"the second level alone", Evidence{Topology: levels, Before: readings{on("b")}, During: readings{on("a"), off("b")}}, E3, "b went"},
 	} {

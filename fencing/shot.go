@@ -176,6 +176,7 @@ func (s *Shot) stepLevel(now boottime.Instant) ([]Action, levelState) {
 		}
 		return nil, levelFailed
 	}
+	s.together(now, level)
 	var actions []Action
 	state := levelDone
 	for _, d := range level {
@@ -196,6 +197,21 @@ func (s *Shot) stepLevel(now boottime.Instant) ([]Action, levelState) {
 		}
 	}
 	return actions, state
+}
+
+// together reads the supplies of a level once more when all of them have read off:
+// one that has come on again before the last one went off has left the machine
+// running. It goes on until they are seen off at one moment.
+func (s *Shot) together(now boottime.Instant, level []*device) {
+	supplies := slices.DeleteFunc(slices.Clone(level), func(d *device) bool { return !s.spec.Topology.isPartial(d.name) })
+	open := slices.ContainsFunc(level, func(d *device) bool { return d.phase != phaseDone })
+	steady := !slices.ContainsFunc(supplies, func(d *device) bool { return !d.steady })
+	if open || steady || len(supplies) < 2 {
+		return
+	}
+	for _, d := range supplies {
+		d.lookAgain(now)
+	}
 }
 
 func (s *Shot) call(d *device) Call {
