@@ -57,6 +57,26 @@ func (v View) Pair() timing.Pair {
 	return p
 }
 
+// Suspects reports whether a node has not been heard for as long as makes it suspect.
+func (v View) Suspects(node arbiter.NodeID) bool {
+	return !v.Nodes[node].Heard || v.Nodes[node].Silent >= v.Cluster.Definition.Timing.SuspectAfter
+}
+
+// Parted reports whether both nodes are heard, the group's copies are not connected, and
+// DRBD has given up on one side: what an operator is told of.
+func (v View) Parted(id arbiter.GroupID) bool {
+	apart := false
+	for _, n := range v.Cluster.Definition.Nodes {
+		beat := v.Nodes[n].Beat
+		b := beat.group(id)
+		if b == nil || v.Suspects(n) || slices.ContainsFunc(b.Evidence.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
+			return false
+		}
+		apart = apart || b.Parted
+	}
+	return apart
+}
+
 // Version returns the place of this leader's answers in history.
 func (l *Leader) Version() arbiter.Version { return l.version }
 

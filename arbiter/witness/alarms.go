@@ -167,18 +167,13 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return fmt.Sprintf("%s is to give it back, so that %s can take it", g.Lease.Holder, g.Order.To)
 	case g.Order != nil:
 		return fmt.Sprintf("%s is to ask for it", g.Order.To)
-	case g.Lease != nil && v.Leases[id] >= 0 && !silent(v, g.Lease.Holder):
+	case g.Lease != nil && v.Leases[id] >= 0 && !v.Suspects(g.Lease.Holder):
 		return fmt.Sprintf("nothing: %s holds it under epoch %d for another %v", g.Lease.Holder, g.Lease.Epoch, v.Leases[id].Round(100*time.Millisecond))
 	}
 	if r := lastAsk(c, id); r != nil && r.Reason != "" {
 		return r.Sentence
 	}
 	return "a node is to ask for it"
-}
-
-// silent reports whether a node is not heard by this leader.
-func silent(v leader.View, node arbiter.NodeID) bool {
-	return !v.Nodes[node].Heard || v.Nodes[node].Silent >= v.Cluster.Definition.Timing.SuspectAfter
 }
 
 // flapAlarms says that nothing is taken over, or nobody shot, because it happened
@@ -190,7 +185,7 @@ func flapAlarms(v leader.View, alarm func(string, ...any)) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
 		l := c.Groups[id].Lease
-		if left := v.Held[id]; l != nil && left > 0 && silent(v, l.Holder) {
+		if left := v.Held[id]; l != nil && left > 0 && v.Suspects(l.Holder) {
 			alarm("%s: %s took it over and is lost again within hold_time; nobody takes it over for another %v; look at both nodes; once you have seen that %s is off, type: sbctl fence confirm %s",
 				id, l.Holder, left.Round(time.Second), l.Holder, l.Holder)
 		}

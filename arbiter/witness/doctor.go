@@ -60,7 +60,7 @@ func examined(v leader.View, wall time.Time) []doctor.Finding {
 }
 
 func member(v leader.View, id arbiter.NodeID, wall time.Time) doctor.Member {
-	m := doctor.Member{Name: string(id), Heard: doctor.Watched(!silent(v, id)), Proven: map[string]time.Duration{}}
+	m := doctor.Member{Name: string(id), Heard: doctor.Watched(!v.Suspects(id)), Proven: map[string]time.Duration{}}
 	if r := v.Nodes[id].Report; r != nil {
 		m.Reported, m.Examined, m.ConfigHash = true, doctor.Watched(r.Examined), r.ConfigHash
 		m.Machine, m.Switches = r.Machine, r.Switches

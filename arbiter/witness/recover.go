@@ -95,7 +95,7 @@ func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)
 	g := v.Cluster.Groups[id]
 	r := g.Recovery
 	switch {
-	case r == nil && parted(v, id):
+	case r == nil && v.Parted(id):
 		alarm("%s: DRBD has given up looking for the peer (StandAlone), as after a split brain; see what both copies hold, with nothing touched: sbctl resolve %s --dry-run", id, id)
 	case r == nil:
 	case r.Phase == arbiter.Undecided:
@@ -112,20 +112,6 @@ func stuck(r *arbiter.Recovery) string {
 		return r.Failure
 	}
 	return fmt.Sprintf("%s: %s; it is tried again until it works", r.Plan.Steps[r.Step], r.Failure)
-}
-
-// parted reports whether DRBD has given up on one side, and the two are not
-// connected.
-func parted(v leader.View, id arbiter.GroupID) bool {
-	apart := false
-	for _, n := range v.Cluster.Definition.Nodes {
-		b := beatOf(v, n, id)
-		if b == nil || silent(v, n) || slices.ContainsFunc(b.Evidence.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
-			return false
-		}
-		apart = apart || b.Parted
-	}
-	return apart
 }
 
 // recovering says in one sentence what a recovery is about, "" if there is none.

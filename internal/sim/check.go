@@ -134,12 +134,8 @@ func (w *World) checkResync(target *replica) {
 
 // splitBrain is DRBD's finding that both copies have writes of their own.
 func (w *World) splitBrain(c *replica) {
-	if c.v.forced {
-		return // an operator resolves it
-	}
-	if c.v.app.unrecorded {
-		w.except("a node was lost before it was on record that a disk had failed, and both copies have writes of their own (docs/architecture.md, \"What is not closed\")")
-		return
+	if c.v.forced || c.v.app.unrecorded {
+		return // an operator resolves it; see resolve
 	}
 	w.breaks("split brain: both copies of %s have writes of their own", c.v.group)
 }

@@ -60,7 +60,7 @@ func (w *World) episode(e Episode) {
 func (w *World) recover(limit time.Duration) {
 	for tries := 0; !w.ended(); {
 		if _, ok := w.RunUntil(limit, w.settled); !ok {
-			if tries < mostDecisions && !w.lastCopy && w.decide() {
+			if tries < mostDecisions && !w.lastCopy && (w.decide() || w.resolve()) {
 				tries++
 				limit = w.now + w.recovery()
 				continue
