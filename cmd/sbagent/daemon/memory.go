@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"sbarbiter/agent"
@@ -56,16 +57,50 @@ func (d *Daemon) remember(st *store.Store) (memory, error) {
 	return m, d.covers(m.boot)
 }
 
-// covers refuses a node file without a group that may be running here: nobody
+// covers refuses a node file without something that may be running here: nobody
 // would stop it, and the watchdog would be fed beside it.
 func (d *Daemon) covers(boot *agent.BootMemory) error {
+	// Where there is none, or none that can be read, nothing is known of what the
+	// agent before this one has started.
+	before, _ := config.LoadNode(filepath.Join(d.Node.RuntimeDir, snapshotName))
 	for _, id := range slices.Sorted(maps.Keys(boot.Groups)) {
-		if !slices.ContainsFunc(d.Node.Groups, func(g config.Group) bool { return g.Name == string(id) }) {
+		is := groupOf(d.Node, string(id))
+		if was := groupOf(before, string(id)); is != nil && was != nil {
+			if what := missing(*was, *is); what != "" {
+				return fmt.Errorf("group %s may be running here, by the right of the agent before this one, with %s, which the node file does not have any more: "+
+					"put it back at once, or the guard stops the group when its right ends; move it away (sbctl standby %s) before you change what it is made of", id, what, d.Node.Name)
+			}
+		}
+		if is == nil {
 			return fmt.Errorf("group %s may be running here, by the right of the agent before this one, and the node file does not have it: "+
 				"put it back at once, or the watchdog resets this machine; move it away (sbctl standby %s) before you remove or rename it", id, d.Node.Name)
 		}
 	}
 	return nil
+}
+
+func groupOf(n config.Node, name string) *config.Group {
+	i := slices.IndexFunc(n.Groups, func(g config.Group) bool { return g.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &n.Groups[i]
+}
+
+// missing names something of a group that another wording of it has not.
+func missing(was, is config.Group) string {
+	for _, r := range was.DRBD {
+		if !slices.Contains(is.DRBD, r) {
+			return "DRBD resource " + r
+		}
+	}
+	for _, s := range was.Services {
+		same := func(o config.Service) bool { return o.Spec.Kind() == s.Spec.Kind() && o.Spec.Name() == s.Spec.Name() }
+		if !slices.ContainsFunc(is.Services, same) {
+			return s.Spec.Kind() + " " + s.Spec.Name()
+		}
+	}
+	return ""
 }
 
 func readMemory(f *store.File) (*agent.Memory, error) {

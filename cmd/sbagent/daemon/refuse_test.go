@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,28 +82,57 @@ func TestStateThatIsNotWholeOrNotOursIsNamed(t *testing.T) {
 	}
 }
 
-// A group that was taken out of the node file while it runs would go on without
-// a right, beside a watchdog that is fed, until the other node starts it too.
-func TestGroupThatRunsIsNotForgottenByTheNodeFile(t *testing.T) {
+// leftRunning is a node on which the agent before has left a group running.
+func leftRunning(t *testing.T, group arbiter.GroupID) *daemon.Daemon {
+	t.Helper()
 	r := newRig(t)
 	d := r.node(0)
 	d.Node.StateDir, d.Node.RuntimeDir = t.TempDir(), t.TempDir()
 	d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
 	st, err := store.Open(d.Node.StateDir, store.Identity{Cluster: d.Node.Cluster, Node: d.Node.Name})
 	must(t, err)
-	boot := d.Boot
-	if boot == "" {
-		boot, err = store.BootID()
-		must(t, err)
-	}
-	rights, err := st.Boot(d.Node.RuntimeDir, boot)
+	rights, err := st.Boot(d.Node.RuntimeDir, d.Boot)
 	must(t, err)
-	held := agent.BootMemory{Boot: arbiter.BootID(boot), Groups: map[arbiter.GroupID]agent.HeldRight{
-		"renamed": {Epoch: 8, Lease: boottime.Now().Add(time.Minute), Started: true},
+	held := agent.BootMemory{Boot: arbiter.BootID(d.Boot), Groups: map[arbiter.GroupID]agent.HeldRight{
+		group: {Epoch: 8, Lease: boottime.Now().Add(time.Minute), Started: true},
 	}}
 	must(t, rights.Save(held.Encode()))
 	must(t, st.Close())
-	if said := refusal(t, d); !strings.Contains(said, "group renamed may be running here") {
+	return d
+}
+
+// A group that was taken out of the node file while it runs would go on without
+// a right, beside a watchdog that is fed, until the other node starts it too.
+func TestGroupThatRunsIsNotForgottenByTheNodeFile(t *testing.T) {
+	if said := refusal(t, leftRunning(t, "renamed")); !strings.Contains(said, "group renamed may be running here") {
 		t.Errorf("want the group named in: %s", said)
+	}
+}
+
+// So would a service of it: this node would give the group back as stopped, and the
+// address would stay.
+func TestServiceThatRunsIsNotForgottenByTheNodeFile(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "examples", "node-a.yaml"))
+	must(t, err)
+	before, err := config.ParseNode("node.yaml", text, "node-a")
+	must(t, err)
+	g := before.Groups[0]
+	for name, c := range map[string]struct {
+		change func(*config.Group)
+		want   string
+	}{
+		"a service":  {func(g *config.Group) { g.Services = g.Services[1:] }, g.Services[0].Spec.Kind() + " " + g.Services[0].Spec.Name()},
+		"a resource": {func(g *config.Group) { g.DRBD = nil }, "DRBD resource " + g.DRBD[0]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := leftRunning(t, arbiter.GroupID(g.Name))
+			must(t, os.WriteFile(filepath.Join(d.Node.RuntimeDir, "guard-node.yaml"), text, 0o600))
+			is := g
+			c.change(&is)
+			d.Node.Groups = []config.Group{is}
+			if said := refusal(t, d); !strings.Contains(said, c.want) {
+				t.Errorf("want %q in: %s", c.want, said)
+			}
+		})
 	}
 }
