@@ -143,8 +143,11 @@ func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Ver
 // binds against everything that rests on a clock.
 func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) string {
 	gm := m.mem.Groups[g.id]
-	if gm.OwnWord != 0 {
+	switch {
+	case gm.OwnWord != 0:
 		return "this node has recorded that its copy is stale"
+	case m.leaving != "":
+		return m.leaving
 	}
 	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
 		return ""

@@ -13,7 +13,10 @@ func (m *Machine) leave(now boottime.Instant) {
 		if g.phase == Starting || g.phase == Running {
 			m.stop(now, g, m.leaving)
 		}
-		done = done && g.phase == Stopped && g.release == nil
+		// What was asked for may be granted at this moment: held by nobody, it would
+		// have this machine shot for its silence.
+		asks := g.bid != nil && g.bid.call != nil && m.session
+		done = done && g.phase == Stopped && g.release == nil && !asks
 	}
 	if done {
 		m.left = true
