@@ -624,3 +624,24 @@ func TestTwoGroupsGoDownEachByItsOwnRight(t *testing.T) {
 		t.Errorf("want the reset by the shorter right:\n%s", r.out.String())
 	}
 }
+
+// A cut that hangs may be carried out after its group was stopped and has come again:
+// DRBD looks for its peer only once it has ended, or it would be cut for good.
+func TestCutUnderWayIsRememberedWhenItsGroupComesAgain(t *testing.T) {
+	r := newRig(t)
+	r.join(1, 1)
+	r.live(1, second, 4)
+	r.pass(1500 * time.Millisecond) // the agent is silent
+	r.tell(1)                       // is back, and has stopped the group
+	r.pass(100 * time.Millisecond)
+	r.tell(1, r.right("nfs", 8))
+	r.pass(100 * time.Millisecond)
+	if len(r.ran(guard.Join)) > 0 {
+		t.Fatalf("joined while the cut is under way:\n%s", r.out.String())
+	}
+	r.done(guard.Cut, nil)
+	r.tell(1, r.right("nfs", 8))
+	if len(r.ran(guard.Join)) != 1 {
+		t.Errorf("not joined after the cut has ended:\n%s", r.out.String())
+	}
+}

@@ -120,7 +120,7 @@ func (g *Guard) hear(now boottime.Instant, r Right) {
 		if gr.stop.begun {
 			g.do(Halt{gr.Group})
 		}
-		*gr = group{Right: r, cutAt: gr.cutAt, joinAt: gr.joinAt, joining: gr.joining}
+		*gr = group{Right: r, cutAt: gr.cutAt, cutting: gr.cutting, joinAt: gr.joinAt, joining: gr.joining}
 	case r.Sent > gr.Sent:
 		gr.Right = r
 	default:
