@@ -82,7 +82,9 @@ func salvageCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "salvage GROUP VOLUME", Short: "Write files of a kept volume to the standard output, as a tar archive",
 		Example: "  sbagent recovery salvage nfs r0/0 >everything.tar\n  echo dir/report.txt | sbagent recovery salvage nfs r0/0 --files - | tar x",
-		Args:    cobra.ExactArgs(2),
+		Long: "salvage looks into the kept copy and changes nothing. Files come with owner, mode, times and extended attributes; device nodes,\n" +
+			"pipes and sockets are left out. What cannot be read does not keep the rest back: it is named, and the exit code is 4.",
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := hands(*path)
 			if err != nil {

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"sbarbiter/internal/archive"
 )
 
 // The exit codes, as sbctl's.
@@ -30,6 +32,10 @@ func report(err error, to io.Writer) int {
 		return exitDone
 	}
 	fmt.Fprintln(to, "sbagent:", err)
+	var some *archive.Incomplete
+	if errors.As(err, &some) {
+		return archive.ExitIncomplete
+	}
 	var wrong *usageError
 	if errors.As(err, &wrong) {
 		fmt.Fprintf(to, "see: %s --help\n", wrong.path)

@@ -13,11 +13,29 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"sbarbiter/internal/archive"
 )
 
 // defaultShell reaches a node as its administrators do. What a node knows of its
 // files is too much for a witness's log, and is nobody's business but theirs.
 var defaultShell = []string{"ssh", "-C", "-o", "BatchMode=yes", "root@{node}"}
+
+// nodeError is what sbagent on a node had to say about why it failed.
+type nodeError struct {
+	node  string
+	code  int
+	words string
+}
+
+func (e *nodeError) Error() string { return fmt.Sprintf("ask %s: %s", e.node, e.words) }
+
+// incomplete reports whether an archive is whole but for what the error names.
+func incomplete(err error) bool {
+	var n *nodeError
+	var some *archive.Incomplete
+	return errors.As(err, &some) || errors.As(err, &n) && n.code == archive.ExitIncomplete
+}
 
 // onNode runs sbagent on a node.
 func (a *app) onNode(ctx context.Context, node string, in io.Reader, out io.Writer, args ...string) error {
@@ -43,7 +61,7 @@ func (a *app) onNode(ctx context.Context, node string, in io.Reader, out io.Writ
 		words := strings.TrimPrefix(strings.TrimSpace(said.String()), "sbagent: ")
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && words != "" {
-			return fmt.Errorf("ask %s: %s", node, words)
+			return &nodeError{node: node, code: exit.ExitCode(), words: words}
 		}
 		return fmt.Errorf("ask %s (%s; set shell: in %s if that is not how it is reached): %w: %s", node, strings.Join(argv[:len(shell)], " "), s.file, err, words)
 	}

@@ -30,7 +30,12 @@ func (a *app) salvageCommand() *cobra.Command {
 		Long: `Salvage looks into the copy that was kept before it was given up, compares it with
 what is mounted now, and lists what only the discarded one had. With --to it
 brings files of it here: into a directory, where nothing is written over, or into
-an archive (a name that ends with .tar). The pair is not touched.`,
+an archive (a name that ends with .tar). The pair is not touched.
+
+Files come with their times, modes and extended attributes, access lists among them;
+run by root also with their owners, set-id bits and capabilities. Device nodes, pipes
+and sockets are left out. What cannot be read is named, all else is brought, and the
+exit code is 1.`,
 		Example: "  sbctl salvage nfs\n  sbctl salvage nfs --to rescued/\n  sbctl salvage nfs --to rescued.tar reports/2026.ods\n  sbctl salvage nfs --everything --to all.tar",
 		Args:    args(cobra.MinimumNArgs(1), "a group, and perhaps files"),
 	}
@@ -83,7 +88,8 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 	if s.to == "" {
 		return a.showKept(keeper, id, found, s.all)
 	}
-	for i, l := range found {
+	var lacking []error
+	for _, l := range found {
 		for _, p := range l.Problems {
 			a.say("%s: %s", l.Volume, shownAs(p))
 		}
@@ -97,15 +103,17 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 				continue
 			}
 		}
-		if err := a.bring(ctx, keeper, group, id, l.Volume, names, place(s.to, l.Volume, len(found), i)); err != nil {
+		if err := a.bring(ctx, keeper, group, id, l.Volume, names, place(s.to, l.Volume, len(found))); incomplete(err) {
+			lacking = append(lacking, err) // the other volumes are brought all the same
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(lacking...)
 }
 
 // place is where a volume's files go: several volumes each have their own.
-func place(to, volume string, of, _ int) string {
+func place(to, volume string, of int) string {
 	if of == 1 {
 		return to
 	}
@@ -203,11 +211,12 @@ func (a *app) bring(ctx context.Context, node, group, id, volume string, names [
 		if err != nil {
 			return fmt.Errorf("salvage into an archive: %w", err)
 		}
-		if err := errors.Join(a.onNode(ctx, node, in, f, ask...), f.Sync(), f.Close()); err != nil {
-			return errors.Join(err, os.Remove(to))
+		err = a.onNode(ctx, node, in, f, ask...)
+		if end := errors.Join(f.Sync(), f.Close()); end != nil || err != nil && !incomplete(err) {
+			return errors.Join(err, end, os.Remove(to))
 		}
 		a.say("%s: in %s", volume, to)
-		return nil
+		return err
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fmt.Errorf("salvage into a directory: %w", err)
@@ -215,12 +224,13 @@ func (a *app) bring(ctx context.Context, node, group, id, volume string, names [
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(a.onNode(ctx, node, in, w, ask...)) }()
 	files, err := archive.Unpack(r, to)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r) // what follows the archive's end, and how the other side ended
+	if err == nil || incomplete(err) {
+		_, end := io.Copy(io.Discard, r) // what follows the archive's end, and how the other side ended
+		err = errors.Join(err, end)
 	}
 	r.CloseWithError(err)
 	if err != nil {
-		return fmt.Errorf("salvage %s: %d files were brought: %w", volume, len(files), err)
+		return fmt.Errorf("salvage %s: %d files are in %s: %w", volume, len(files), to, err)
 	}
 	a.say("%s: %d files in %s", volume, len(files), to)
 	return nil
