@@ -105,28 +105,23 @@ func (n *Node) promoteByHand() {
 // confirm is an operator who has seen that a machine is off, and says so.
 func (w *World) confirm(n *Node) {
 	if !n.power && !n.running {
-		w.say(n)
+		w.say(n, "seen off")
 	}
 }
 
-// confirmFalsely is an operator who has not looked.
+// unseen is what an operator says who has not looked.
+const unseen = "it must be off"
+
+// confirmFalsely is an operator who has not looked. See [World.applied] for whether
+// that is believed.
 func (w *World) confirmFalsely(n *Node) {
-	if !n.running {
-		return
+	if n.running {
+		w.say(n, unseen)
 	}
-	w.say(n)
-	w.after(100*time.Millisecond, func() {
-		c := w.witness.State()
-		for _, id := range w.groups {
-			if c != nil && c.Groups[id] != nil && c.Groups[id].Last.Cause == arbiter.ByOperator {
-				w.falseWord = true
-			}
-		}
-	})
 }
 
 // say says that a node is off.
-func (w *World) say(n *Node) {
+func (w *World) say(n *Node, why string) {
 	c := w.witness.State()
 	if c == nil {
 		return
@@ -137,7 +132,7 @@ func (w *World) say(n *Node) {
 			epochs = append(epochs, g.Lease.Epoch)
 		}
 	}
-	w.witness.Order(arbiter.Confirm{Cluster: w.Definition.Cluster, Node: n.id, Epochs: epochs, By: "operator", Reason: "seen off"})
+	w.witness.Order(arbiter.Confirm{Cluster: w.Definition.Cluster, Node: n.id, Epochs: epochs, By: "operator", Reason: why})
 }
 
 func (w *World) maintain(on bool) {
