@@ -80,3 +80,37 @@ func TestShotThatAnEarlierAgentHadBegunIsUndoneWhereItLeftThePeerOff(t *testing.
 		}
 	}
 }
+
+// The proof is told at once, and that nothing more is to come as soon as that is so.
+func TestMandateOfAProvenShotIsOverOnceNothingCanLandAnyMore(t *testing.T) {
+	m, now := talking(t)
+	lands := now.Add(6 * time.Second)
+	m.mem.Mandates = []arbiter.MandateID{7}
+	m.shot = &shot{group: m.groups[0], mandate: 7, step: shooting, before: now.Add(15 * time.Second)}
+	request, report := asked[leader.ReportFence](t, m.Step(now, ShotDone{Mandate: 7, Grade: arbiter.E3, InFlight: true, Lands: lands}))
+	if report.Grade != arbiter.E3 || !report.InFlight {
+		t.Fatalf("reported %+v", report)
+	}
+	m.Step(now, CallDone{Request: request, Verdict: arbiter.Verdict{Kind: arbiter.Done}, Version: arbiter.Version{Incarnation: 1, Index: 2}})
+	if !m.bids(now) || m.Due() > lands {
+		t.Fatalf("the peer is given its word while the shot may land, until %v", m.Due())
+	}
+	var over []leader.ReportFence
+	for ; now < boot.Add(20*time.Second); now = now.Add(100 * time.Millisecond) {
+		for _, a := range m.Step(now, Tick{}) {
+			if c, ok := a.(Call); ok {
+				if r, ok := c.Message.(leader.ReportFence); ok && now < lands {
+					t.Fatalf("over too early: %+v", r)
+				} else if ok {
+					over = append(over, r)
+				}
+			}
+		}
+	}
+	if len(over) == 0 || over[0].Mandate != 7 || over[0].InFlight || over[0].Grade != 0 || over[0].Failure != "" {
+		t.Fatalf("told %+v", over)
+	}
+	if m.bids(now) || len(m.mem.Mandates) != 0 {
+		t.Error("the shot silences this node still")
+	}
+}

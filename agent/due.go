@@ -20,6 +20,9 @@ func (m *Machine) Due() boottime.Instant {
 	if len(m.mem.Mandates) > 0 {
 		d.at(m.landed())
 	}
+	if m.flying.mandate != 0 {
+		d.at(m.flying.lands)
+	}
 	if s := m.shot; s != nil && s.step == shooting {
 		d.at(s.before.Add(m.timing.SuspectAfter))
 	}

@@ -117,6 +117,7 @@ type ShotDone struct {
 	Readings []arbiter.Reading
 	Failure  string
 	InFlight bool
+	Lands    boottime.Instant // of what is in flight of a shot that is proven; 0: at the deadline
 }
 
 // SideMeasured is what was measured of this node's side; see Measure.

@@ -30,7 +30,14 @@ type shot struct {
 	step    shotStep
 	before  boottime.Instant
 	aborted string
-	flies   bool // it was reported as one that may still land
+	flies   bool             // it was reported as one that may still land
+	lands   boottime.Instant // until then, if it is proven
+}
+
+// flight is what may still land of a shot that is proven.
+type flight struct {
+	mandate arbiter.MandateID // 0: nothing
+	lands   boottime.Instant
 }
 
 // fenceFirst begins to carry a mandate out.
@@ -137,7 +144,7 @@ func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {
 
 // report tells the witness how the shot ended, until it has taken it.
 func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
-	s.step, s.flies = reporting, ev.InFlight
+	s.step, s.flies, s.lands = reporting, ev.InFlight, ev.Lands
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
 			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{
@@ -156,9 +163,13 @@ func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
 }
 
 func (m *Machine) endShot(now boottime.Instant, s *shot) {
-	if s.flies {
+	switch {
+	case s.flies && !s.lands.IsZero():
+		m.landsBy = max(m.landsBy, s.lands)
+		m.flying = flight{s.mandate, s.lands}
+	case s.flies:
 		m.landsBy = max(m.landsBy, s.before) // no word for the target until then
-	} else {
+	default:
 		m.mem.Mandates = slices.DeleteFunc(m.mem.Mandates, func(id arbiter.MandateID) bool { return id <= s.mandate })
 		m.dirty = true
 	}
@@ -166,6 +177,19 @@ func (m *Machine) endShot(now boottime.Instant, s *shot) {
 	if s.group.bid != nil {
 		s.group.bid.next = now
 	}
+}
+
+// land tells the witness that nothing more of a proven shot is to come, so that its
+// mandate need not stand until its deadline.
+func (m *Machine) land(now boottime.Instant) {
+	over := m.flying.mandate
+	m.flying = flight{}
+	m.call(now, &call{
+		message: func(id arbiter.RequestID) leader.Message {
+			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{Caller: m.caller(id), Mandate: over}}
+		},
+		done: func(boottime.Instant, *call, arbiter.Verdict) {},
+	})
 }
 
 // leftOff has the peer switched on again where an earlier life of this agent had begun
@@ -219,6 +243,9 @@ func (m *Machine) landed() boottime.Instant {
 // may have been in flight once they are over: a witness that is told of them gives its
 // target nothing for as long as a shot takes.
 func (m *Machine) fencing(now boottime.Instant) {
+	if m.flying.mandate != 0 && now >= m.flying.lands {
+		m.land(now)
+	}
 	s := m.shot
 	if s == nil && m.drill == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
 		m.leftOff(now)

@@ -50,6 +50,7 @@ type Machine struct {
 
 	shot     *shot
 	landsBy  boottime.Instant // a shot that was given up may hit the peer until then
+	flying   flight           // a proven one of which something may
 	drill    *drill
 	drilled  arbiter.MandateID // the latest rehearsal begun
 	declined arbiter.MandateID // the latest that this node has no device for

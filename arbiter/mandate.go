@@ -187,6 +187,9 @@ func (a *applying) fenced(c *Cluster, n *Node, cmd ReportFence) Verdict {
 			c.endAll(m.ending(cmd.Grade)) // it may hold other groups still
 		}
 		c.close(cmd)
+		if cmd.Grade == E0 && cmd.Failure == "" {
+			return done("mandate %d against %s is over: nothing of its shot can land any more", m.ID, m.Target)
+		}
 		return done("%s had given up its leases by itself before the shot was over", m.Target)
 	case cmd.Alive && proven && !mutant.On(mutant.ProofWhileAlive):
 		c.blame("it was heard after its power had been read as off")

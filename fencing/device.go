@@ -212,6 +212,15 @@ func (d *device) mayLand() bool {
 	return left > 1 || left == 1 && (d.phase != phaseDone || d.wasOff)
 }
 
+// landsBy is until when an off that was sent before now may take effect. One of a
+// device that was given up may not even have left.
+func (d *device) landsBy(now boottime.Instant) boottime.Instant {
+	if d.phase == phaseDone {
+		return now.Add(d.limits.Settle)
+	}
+	return now.Add(d.limits.Call + d.limits.Settle)
+}
+
 func (d *device) whyNot() string {
 	switch {
 	case d.err != nil:

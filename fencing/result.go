@@ -25,8 +25,10 @@ type Result struct {
 	// none yet, one sent again before the first did, or one sent to a device that
 	// had said off before.
 	InFlight bool
-	Start    boottime.Instant
-	End      boottime.Instant
+	// Lands is until when, if it is proven and InFlight.
+	Lands boottime.Instant
+	Start boottime.Instant
+	End   boottime.Instant
 }
 
 // Outcome tells what became of one device.

@@ -288,11 +288,26 @@ func (s *Shot) finish(now boottime.Instant, g Grade, why string) []Action {
 	}
 	// What proves nothing may have been nobody's doing: then all of it may land.
 	r.InFlight = r.InFlight || r.Sent && !r.Proven
+	if r.InFlight && r.Proven {
+		r.Lands = s.lands(now)
+	}
 	for _, d := range s.devices {
 		r.Devices = append(r.Devices, d.outcome(r.Proven))
 	}
 	s.result = &r
 	return []Action{Finish{Result: r}}
+}
+
+// lands is until when an off may still take effect: as long as its device takes to
+// obey, and none that was sent does so after the deadline.
+func (s *Shot) lands(now boottime.Instant) boottime.Instant {
+	at := now
+	for _, d := range s.devices {
+		if d.mayLand() {
+			at = max(at, d.landsBy(now))
+		}
+	}
+	return min(at, s.spec.Deadline)
 }
 
 func (s *Shot) offset(t boottime.Instant) string { return offset(t.Sub(s.spec.Start)) }

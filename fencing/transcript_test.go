@@ -164,7 +164,10 @@ func describe(out *strings.Builder, actions []Action) {
 			for _, line := range a.Result.Explain() {
 				fmt.Fprintf(out, "      %s\n", line)
 			}
-			if a.Result.InFlight {
+			switch {
+			case a.Result.InFlight && a.Result.Proven:
+				fmt.Fprintf(out, "      another off may still land, until %s\n", offset(a.Result.Lands.Sub(origin)))
+			case a.Result.InFlight:
 				out.WriteString("      another off may still land\n")
 			}
 		}

@@ -132,7 +132,7 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) (agent.ShotDone, reviv
 	p.aimed(res.Readings)
 	done := agent.ShotDone{
 		Mandate: a.Mandate, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
-		InFlight: res.InFlight,
+		InFlight: res.InFlight, Lands: res.Lands,
 	}
 	switch {
 	case err != nil:
@@ -145,7 +145,7 @@ func (p *Power) shoot(ctx context.Context, a agent.Shoot) (agent.ShotDone, reviv
 	}
 	return done, func(ctx context.Context, now boottime.Instant) error {
 		if res.InFlight {
-			sleep(ctx, a.Before.Sub(now))
+			sleep(ctx, res.Lands.Sub(now))
 		}
 		return p.Shooter.Revive(ctx, spec, res)
 	}

@@ -393,6 +393,8 @@ func inOrder[K cmp.Ordered, V any](m map[K]V) []K {
 func (d *desk) mandateOver(now boottime.Instant, m *arbiter.Mandate) string {
 	t := d.c.Definition.Timing
 	switch {
+	case m.Phase == arbiter.Settled && now > d.mandate.at:
+		return "nothing of its shot can land any more"
 	case m.Phase != arbiter.Open && now > d.mandate.at:
 		return fmt.Sprintf("its executor, %s, has not reported in time", m.Shooter())
 	case m.Phase == arbiter.Open && m.Rehearsal:

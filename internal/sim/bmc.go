@@ -256,7 +256,7 @@ func (n *Node) endShot(m arbiter.MandateID, res fencing.Result, failure string) 
 	}
 	n.give(agent.ShotDone{
 		Mandate: m, Grade: arbiter.Grade(res.Grade), Readings: toReadings(res.Readings),
-		Failure: failure, InFlight: res.InFlight,
+		Failure: failure, InFlight: res.InFlight, Lands: res.Lands,
 	})
 }
 
