@@ -110,7 +110,7 @@ func (g Group) notice() (time.Duration, string) {
 func (p Pair) Rules() []Rule {
 	rules := []Rule{suspicion(p.SuspectAfter, p.Renew, p.RPCTimeout), p.clocks(), handlers()}
 	for _, n := range p.Nodes {
-		rules = append(rules, n.leaseRules()...)
+		rules = append(rules, n.leaseRules(min(n.Plan.TTL, p.TTL))...)
 		rules = append(rules, p.nodeRules(n)...)
 		for _, g := range n.Groups {
 			rules = append(rules, p.groupRules(n, g)...)
@@ -137,9 +137,10 @@ func handlers() Rule {
 	}
 }
 
-func (n Node) leaseRules() []Rule {
+// leaseRules are about a lease of ttl, which is the witness's where that is shorter.
+func (n Node) leaseRules(ttl time.Duration) []Rule {
 	p := n.plan()
-	lease := p.lease("ttl", p.TTL)
+	lease := p.lease("ttl", ttl)
 	promise := p.lease("promise", p.Promise)
 	lease.Subject, promise.Subject = n.Name, n.Name
 	return []Rule{lease, promise}

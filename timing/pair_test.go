@@ -87,6 +87,16 @@ func TestEachNumberBreaksItsOwnRule(t *testing.T) {
 	}
 }
 
+// The shorter ttl counts, so it is the one that has to leave time to stop.
+func TestLeaseOfTheWitnessMayBeTooShortForANode(t *testing.T) {
+	p := pair(ProfileSTONITH)
+	p.TTL = 8 * sec
+	i := slices.IndexFunc(p.Rules(), func(r Rule) bool { return r.Name == "lease" })
+	if r := p.Rules()[i]; r.State() != Broken {
+		t.Errorf("a node that needs 18.3 s has 8 s, and the rule says: %s", r)
+	}
+}
+
 func TestMeasuredSlackIsTightBeforeItIsGone(t *testing.T) {
 	for took, want := range map[time.Duration]State{7 * sec: Holds, 8500 * ms: Tight, 10001 * ms: Broken} {
 		p := pair(ProfileSTONITH)

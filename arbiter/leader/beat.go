@@ -257,8 +257,10 @@ func (d *desk) note(b Beat) arbiter.Command {
 			return arbiter.Armed{Caller: b.Caller, Group: gb.Group, Epoch: gb.Epoch, Watchdog: gb.Evidence.Watchdog}
 		}
 	}
-	if b.Report != nil {
-		return d.crossing(b.Caller.Node)
+	if h := d.heard[b.Caller.Node]; b.Report != nil || h.again {
+		cmd := d.crossing(b.Caller.Node)
+		h.again = cmd != nil
+		return cmd
 	}
 	return nil
 }

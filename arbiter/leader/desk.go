@@ -56,8 +56,10 @@ type hearing struct {
 	beat  Beat
 	// cutOff is since when it has reached too few reference addresses; zero: it does.
 	cutOff boottime.Instant
-	// report is the latest of this life, which most beats do not carry.
+	// report is the latest of this life, which most beats do not carry. again: it has
+	// not been held against the present definition yet.
 	report *Report
+	again  bool
 }
 
 type deadline struct {
@@ -228,7 +230,7 @@ func (d *desk) hear(now boottime.Instant, node arbiter.NodeID) *hearing {
 func (d *desk) greet(now boottime.Instant, caller arbiter.Caller) {
 	h := d.hear(now, caller.Node)
 	if was := h.beat.Caller; was.Boot != caller.Boot || was.Incarnation != caller.Incarnation {
-		h.beat, h.first, h.report, h.cutOff = Beat{}, 0, nil, 0
+		h.beat, h.first, h.report, h.again, h.cutOff = Beat{}, 0, nil, false, 0
 	}
 }
 

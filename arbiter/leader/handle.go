@@ -128,7 +128,7 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		m.Alive = !d.suspected(now, m.Node) || d.vouched(now, m.Node)
 		l.propose(now, d, r, m)
 	case arbiter.Define:
-		l.propose(now, d, r, m)
+		l.define(now, d, r, m)
 	case arbiter.Standby:
 		l.propose(now, d, r, m)
 	case arbiter.Maintenance:
@@ -276,6 +276,8 @@ func (l *Leader) concluded(now boottime.Instant, p *proposal, v arbiter.Verdict)
 		return
 	}
 	switch cmd := p.command.(type) {
+	case arbiter.Define:
+		d.reconsider()
 	case arbiter.Acquire:
 		if v.Kind == arbiter.Granted && !v.Repeated {
 			d.renew(p.at, cmd.Group, v.Epoch)

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/doctor"
+	"sbarbiter/internal/boottime"
 	"sbarbiter/timing"
 )
 
@@ -40,6 +42,36 @@ func Pair(def arbiter.Definition, reports map[arbiter.NodeID]*Report) timing.Pai
 		}
 	}
 	return p
+}
+
+// define takes other durations, unless a node that is heard could not keep them: it
+// would stop what it runs, and give every grant back.
+func (l *Leader) define(now boottime.Instant, d *desk, r *request, m arbiter.Define) {
+	heard := map[arbiter.NodeID]*Report{}
+	for id, h := range d.heard {
+		if !d.suspected(now, id) {
+			heard[id] = h.report
+		}
+	}
+	slack := map[string]time.Duration{}
+	for _, rule := range Pair(d.c.Definition, heard).Rules() {
+		slack[rule.Name+" "+rule.Subject] = rule.Slack()
+	}
+	for _, rule := range Pair(m.Definition, heard).Rules() {
+		was, known := slack[rule.Name+" "+rule.Subject]
+		if rule.Weight == timing.Required && rule.State() == timing.Broken && (!known || rule.Slack() < was) {
+			l.refuse(r, arbiter.BadDefinition, fmt.Sprintf("the %s of %s would not hold: %s; %s", rule.Name, rule.Subject, rule, rule.Change))
+			return
+		}
+	}
+	l.propose(now, d, r, m)
+}
+
+// reconsider has what the nodes have said of themselves held against a new definition.
+func (d *desk) reconsider() {
+	for _, h := range d.heard {
+		h.again = h.report != nil
+	}
 }
 
 // crossing returns the command that writes down that the slack of a rule has
