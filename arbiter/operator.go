@@ -96,10 +96,14 @@ func (c *Cluster) place(g *Group, cmd Order) Verdict {
 	}
 	g.Order = &Switch{To: cmd.To, Epoch: epochOf(g.Lease), By: cmd.By}
 	delete(g.Failed, cmd.To)
-	if g.Lease == nil {
-		return done("%s is to be started on %s, says %s", cmd.Group, cmd.To, cmd.By)
+	by := cmd.By
+	if cmd.Reason != "" {
+		by += ": " + cmd.Reason
 	}
-	return done("%s is to move from %s to %s, says %s", cmd.Group, g.Lease.Holder, cmd.To, cmd.By)
+	if g.Lease == nil {
+		return done("%s is to be started on %s, says %s", cmd.Group, cmd.To, by)
+	}
+	return done("%s is to move from %s to %s, says %s", cmd.Group, g.Lease.Holder, cmd.To, by)
 }
 
 func (c *Cluster) mayOrder(g *Group, cmd Order) *Verdict {
