@@ -120,7 +120,7 @@ func (m *Machine) onSide(now boottime.Instant, ev SideMeasured) {
 	e := g.errand
 	e.busy = false
 	side := ev.Side
-	side.Node = recovery.Node(m.cfg.Node)
+	side.Node, side.Missing = recovery.Node(m.cfg.Node), cut(side.Missing)
 	side.Tenures = append([]recovery.Tenure(nil), m.mem.Tenures[g.id]...)
 	m.reportErrand(now, g, e, func(c arbiter.Caller) leader.Message {
 		return leader.Measured{Seen: m.mem.Seen, Measured: arbiter.Measured{

@@ -9,8 +9,9 @@ import (
 	"sbarbiter/recovery"
 )
 
-// longestDocument bounds evidence and plans: those of hundreds of volumes fit.
-const longestDocument = 1 << 20
+// longestDocument bounds a plan and longestSide what one node has measured: those of
+// hundreds of volumes fit, and a recovery with two sides and a plan into one message.
+const longestDocument, longestSide = 1 << 20, 192 << 10
 
 // document writes what package recovery has as JSON. It is plain data: that cannot
 // fail.
@@ -24,8 +25,8 @@ func document(v any) []byte {
 
 // read reads a document. What a later version has besides is left out; whoever acts
 // on it looks at the version inside.
-func (r *reader) read(field string, b []byte, into any) {
-	if len(b) > longestDocument {
+func (r *reader) read(field string, b []byte, longest int, into any) {
+	if len(b) > longest {
 		r.fail(field, "%d bytes are too long", len(b))
 		return
 	}
@@ -48,7 +49,8 @@ func FromMeasured(p *sbv1.ReportSideRequest) (leader.Measured, error) {
 	m := leader.Measured{Seen: who.Seen, Measured: arbiter.Measured{
 		Caller: who.Caller, Group: arbiter.GroupID(r.name("group", p.GetGroup())), Recovery: r.recovery(p.GetRecovery()), Round: p.GetRound(),
 	}}
-	r.read("side", p.GetSide(), &m.Side)
+	r.read("side", p.GetSide(), longestSide, &m.Side)
+	r.text("side.missing", m.Side.Missing)
 	if m.Round == 0 {
 		r.fail("round", "measurements count from one")
 	}
@@ -111,7 +113,7 @@ func fromTask(p *sbv1.RecoveryTask) (*arbiter.Task, error) {
 	// renew a lease: whoever is asked to carry it out refuses it.
 	var plan reader
 	t.Plan = &recovery.Plan{}
-	plan.read("plan", p.GetPlan(), t.Plan)
+	plan.read("plan", p.GetPlan(), longestDocument, t.Plan)
 	if err := plan.err(); err != nil {
 		t.Plan, t.Unread = nil, err.Error()
 	}

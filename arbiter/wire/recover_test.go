@@ -86,10 +86,11 @@ func TestWordsAboutARecoveryArrive(t *testing.T) {
 func TestWordsAboutARecoveryThatMakeNoSenseAreRefused(t *testing.T) {
 	caller := ToCaller(arbiter.Caller{Cluster: "c", Node: "n", Boot: "b"}, arbiter.Version{})
 	for name, p := range map[string]*sbv1.ReportSideRequest{
-		"no recovery": {Caller: caller, Group: "nfs", Round: 1, Side: []byte("{}")},
-		"no round":    {Caller: caller, Group: "nfs", Recovery: 1, Side: []byte("{}")},
-		"no side":     {Caller: caller, Group: "nfs", Recovery: 1, Round: 1},
-		"endless":     {Caller: caller, Group: "nfs", Recovery: 1, Round: 1, Side: bytes.Repeat([]byte(" "), longestDocument+1)},
+		"no recovery":       {Caller: caller, Group: "nfs", Round: 1, Side: []byte("{}")},
+		"no round":          {Caller: caller, Group: "nfs", Recovery: 1, Side: []byte("{}")},
+		"no side":           {Caller: caller, Group: "nfs", Recovery: 1, Round: 1},
+		"an endless reason": {Caller: caller, Group: "nfs", Recovery: 1, Round: 1, Side: document(recovery.Side{Missing: strings.Repeat("x", longestText+1)})},
+		"endless":           {Caller: caller, Group: "nfs", Recovery: 1, Round: 1, Side: bytes.Repeat([]byte(" "), longestSide+1)},
 	} {
 		if m, err := FromMeasured(p); err == nil {
 			t.Errorf("%s: %+v", name, m)

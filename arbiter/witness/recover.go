@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
@@ -62,20 +63,40 @@ func (s *Server) Recoveries(ctx context.Context, p *sbv1.RecoveriesRequest) (*sb
 	if _, ok := v.Cluster.Groups[group]; group != "" && !ok {
 		return nil, status.Errorf(codes.NotFound, "cluster %s has no group %s", p.GetCluster(), group)
 	}
-	out := &sbv1.RecoveriesAnswer{}
-	for _, id := range slices.Sorted(maps.Keys(v.Cluster.Groups)) {
-		if group != "" && id != group {
-			continue
-		}
-		g := v.Cluster.Groups[id]
-		for i := range g.Recovered {
-			out.Recoveries = append(out.Recoveries, wire.ToRecovery(&g.Recovered[i], nil))
-		}
-		if g.Recovery != nil {
-			out.Recoveries = append(out.Recoveries, wire.ToRecovery(g.Recovery, carrying(v, g.Recovery)))
+	return recoveries(v, func(id arbiter.GroupID) bool { return group == "" || id == group }), nil
+}
+
+// mostShown bounds an answer, in bytes: what one message takes, with room for the rest
+// of it. Recoveries of hundreds of volumes are long.
+const mostShown = 1<<20 - 1<<16
+
+// recoveries are those of some groups, oldest first of each. What is under way comes
+// before what is over where not all of it fits into an answer, and the latest before
+// what was earlier.
+func recoveries(v leader.View, of func(arbiter.GroupID) bool) *sbv1.RecoveriesAnswer {
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(v.Cluster.Groups)), func(id arbiter.GroupID) bool { return !of(id) })
+	shown, room := map[arbiter.GroupID][]*sbv1.RecoveryDocument{}, mostShown
+	show := func(id arbiter.GroupID, d *sbv1.RecoveryDocument) {
+		if room -= proto.Size(d); room >= 0 {
+			shown[id] = append(shown[id], d)
 		}
 	}
-	return out, nil
+	for _, id := range ids {
+		if r := v.Cluster.Groups[id].Recovery; r != nil {
+			show(id, wire.ToRecovery(r, carrying(v, r)))
+		}
+	}
+	for _, id := range ids {
+		for _, r := range slices.Backward(v.Cluster.Groups[id].Recovered) {
+			show(id, wire.ToRecovery(&r, nil))
+		}
+	}
+	out := &sbv1.RecoveriesAnswer{}
+	for _, id := range ids {
+		slices.Reverse(shown[id])
+		out.Recoveries = append(out.Recoveries, shown[id]...)
+	}
+	return out
 }
 
 // carrying is how far the nodes say they are with the step under way.
