@@ -114,3 +114,40 @@ func TestMandateOfAProvenShotIsOverOnceNothingCanLandAnyMore(t *testing.T) {
 		t.Error("the shot silences this node still")
 	}
 }
+
+// The shot is reported and its mandate is over; the agent ends before the peer is on
+// again.
+func TestPeerThatWasToBeRebootedIsSwitchedOnByTheNextAgent(t *testing.T) {
+	for name, c := range map[string]struct {
+		revived bool
+		want    int
+	}{"the agent ends first": {false, 1}, "it was switched on": {true, 0}} {
+		m := New(boot, stonith(), NewMemory(), &BootMemory{})
+		m.mem.Mandates, m.mem.Begun = []arbiter.MandateID{6}, 6
+		m.shot = &shot{group: m.groups[0], mandate: 6, step: shooting, before: boot.Add(time.Minute)}
+		request, _ := asked[leader.ReportFence](t, m.Step(boot, ShotDone{Mandate: 6, Grade: arbiter.E3, Revives: true}))
+		m.Step(boot, CallDone{Request: request, Verdict: arbiter.Verdict{Kind: arbiter.Done}})
+		if len(m.mem.Mandates) != 0 {
+			t.Fatalf("%s: the mandate is not over", name)
+		}
+		if c.revived {
+			m.Step(boot, Revived{Mandate: 6})
+		}
+		mem, err := DecodeMemory(m.mem.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, switched := New(boot, stonith(), mem, &BootMemory{}), 0
+		for now := boot; now < boot.Add(40*time.Second); now = now.Add(100 * time.Millisecond) {
+			on, ok := first[SwitchOn](next.Step(now, Tick{}))
+			if !ok {
+				continue
+			}
+			switched++
+			next.Step(now, Revived(on))
+		}
+		if switched != c.want || next.mem.Reviving != 0 {
+			t.Errorf("%s: switched on %d times, %d still to be", name, switched, next.mem.Reviving)
+		}
+	}
+}

@@ -17,7 +17,7 @@ func (m *Machine) Due() boottime.Instant {
 	if m.mem.Promise != m.cfg.Timing.Promise {
 		d.at(m.bindsTo + 1)
 	}
-	if len(m.mem.Mandates) > 0 {
+	if len(m.mem.Mandates) > 0 || m.unfinished != 0 {
 		d.at(m.landed())
 	}
 	if m.flying.mandate != 0 {

@@ -118,7 +118,13 @@ type ShotDone struct {
 	Failure  string
 	InFlight bool
 	Lands    boottime.Instant // of what is in flight of a shot that is proven; 0: at the deadline
+	// Revives: the peer is being switched on again, and Revived follows.
+	Revives bool
 }
+
+// Revived says that the peer has been switched on again after a shot, or that it cannot
+// be from here.
+type Revived struct{ Mandate arbiter.MandateID }
 
 // SideMeasured is what was measured of this node's side; see Measure.
 type SideMeasured struct {
@@ -195,6 +201,7 @@ func (OutdateDone) event()    {}
 func (InvalidateDone) event() {}
 func (SaveFailed) event()     {}
 func (Leave) event()          {}
+func (Revived) event()        {}
 
 func (SideMeasured) event() {}
 func (Carried) event()      {}

@@ -134,12 +134,22 @@ func (m *Machine) onShot(now boottime.Instant, ev ShotDone) {
 	if s == nil || s.mandate != ev.Mandate || s.step != shooting {
 		return
 	}
+	if ev.Revives {
+		m.mem.Reviving, m.dirty = s.mandate, true
+	}
 	if ev.Failure == "" {
 		m.note(s.group, "seen off", string(m.cfg.Peer)+": "+ev.Grade.String()+", "+ev.Grade.Meaning())
 	} else {
 		m.note(s.group, "shot failed", ev.Failure+"; once you have seen that "+string(m.cfg.Peer)+" is off, type: sbctl fence confirm "+string(m.cfg.Peer)).Alarm = true
 	}
 	m.report(now, s, ev)
+}
+
+// onRevived forgets a peer that is on again, or that nobody here can switch on.
+func (m *Machine) onRevived(ev Revived) {
+	if m.mem.Reviving == ev.Mandate {
+		m.mem.Reviving, m.dirty = 0, true
+	}
 }
 
 // report tells the witness how the shot ended, until it has taken it.
@@ -193,13 +203,15 @@ func (m *Machine) land(now boottime.Instant) {
 }
 
 // leftOff has the peer switched on again where an earlier life of this agent had begun
-// to shoot it and nobody knows how far it came. Nothing of that shot can land any more.
+// to shoot it and nobody knows how far it came, or had not come to the end of its
+// reboot. Nothing of that shot can land any more.
 func (m *Machine) leftOff(now boottime.Instant) {
-	last := m.unfinished
-	m.unfinished = 0
-	if last == 0 || !slices.Contains(m.mem.Mandates, last) || !m.cfg.CanFence || m.hearsBeats(now) {
+	last, due := m.unfinished, m.mem.Reviving != 0 || slices.Contains(m.mem.Mandates, m.unfinished)
+	m.unfinished, m.mem.Reviving = 0, 0
+	if last == 0 || !due || !m.cfg.CanFence || m.hearsBeats(now) {
 		return
 	}
+	m.mem.Reviving = last
 	m.note(nil, "unfinished shot", fmt.Sprintf("mandate %d was begun by an agent before this one; if %s is off it is switched on again", last, m.cfg.Peer))
 	m.do(SwitchOn{last})
 }
@@ -247,7 +259,7 @@ func (m *Machine) fencing(now boottime.Instant) {
 		m.land(now)
 	}
 	s := m.shot
-	if s == nil && m.drill == nil && len(m.mem.Mandates) > 0 && now >= m.landed() {
+	if s == nil && m.drill == nil && (len(m.mem.Mandates) > 0 || m.unfinished != 0) && now >= m.landed() {
 		m.leftOff(now)
 		m.mem.Mandates, m.dirty = nil, true
 	}

@@ -93,7 +93,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 		m.mem = NewMemory()
 		m.mem.Fresh = true
 	}
-	if slices.Contains(m.mem.Mandates, m.mem.Begun) { // what the witness's host has begun is its own to end
+	if m.unfinished = m.mem.Reviving; slices.Contains(m.mem.Mandates, m.mem.Begun) { // what the witness's host has begun is its own to end
 		m.unfinished = m.mem.Begun
 	}
 	m.orderly = boot.Orderly || m.mem.Left != "" && m.mem.Left != cfg.Boot
@@ -184,6 +184,8 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 		m.onPower(now, ev)
 	case ShotDone:
 		m.onShot(now, ev)
+	case Revived:
+		m.onRevived(ev)
 	case FencePeer:
 		m.onFencePeer(now, ev)
 	case SideMeasured:

@@ -19,7 +19,10 @@ type Memory struct {
 	Groups   map[arbiter.GroupID]GroupMemory `json:"groups"`
 	Mandates []arbiter.MandateID             `json:"mandates,omitempty"` // begun, and perhaps in flight
 	Begun    arbiter.MandateID               `json:"begun,omitempty"`    // the highest ever begun here
-	Asking   map[arbiter.GroupID]bool        `json:"asking,omitempty"`   // open asks
+	// Reviving is the shot after which the peer is to be switched on again and is not
+	// known to be; 0: none.
+	Reviving arbiter.MandateID        `json:"reviving,omitempty"`
+	Asking   map[arbiter.GroupID]bool `json:"asking,omitempty"` // open asks
 	// Promise is the longest promise that may still bind: a shorter one in the
 	// configuration counts only once this one has run out.
 	Promise time.Duration `json:"promise,omitempty"`

@@ -201,7 +201,7 @@ func (r *Runner) power(a agent.Action) {
 	case agent.Shoot:
 		r.shoot(a)
 	case agent.SwitchOn:
-		r.switchOn(p)
+		r.switchOn(p, a)
 	case agent.Hold:
 		if p != nil && p.hold != nil {
 			r.log.Warn("shot given up", "why", a.Why)
@@ -211,18 +211,22 @@ func (r *Runner) power(a agent.Action) {
 }
 
 // switchOn switches the peer on where an unfinished shot has left it off.
-func (r *Runner) switchOn(p *Power) {
-	if p == nil || !p.Reboot {
-		return
-	}
+func (r *Runner) switchOn(p *Power, a agent.SwitchOn) {
 	r.tasks.Go(func() error {
-		switched, err := p.restore(r.ctx)
+		var switched bool
+		var err error
+		if p != nil && p.Reboot {
+			switched, err = p.restore(r.ctx)
+		}
 		switch {
+		case r.ctx.Err() != nil: // the next agent's
+			return nil
 		case err != nil:
 			r.log.Warn("the peer was left off by an unfinished shot and does not come back", "error", err, "alarm", true, "why", "switch it on by hand")
 		case switched:
 			r.log.Info("the peer was left off by an unfinished shot, and was switched on again")
 		}
+		r.post(agent.Revived(a))
 		return nil
 	})
 }
@@ -267,15 +271,20 @@ func (r *Runner) shoot(a agent.Shoot) {
 			r.gauge.took(shotMeasured, r.now().Sub(aimed))
 		}
 		r.log.Info("shot ended", "grade", done.Grade.String(), "took", r.now().Sub(began).String(), "failure", done.Failure)
+		done.Revives = revive != nil
 		r.post(done)
 		if revive == nil {
 			return nil
 		}
-		if err := revive(r.ctx, r.now()); err != nil && r.ctx.Err() == nil {
-			r.log.Warn("the peer was shot and does not come back", "error", err, "alarm", true, "why", "switch it on by hand")
+		switch err := revive(r.ctx, r.now()); {
+		case r.ctx.Err() != nil: // the next agent's
 			return nil
+		case err != nil:
+			r.log.Warn("the peer was shot and does not come back", "error", err, "alarm", true, "why", "switch it on by hand")
+		default:
+			r.log.Info("the peer was switched on again")
 		}
-		r.log.Info("the peer was switched on again")
+		r.post(agent.Revived{Mandate: a.Mandate})
 		return nil
 	})
 }
