@@ -113,6 +113,9 @@ type Carry struct {
 	Steps []recovery.Step
 }
 
+// BreakOff ends what is being carried out for the group: its recovery was called off.
+type BreakOff struct{ Group arbiter.GroupID }
+
 // ReadPower reads the peer's power devices.
 type ReadPower struct{ Mandate arbiter.MandateID }
 
@@ -196,6 +199,7 @@ func (Reset) action()      {}
 func (*Note) action()      {}
 func (Measure) action()    {}
 func (Carry) action()      {}
+func (BreakOff) action()   {}
 
 // Safer reports whether a makes the node safer whatever could not be stored
 // before it.

@@ -43,8 +43,17 @@ func (e *errand) same(t *arbiter.Task) bool {
 // step is the step of the plan that the errand is about.
 func (e *errand) step() recovery.Step { return e.task.Plan.Steps[e.task.Step] }
 
+// endless reports whether the hands are at what may take hours: copying a volume away.
+// Nobody waits for that once the recovery is over, and the next one would.
+func (e *errand) endless() bool {
+	return e.busy && e.task.Round == 0 && e.step().Kind == recovery.Snapshot
+}
+
 // onTask takes what a recovery wants of this node.
 func (m *Machine) onTask(g *group, t *arbiter.Task) {
+	if e := g.errand; e != nil && e.endless() && (t == nil || t.Recovery != e.task.Recovery) {
+		m.do(BreakOff{g.id})
+	}
 	switch {
 	case t == nil:
 		g.errand = nil

@@ -298,3 +298,25 @@ func TestCopyThatIsShownAsPrimaryALittleTooLongIsNoTenureOfItsOwn(t *testing.T) 
 		t.Errorf("%+v", got)
 	}
 }
+
+// Copying a volume away may take hours. Called off meanwhile, it is broken off: the
+// next recovery's errands would wait behind it.
+func TestCopyingIsBrokenOffWhenTheRecoveryIsCalledOff(t *testing.T) {
+	for name, instead := range map[string]leader.GroupAnswer{
+		"none": {}, "another": {Task: &arbiter.Task{Recovery: 1<<32 | 2, Round: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := conversing(t, New(boot, stonith(), NewMemory(), &BootMemory{Boot: stonith().Boot, Cleared: true}))
+			c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})
+			if _, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(4)})); !ok {
+				t.Fatal("it does not begin")
+			}
+			if _, ok := first[BreakOff](c.told(leader.GroupAnswer{Task: taskAt(4)})); ok {
+				t.Fatal("broken off though it is wanted")
+			}
+			if _, ok := first[BreakOff](c.told(instead)); !ok {
+				t.Error("it copies on")
+			}
+		})
+	}
+}

@@ -98,6 +98,8 @@ func (a *applying) dispatchRecovery() Verdict {
 		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.measured(c, cmd) })
 	case Unmeasured:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.unmeasured(c, cmd) })
+	case MeasureAgain:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return c.measureAgain(cmd) })
 	case Approve:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.approve(c, cmd) })
 	case StepDone:

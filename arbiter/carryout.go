@@ -142,6 +142,10 @@ func (a *applying) cancel(c *Cluster, cmd CancelRecovery) Verdict {
 		return refuse(NothingToDo, "no recovery of %s is under way", cmd.Group)
 	case cmd.Recovery != 0 && cmd.Recovery != r.ID:
 		return refuse(RecoveryOver, "recovery %s of %s is over, and %s is under way", cmd.Recovery, cmd.Group, r.ID)
+	case cmd.Abandon && r.Cancellable():
+		v = refuse(BadOrder, "recovery %s of %s has given nothing up yet: call it off (sbctl recovery cancel %s)", r.ID, cmd.Group, cmd.Group)
+	case cmd.Abandon:
+		v = a.abandon(g, cmd)
 	case !r.Cancellable():
 		v = refuse(PastReturn, "recovery %s of %s has begun to give %s's changes up; it can only go on", r.ID, cmd.Group, r.Plan.Victim)
 	default:

@@ -281,6 +281,7 @@ func (Remark) command()        {}
 func (Resolve) command()        {}
 func (Measured) command()       {}
 func (Unmeasured) command()     {}
+func (MeasureAgain) command()   {}
 func (Approve) command()        {}
 func (StepDone) command()       {}
 func (CancelRecovery) command() {}

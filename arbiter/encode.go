@@ -57,6 +57,7 @@ func init() {
 		Resolve{},
 		Measured{},
 		Unmeasured{},
+		MeasureAgain{},
 		Approve{},
 		StepDone{},
 		CancelRecovery{},
@@ -136,7 +137,7 @@ func (s *State) check() error {
 			if c.Groups[g] == nil {
 				return fmt.Errorf("cluster %s: group %s is missing", id, g)
 			}
-			if !c.Groups[g].Recovery.Whole() {
+			if !c.Groups[g].Recovery.whole() {
 				return fmt.Errorf("cluster %s: the recovery of group %s is damaged", id, g)
 			}
 		}

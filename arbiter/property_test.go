@@ -67,7 +67,7 @@ func TestWhatMustAlwaysHoldOfARecovery(t *testing.T) {
 		}
 	})
 	for _, must := range []arbiter.RecoveryOutcome{
-		arbiter.Recovered, arbiter.Cancelled, arbiter.OnlyShown, arbiter.NoSplit, arbiter.NotChosen, arbiter.Superseded,
+		arbiter.Recovered, arbiter.Cancelled, arbiter.OnlyShown, arbiter.NoSplit, arbiter.NotChosen, arbiter.Superseded, arbiter.Abandoned,
 	} {
 		if seen[string(must)] == 0 {
 			t.Errorf("no recovery was %s; what was seen: %v", must, seen)

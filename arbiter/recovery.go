@@ -13,6 +13,7 @@ type RecoveryPhase string
 // The phases of a recovery.
 const (
 	Collecting RecoveryPhase = "collecting" // both sides are measured
+	Awaiting   RecoveryPhase = "awaiting"   // a side is not there; both are measured as soon as it is
 	Undecided  RecoveryPhase = "undecided"  // no policy decides: an operator has to
 	Decided    RecoveryPhase = "decided"    // an operator has to approve what was decided
 	Confirming RecoveryPhase = "confirming" // approved; both sides are measured anew, to see that it still fits
@@ -27,6 +28,7 @@ type RecoveryOutcome string
 const (
 	Recovered  RecoveryOutcome = "recovered"  // both copies are in step, the victim's is readmitted
 	Cancelled  RecoveryOutcome = "cancelled"  // before anything was given up
+	Abandoned  RecoveryOutcome = "abandoned"  // after that: the victim's copy stays excluded
 	OnlyShown  RecoveryOutcome = "shown"      // nobody asked for more
 	NoSplit    RecoveryOutcome = "no-split"   // nothing is to be discarded; see why
 	NotChosen  RecoveryOutcome = "refused"    // what the operator chose cannot be done
@@ -46,6 +48,12 @@ type RecoveryOrder struct {
 	Policy recovery.PolicyName `json:"policy,omitempty"`
 	// DryRun ends the recovery once it is decided.
 	DryRun bool `json:"dry_run,omitempty"`
+	// WhenBack: a side that is not there is waited for, and nothing and nobody is held up
+	// by that.
+	WhenBack bool `json:"when_back,omitempty"`
+	// AtMost is how many bytes of the victim's changes may be given up without asking
+	// again, once both sides have been measured; nil: an operator is asked.
+	AtMost *uint64 `json:"at_most,omitempty"`
 }
 
 // Recovery is a recovery from split brain, as it stands in the log. At most one is
@@ -61,8 +69,13 @@ type Recovery struct {
 	Round    uint32                   `json:"round"`
 	Sides    map[NodeID]recovery.Side `json:"sides,omitempty"`
 	Evidence *recovery.Evidence       `json:"evidence,omitempty"`
+	// Earlier is what was last known of a side that could not be measured this time.
+	Earlier  map[NodeID]recovery.Side `json:"earlier,omitempty"`
 	Decision *recovery.Decision       `json:"decision,omitempty"`
-	Plan     *recovery.Plan           `json:"plan,omitempty"`
+	// Grounds is the evidence that the decision rests on: what is measured afterwards is
+	// only compared with it.
+	Grounds *recovery.Evidence `json:"grounds,omitempty"`
+	Plan    *recovery.Plan     `json:"plan,omitempty"`
 	// Revision names the decision: whoever approves says which one was shown.
 	Revision uint64 `json:"revision,omitempty"`
 	Approved string `json:"approved,omitempty"` // by whom; "": by the policy, or not yet
@@ -183,8 +196,8 @@ func (r *Recovery) TaskOf(node NodeID) *Task {
 	}
 }
 
-// Whole reports whether r holds what its phase needs; nothing is whole.
-func (r *Recovery) Whole() bool {
+// whole reports whether r holds what its phase needs; nothing is whole.
+func (r *Recovery) whole() bool {
 	if r == nil {
 		return true
 	}
@@ -192,7 +205,7 @@ func (r *Recovery) Whole() bool {
 	switch r.Phase {
 	case Collecting:
 		return r.Plan == nil || planned
-	case Undecided:
+	case Undecided, Awaiting:
 		return r.Decision != nil
 	case Decided, Confirming, Carrying:
 		return planned
@@ -211,7 +224,16 @@ func (r *Recovery) clone() *Recovery {
 	for n, side := range s.Sides {
 		s.Sides[n] = side.Clone()
 	}
-	s.Evidence, s.Decision, s.Plan = clonePointer(r.Evidence), clonePointer(r.Decision), clonePointer(r.Plan)
+	s.Earlier = maps.Clone(r.Earlier)
+	for n, side := range s.Earlier {
+		s.Earlier[n] = side.Clone()
+	}
+	if r.Order.AtMost != nil {
+		most := *r.Order.AtMost
+		s.Order.AtMost = &most
+	}
+	s.Evidence, s.Grounds = clonePointer(r.Evidence), clonePointer(r.Grounds)
+	s.Decision, s.Plan = clonePointer(r.Decision), clonePointer(r.Plan)
 	return &s
 }
 
@@ -284,6 +306,13 @@ type StepDone struct {
 	Unkept bool `json:"unkept,omitempty"`
 }
 
+// MeasureAgain is the leader's word that a side which was not there seems to be back.
+type MeasureAgain struct {
+	Cluster  ClusterID  `json:"cluster"`
+	Group    GroupID    `json:"group"`
+	Recovery RecoveryID `json:"recovery"`
+}
+
 // CancelRecovery calls a recovery off.
 type CancelRecovery struct {
 	Cluster  ClusterID  `json:"cluster"`
@@ -291,4 +320,7 @@ type CancelRecovery struct {
 	Recovery RecoveryID `json:"recovery,omitempty"` // 0: whichever is under way
 	By       string     `json:"by"`
 	Reason   string     `json:"reason,omitempty"`
+	// Abandon lets go of one that can only go on, and will not: the victim's copy stays
+	// excluded, and what is left to be done is for another recovery.
+	Abandon bool `json:"abandon,omitempty"`
 }

@@ -29,11 +29,14 @@ func (s *stage) drawRecovery(t *rapid.T) arbiter.Command {
 	if r.Phase != arbiter.Carrying && likely(t, 1, "another verb") || likely(t, 1, "another verb") && likely(t, 2, "at all") {
 		switch evenly(t, 3, "which") {
 		case 0:
-			return arbiter.CancelRecovery{Cluster: pair, Group: "nfs", By: oneOf(t, "by", "alice", "bob")}
+			return arbiter.CancelRecovery{Cluster: pair, Group: "nfs", By: oneOf(t, "by", "alice", "bob"), Abandon: likely(t, 3, "abandon")}
 		case 1:
 			return arbiter.Unmeasured{Cluster: pair, Group: "nfs", Recovery: r.ID, Round: r.Round, Node: node, Why: "silent"}
 		}
 		return s.drawResolve(t, node)
+	}
+	if r.Phase == arbiter.Awaiting {
+		return arbiter.MeasureAgain{Cluster: pair, Group: "nfs", Recovery: r.ID}
 	}
 	if r.Phase == arbiter.Decided || r.Phase == arbiter.Undecided {
 		return arbiter.Approve{Cluster: pair, Group: "nfs", Recovery: r.ID, Revision: r.Revision - uint64(evenly(t, 2, "revision")), By: "alice"}
@@ -64,7 +67,11 @@ func (s *stage) drawResolve(t *rapid.T, node arbiter.NodeID) arbiter.Command {
 	o := arbiter.RecoveryOrder{By: oneOf(t, "by", "alice", "alice", "bob"), DryRun: likely(t, 1, "dry run")}
 	switch {
 	case likely(t, 6, "chosen"):
-		o.Discard = node
+		o.Discard, o.WhenBack = node, likely(t, 3, "when back")
+		if likely(t, 3, "beforehand") {
+			most := uint64(evenly(t, 8, "MiB")) * mib
+			o.AtMost = &most
+		}
 	case likely(t, 5, "by a policy"):
 		o.Policy = oneOf(t, "policy", recovery.PolicyNames...)
 	default:
@@ -151,6 +158,9 @@ func begun(before *arbiter.Cluster, is *arbiter.Group, r *arbiter.Recovery) erro
 	if !r.Order.Automatic && r.Approved == "" {
 		return fmt.Errorf("recovery %s began without anybody's word", r.ID)
 	}
+	if most := r.Order.AtMost; most != nil && r.Plan.Discard > *most && (before.Groups["nfs"].Recovery == nil || before.Groups["nfs"].Recovery.Phase != arbiter.Confirming) {
+		return fmt.Errorf("recovery %s gives up %d bytes, and %d were allowed", r.ID, r.Plan.Discard, *most)
+	}
 	if r.Order.Automatic && !before.Definition.Groups["nfs"].Automatic() {
 		return fmt.Errorf("recovery %s began by itself, and no policy says so", r.ID)
 	}
@@ -176,7 +186,7 @@ func both(g *arbiter.Group) bool { return len(g.Excluded) == len(nodes) }
 // about reports whether a command is one of a recovery's own.
 func about(cmd arbiter.Command) bool {
 	switch cmd.(type) {
-	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery:
+	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.MeasureAgain, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery:
 		return true
 	}
 	return false

@@ -56,13 +56,20 @@ func (s *stage) recoveryCommand(w *words) (arbiter.Command, error) {
 	case "resolve":
 		o := arbiter.RecoveryOrder{
 			By: w.get("by", "alice"), Discard: arbiter.NodeID(w.get("discard", "")), Policy: recovery.PolicyName(w.get("policy", "")),
-			Automatic: w.has("automatic"), DryRun: w.has("dry-run"),
+			Automatic: w.has("automatic"), DryRun: w.has("dry-run"), WhenBack: w.has("when-back"),
+		}
+		if most := w.number("at-most", 0) * mib; most > 0 {
+			o.AtMost = &most
 		}
 		return arbiter.Resolve{Cluster: pair, Group: id, Order: o}, nil
 	case "approve":
 		return arbiter.Approve{Cluster: pair, Group: id, Recovery: r.ID, Revision: w.number("revision", r.Revision), By: w.get("by", "alice")}, nil
 	case "cancel":
 		return arbiter.CancelRecovery{Cluster: pair, Group: id, By: w.get("by", "alice"), Reason: "wrong side"}, nil
+	case "abandon":
+		return arbiter.CancelRecovery{Cluster: pair, Group: id, By: w.get("by", "alice"), Reason: "its disk is gone", Abandon: true}, nil
+	case "measure-again":
+		return arbiter.MeasureAgain{Cluster: pair, Group: id, Recovery: r.ID}, nil
 	case "unmeasured":
 		return arbiter.Unmeasured{Cluster: pair, Group: id, Recovery: r.ID, Round: r.Round, Node: arbiter.NodeID(w.arg(1)), Why: "it is not heard"}, nil
 	case "measures":
@@ -114,6 +121,14 @@ func (s *stage) showRecovery(id arbiter.GroupID) string {
 	}
 	if r.Failure != "" {
 		out += ": " + r.Failure
+	}
+	if r.Phase == arbiter.Awaiting {
+		out += ": " + r.Note
+	}
+	for _, n := range nodes {
+		if e, ok := r.Earlier[n]; ok {
+			out += fmt.Sprintf("; of %s it is known that it had changed %s", n, recovery.Bytes(*e.Volumes[0].OutOfSync))
+		}
 	}
 	return out
 }

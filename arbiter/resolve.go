@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"sbarbiter/drbd"
 	"sbarbiter/recovery"
@@ -44,6 +45,8 @@ func (c *Cluster) mayResolve(g *Group, cmd Resolve) *Verdict {
 		return refused(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s", cmd.Cluster, o.Discard, c.Definition.Nodes[0], c.Definition.Nodes[1])
 	case o.Policy != "" && !slices.Contains(recovery.PolicyNames, o.Policy):
 		return refused(BadOrder, "there is no policy %q", o.Policy)
+	case (o.WhenBack || o.AtMost != nil) && (o.Discard == "" || o.DryRun || o.Automatic):
+		return refused(BadOrder, "whoever is not there to be shown the loss has to name whom to discard")
 	case o.Automatic && !c.Definition.Groups[cmd.Group].Automatic():
 		return refused(BadOrder, "group %s has no policy that decides by itself", cmd.Group)
 	}
@@ -60,7 +63,7 @@ func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 		return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, cmd.Group, r.Order.By, cmd.Group)
 	case cmd.Order.Automatic:
 		return refused(RecoveryUnderWay, "recovery %s of %s waits for an operator", r.ID, cmd.Group)
-	case r.Order.Automatic || r.Phase == Undecided || r.Order.By == cmd.Order.By:
+	case r.Order.Automatic || r.Order.WhenBack || r.Phase == Undecided || r.Order.By == cmd.Order.By:
 		return nil
 	}
 	return refused(RecoveryUnderWay, "%s is looking at recovery %s of %s right now; sbctl recovery cancel %s ends that", r.Order.By, r.ID, cmd.Group, cmd.Group)
@@ -135,7 +138,9 @@ func (a *applying) take(c *Cluster, g *Group, s recovery.Side) {
 	if r.Sides == nil {
 		r.Sides = map[NodeID]recovery.Side{}
 	}
-	r.Sides[NodeID(s.Node)] = s.Clone()
+	s = s.Clone()
+	s.Taken = time.UnixMilli(a.entry.At).UTC()
+	r.Sides[NodeID(s.Node)] = s
 	e := recovery.Evidence{Group: string(r.Group)}
 	for i, n := range c.Definition.Nodes {
 		side, known := r.Sides[n]
@@ -144,6 +149,7 @@ func (a *applying) take(c *Cluster, g *Group, s recovery.Side) {
 		}
 		e.Sides[i] = side
 	}
+	r.Earlier = g.earlier(e)
 	r.Sides, r.Evidence = nil, &e
 	switch r.Phase {
 	case Confirming:
@@ -160,9 +166,14 @@ func (a *applying) take(c *Cluster, g *Group, s recovery.Side) {
 func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
+	was := r.Note
 	r.Decision, r.Plan, r.Approved, r.Failure, r.Step = &d, nil, "", "", 0
-	r.Revision = a.index
+	r.Revision, r.Grounds = a.index, clonePointer(r.Evidence)
 	switch {
+	case r.Order.WhenBack && r.Evidence.Missing() != "":
+		if a.await(c, r); r.Note == was {
+			return // as before: the audit log has it
+		}
 	case err != nil:
 		a.over(g, NotChosen, err.Error())
 	case !d.Diagnosis.Kind.Split():
@@ -209,11 +220,16 @@ func (a *applying) plan(c *Cluster, g *Group) {
 		a.over(g, NotChosen, err.Error())
 		return
 	}
+	if g.loose(NodeID(p.Survivor)) {
+		p.PartSurvivor()
+	}
 	r.Plan, r.Note = &p, r.Decision.Why
 	why := c.unattended(g)
 	switch {
 	case r.Order.DryRun:
 		a.over(g, OnlyShown, r.Note)
+	case r.Order.AtMost != nil:
+		a.beforehand(c, g)
 	case !r.Order.Automatic:
 		r.Phase = Decided
 	case why != "":

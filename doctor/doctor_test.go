@@ -60,7 +60,24 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		"has expired":                           {Critical, "sbctl pki issue node node-a", func(n *Node) { n.Cert.Left = -time.Hour }},
 		"expires in 3 days":                     {Warning, "sbctl pki issue", func(n *Node) { n.Cert.Left = 80 * time.Hour }},
 		"expires in 20 days":                    {Note, "sbctl pki issue", func(n *Node) { n.Cert.Left = 20 * 24 * time.Hour }},
-		"not synchronised":                      {Note, "chrony", func(n *Node) { n.Clock.Synchronised = false }},
+		"kept by recovery 1.3 is lost: it has overflown": {Warning, "sbagent recovery release nfs --recovery 1.3 --yes", func(n *Node) {
+			n.Kept = Kept{Quota: 1 << 30, Free: 1 << 29, Copies: []Copy{{Group: "nfs", Volume: "r0/0", Recovery: "1.3", Lost: "it has overflown"}}}
+		}},
+		"its snapshot is 71% full": {Warning, "sbctl salvage nfs --recovery 1.3 --everything", func(n *Node) {
+			n.Kept = Kept{Quota: 1 << 30, Free: 1 << 29, Copies: []Copy{{Group: "nfs", Volume: "r0/0", Recovery: "1.3", Filled: 71}}}
+		}},
+		"kept by recovery 1.3 is 31 days old": {Note, "sbctl salvage nfs --recovery 1.3", func(n *Node) {
+			n.Kept = Kept{Quota: 1 << 30, Free: 1 << 29, Remind: 30 * 24 * time.Hour, Copies: []Copy{
+				{Group: "nfs", Volume: "r0/0", Recovery: "1.3", Age: 31 * 24 * time.Hour}, {Group: "nfs", Volume: "r0/1", Recovery: "1.4", Age: 29 * 24 * time.Hour},
+			}}
+		}},
+		"they take 900 of the 1000 MiB": {Warning, "raise snapshots.quota", func(n *Node) {
+			n.Kept = Kept{Quota: 1000 << 20, Free: 100 << 20, Copies: []Copy{{Group: "nfs", Volume: "r0/0", Recovery: "1.3"}}}
+		}},
+		"cannot be looked into": {Warning, "look into /srv/kept", func(n *Node) {
+			n.Kept = Kept{Directory: "/srv/kept", Err: "it cannot be looked into"}
+		}},
+		"not synchronised": {Note, "chrony", func(n *Node) { n.Clock.Synchronised = false }},
 	} {
 		n := well()
 		c.spoil(&n)
@@ -117,8 +134,7 @@ func TestPairsAreComparedByTheWitness(t *testing.T) {
 		m := Member{Heard: true, Reported: true, Examined: true, ConfigHash: "h", Proven: map[string]time.Duration{"ipmi": time.Hour}}
 		a, b := m, m
 		a.Name, b.Name = "node-a", "node-b"
-		a.Groups, b.Groups = map[string]Copies{"nfs": true, "web": false}, map[string]Copies{"nfs": false, "web": false} // its DRBD is not up yet
-		p := Pair{Members: [2]Member{a, b}, STONITH: true, Groups: map[string]Copies{"nfs": true, "web": false}}
+		p := Pair{Members: [2]Member{a, b}, STONITH: true}
 		p.Timing.SuspectAfter, p.Timing.Renew, p.Timing.RPCTimeout = time.Second, 250*time.Millisecond, 250*time.Millisecond
 		return p
 	}
@@ -136,10 +152,7 @@ func TestPairsAreComparedByTheWitness(t *testing.T) {
 			p.Members[1].Machine = "4c4c4544-0031-4210-8052-b4c04f4e3632"
 			p.Members[0].Switches = map[string]string{"ipmi": "4c4c4544-0031-4210-8052-b4c04f4e3633"}
 		},
-		"does not have group web":             func(p *Pair) { delete(p.Members[1].Groups, "web") },
-		"group db, which is not declared":     func(p *Pair) { p.Members[0].Groups["db"] = true },
-		"DRBD resources there, and is declar": func(p *Pair) { p.Members[0].Groups["web"] = true },
-		"suspect_after 500ms <":               func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
+		"suspect_after 500ms <": func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
 	} {
 		p := good()
 		spoil(&p)

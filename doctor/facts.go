@@ -21,6 +21,7 @@ type Node struct {
 	Machine  string // DMI's UUID of this machine, "" where it cannot be read
 	Managers []string
 	Cert     Certificate
+	Kept     Kept
 }
 
 // Watched says whether fence devices were asked at all.

@@ -27,6 +27,7 @@ func (n Node) Examine() []Finding {
 	}
 	n.managers(&out)
 	n.certificate(&out)
+	n.Kept.examine(&out)
 	if n.Clock.Known && !n.Clock.Synchronised {
 		out.add(Note, n.Name, "the time of day is not synchronised", "certificates and log lines go by it; leases do not", "install chrony or systemd-timesyncd")
 	}

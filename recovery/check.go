@@ -17,7 +17,7 @@ const mostSteps = 4096
 // mostVolume is the highest number that DRBD gives a volume.
 const mostVolume = 1<<16 - 1
 
-// named is what a resource, a group or a node may be called: the name becomes part of paths, of
+// named is what a resource may be called: the name becomes part of paths, of
 // snapshots' names and of command lines.
 var named = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
@@ -45,6 +45,8 @@ func (p Plan) stage(s Step) (int, error) {
 		return 0, fmt.Errorf("%q is no step", s.Kind)
 	case s.Kind == Connect && s.Node == p.Victim:
 		return 6, nil // after its copy was declared bad
+	case s.Kind == Disconnect && s.Node == p.Survivor:
+		return 5, nil // see PartSurvivor
 	case onVictim && s.Node != p.Victim:
 		return 0, fmt.Errorf("%s is for the node whose copy is given up, %s, and not for %q", s.Kind, p.Victim, s.Node)
 	case !onVictim && s.Node != p.Survivor:
@@ -68,7 +70,7 @@ func (p Plan) check() error {
 		return fmt.Errorf("it has version %d and this program carries out %d", p.Version, PlanVersion)
 	case !named.MatchString(p.Group):
 		return errors.New("it names no group")
-	case !named.MatchString(string(p.Victim)) || !named.MatchString(string(p.Survivor)) || p.Victim == p.Survivor:
+	case p.Victim == "" || p.Survivor == "" || p.Victim == p.Survivor:
 		return fmt.Errorf("it needs two nodes, not %q and %q", p.Victim, p.Survivor)
 	case p.Family != drbd.Family84 && p.Family != drbd.Family9:
 		return fmt.Errorf("it is for DRBD %q, which is neither %s nor %s", p.Family, drbd.Family84, drbd.Family9)
@@ -133,7 +135,7 @@ func (p Plan) ordered() error {
 // complete: nothing is given up before it was parted, kept and measured again, and in
 // the end all is in step.
 func (p Plan) complete(volumes []string) error {
-	var need []Step
+	var need, may []Step
 	for _, name := range volumes {
 		resource, number, err := ParseVolume(name)
 		if err != nil {
@@ -145,6 +147,7 @@ func (p Plan) complete(volumes []string) error {
 			Step{Node: p.Victim, Kind: Demote, Resource: resource}, Step{Node: p.Victim, Kind: Disconnect, Resource: resource}, Step{Node: p.Survivor, Kind: Connect, Resource: resource},
 		)
 		need = append(need, p.givingUp(resource)...)
+		may = append(may, Step{Node: p.Survivor, Kind: Disconnect, Resource: resource})
 	}
 	need = append(need, Step{Node: p.Victim, Kind: StopServices}, Step{Node: p.Survivor, Kind: Measure}, Step{Node: p.Survivor, Kind: FollowResync}, Step{Node: p.Survivor, Kind: Readmit})
 	for _, s := range need {
@@ -154,7 +157,7 @@ func (p Plan) complete(volumes []string) error {
 	}
 	for _, s := range p.Steps {
 		s.Bytes = 0
-		if !slices.Contains(need, s) {
+		if !slices.Contains(need, s) && !slices.Contains(may, s) {
 			return fmt.Errorf("%q has nothing to do with what was decided on", s)
 		}
 	}

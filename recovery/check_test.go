@@ -131,3 +131,20 @@ func TestOnlyVolumesNamesAreRead(t *testing.T) {
 		}
 	}
 }
+
+// A survivor that may still wish to discard is parted first: that is a plan, too.
+func TestPlanMayPartTheSurvivorAsWell(t *testing.T) {
+	p := planOf(t, split(), "node-b")
+	p.PartSurvivor()
+	if err := p.Check(); err != nil {
+		t.Error(err)
+	}
+	at := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == Disconnect && s.Node == p.Survivor })
+	if at < 0 || p.Steps[at+1].Kind != Measure {
+		t.Errorf("%v", p.Steps)
+	}
+	p.Steps[at].Resource = "r9"
+	if err := p.Check(); err == nil {
+		t.Error("a resource of another group is parted")
+	}
+}

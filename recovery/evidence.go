@@ -20,7 +20,9 @@ type Evidence struct {
 type Side struct {
 	Node Node `json:"node"`
 	// Missing says why nothing is known of this side; the rest is empty then.
-	Missing string      `json:"missing,omitempty"`
+	Missing string `json:"missing,omitempty"`
+	// Taken is when a witness was told, on its clock; for people alone.
+	Taken   time.Time   `json:"taken,omitzero"`
 	Family  drbd.Family `json:"family,omitempty"`
 	Role    drbd.Role   `json:"role,omitempty"`
 	Mounted []string    `json:"mounted,omitempty"` // where the group's volumes are mounted
@@ -86,6 +88,16 @@ func (e Evidence) Other(n Node) Node {
 	return e.Sides[0].Node
 }
 
+// Missing returns a side of which nothing is known; "": both are.
+func (e Evidence) Missing() Node {
+	for _, s := range e.Sides {
+		if s.Missing != "" {
+			return s.Node
+		}
+	}
+	return ""
+}
+
 // Has reports whether n is one of the two nodes.
 func (e Evidence) Has(n Node) bool { return n == e.Sides[0].Node || n == e.Sides[1].Node }
 
@@ -95,9 +107,6 @@ func (e Evidence) Check() error {
 	a, b := e.Sides[0], e.Sides[1]
 	if a.Node == "" || b.Node == "" || a.Node == b.Node {
 		return fmt.Errorf("evidence of group %s: the two sides need two names, not %q and %q", e.Group, a.Node, b.Node)
-	}
-	if !named.MatchString(e.Group) || !named.MatchString(string(a.Node)) || !named.MatchString(string(b.Node)) {
-		return fmt.Errorf("evidence of group %q of %q and %q: no group and no node is called so", e.Group, a.Node, b.Node)
 	}
 	for _, s := range e.Sides {
 		if err := s.check(); err != nil {

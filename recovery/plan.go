@@ -127,6 +127,20 @@ func (p Plan) NoReturn() int {
 	return i
 }
 
+// PartSurvivor has the survivor StandAlone as well before anything is given up: what
+// an earlier recovery, which was let go of, had it wish at its next handshake must not
+// be left in the kernel.
+func (p *Plan) PartSurvivor() {
+	i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == Measure })
+	var part []Step
+	for _, s := range p.Steps {
+		if s.Kind == Disconnect {
+			part = append(part, Step{Node: p.Survivor, Kind: Disconnect, Resource: s.Resource})
+		}
+	}
+	p.Steps = slices.Insert(p.Steps, i, part...)
+}
+
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
 // givingUp are the steps with which a resource of the victim's is given up.

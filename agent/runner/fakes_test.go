@@ -154,6 +154,13 @@ type fakeWitness struct {
 	silent bool
 	epoch  arbiter.Epoch
 	index  uint64
+	task   *arbiter.Task // of a recovery
+}
+
+func (w *fakeWitness) wants(t *arbiter.Task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.task = t
 }
 
 func (w *fakeWitness) Run(ctx context.Context, emit func(agent.Event)) error {
@@ -188,7 +195,7 @@ func (w *fakeWitness) SendBeat(b leader.Beat, _ boottime.Instant) {
 	}
 	a := leader.BeatAnswer{Number: b.Number}
 	for _, g := range b.Groups {
-		ga := leader.GroupAnswer{Group: g.Group, Epoch: w.epoch}
+		ga := leader.GroupAnswer{Group: g.Group, Epoch: w.epoch, Task: w.task}
 		if w.epoch != 0 {
 			ga.Holder = "node-a"
 		}

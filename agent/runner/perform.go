@@ -97,6 +97,8 @@ func (r *Runner) perform(a agent.Action) {
 		r.measure(a)
 	case agent.Carry:
 		r.carry(a)
+	case agent.BreakOff:
+		r.breakOff(a.Group)
 	case agent.ReadPower, agent.Shoot, agent.Hold, agent.SwitchOn:
 		r.power(a)
 	case agent.Exit:

@@ -33,6 +33,7 @@ type recoverer struct {
 	hands   Hands
 	copies  map[arbiter.GroupID]carry.Group
 	errands chan func()
+	ends    map[arbiter.GroupID]context.CancelFunc // of what is carried out; the loop's
 }
 
 // workOff does one errand after the other.
@@ -77,10 +78,14 @@ func (r *Runner) carry(a agent.Carry) {
 		r.answer(agent.Carried{Group: a.Group, Task: a.Task, Err: errNoHands})
 		return
 	}
+	ctx, end := context.WithCancel(r.ctx)
+	r.breakOff(a.Group) // its answer has come, or will be another errand's
+	r.recoverer.ends[a.Group] = end
 	r.errand(agent.Carried{Group: a.Group, Task: a.Task, Err: errBusy}, func() {
+		defer end()
 		done := agent.Carried{Group: a.Group, Task: a.Task}
 		for _, s := range a.Steps {
-			p, err := r.carryStep(a, s)
+			p, err := r.carryStep(ctx, a, s)
 			done.Done, done.Ready, done.Note, done.Left, done.Total, done.Err = p.Done, p.Ready, p.Note, p.Left, p.Total, err
 			if err != nil {
 				done.Unkept = errors.Is(err, carry.ErrKeptTooEarly)
@@ -91,12 +96,20 @@ func (r *Runner) carry(a agent.Carry) {
 	})
 }
 
-func (r *Runner) carryStep(a agent.Carry, s recovery.Step) (carry.Progress, error) {
+// breakOff ends what is carried out for a group.
+func (r *Runner) breakOff(id arbiter.GroupID) {
+	if end := r.recoverer.ends[id]; end != nil {
+		end()
+		delete(r.recoverer.ends, id)
+	}
+}
+
+func (r *Runner) carryStep(ctx context.Context, a agent.Carry, s recovery.Step) (carry.Progress, error) {
 	limit := carryWithin
 	if s.Kind == recovery.Snapshot {
 		limit = keepWithin
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := r.now()
 	p, err := r.recoverer.hands.Do(ctx, *a.Task.Plan, s, a.Task.Name)

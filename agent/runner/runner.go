@@ -121,7 +121,7 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 	}
 	r := &Runner{
 		gauge: newGauge(parts.Gauge), cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
-		events: make(chan delivery, eventBuffer), recoverer: recoverer{parts.Hands, parts.Copies, make(chan func(), errandsAhead)},
+		events: make(chan delivery, eventBuffer), recoverer: recoverer{parts.Hands, parts.Copies, make(chan func(), errandsAhead), map[arbiter.GroupID]context.CancelFunc{}},
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
 		calls: newCallers(), holds: cfg.Holding, left: make(chan struct{}),
 	}

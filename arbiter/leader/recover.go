@@ -20,6 +20,9 @@ const (
 	partedFor = 300 * time.Millisecond
 	// measureAgain is when a split brain that could not be judged is looked at again.
 	measureAgain = 30 * time.Second
+	// backFor is how long a node that was not there is heard again before its side is
+	// asked for: its agent has only just begun.
+	backFor = 2 * time.Second
 )
 
 // The messages of nodes about a recovery.
@@ -51,6 +54,7 @@ type watch struct {
 	round  uint32
 	since  boottime.Instant // all of the above
 	parted boottime.Instant // DRBD has given up since; 0: it has not
+	there  boottime.Instant // both nodes are heard since; 0: they are not
 	met    arbiter.RecoveryID
 	overAt boottime.Instant
 }
@@ -86,6 +90,12 @@ func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group
 	case w.parted.IsZero():
 		w.parted = now
 	}
+	switch {
+	case !d.bothHeard(now, id):
+		w.there = 0
+	case w.there.IsZero():
+		w.there = now
+	}
 	return w
 }
 
@@ -94,6 +104,16 @@ func latest(g *arbiter.Group) *arbiter.Recovery {
 		return nil
 	}
 	return &g.Recovered[len(g.Recovered)-1]
+}
+
+// bothHeard reports whether both nodes say something of the group.
+func (d *desk) bothHeard(now boottime.Instant, id arbiter.GroupID) bool {
+	for _, n := range d.c.Definition.Nodes {
+		if h := d.heard[n]; h == nil || d.suspected(now, n) || h.beat.group(id) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // parted reports whether both nodes, heard a moment ago, see DRBD disconnected and
@@ -173,10 +193,15 @@ func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbi
 			}
 		}
 	case arbiter.Decided:
-		if waited >= approveWithin {
+		if waited >= approveWithin && !r.Order.WhenBack {
 			return arbiter.CancelRecovery{
 				Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, By: "sbwitness", Reason: fmt.Sprintf("nobody has approved it within %v", approveWithin),
 			}
+		}
+	case arbiter.Awaiting:
+		// One that is heard and cannot be measured is asked now and then.
+		if d.c.Mandate == nil && !d.c.Learning && !w.there.IsZero() && now.Sub(w.there) >= backFor && (waited >= measureAgain || w.there > w.since) {
+			return arbiter.MeasureAgain{Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID}
 		}
 	case arbiter.Undecided, arbiter.Carrying, arbiter.Over:
 	}

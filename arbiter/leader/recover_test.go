@@ -144,3 +144,38 @@ func TestDecisionThatNobodyApprovesIsCalledOff(t *testing.T) {
 		t.Errorf("it waits for ever: %+v", r)
 	}
 }
+
+// A recovery that waits for a machine does so for as long as it takes, and goes on
+// within seconds of its return.
+func TestRecoveryWaitsForAMachineThatIsOff(t *testing.T) {
+	s := newStage(t)
+	s.beat(nodeA, 0)
+	most := uint64(1 << 20)
+	s.must(arbiter.Resolve{Cluster: cluster, Group: data, Order: arbiter.RecoveryOrder{By: "alice", Discard: nodeB, WhenBack: true, AtMost: &most}})
+	side := func() {
+		if r := s.underWay(); r.TaskOf(nodeA) != nil {
+			s.must(leader.Measured{Measured: arbiter.Measured{Caller: s.caller(nodeA), Group: data, Recovery: r.ID, Round: r.Round, Side: recovery.Side{
+				Node: recovery.Node(nodeA), Family: drbd.Family84, Role: drbd.RoleSecondary,
+				Volumes: []recovery.Volume{{Resource: "r0", Size: 64 << 20, Disk: drbd.DiskUpToDate, Generations: "6BB4841B974EA3B3:2118A6CB62BB9567:0:0:1:1:1:0:0:0:0"}},
+			}}})
+		}
+	}
+	side()
+	s.passWith(40*time.Second, s.beating(nodeA, 0))
+	if r := s.underWay(); r.Phase != arbiter.Awaiting || r.Round != 1 {
+		t.Fatalf("%s, measured %d times: %s", r.Phase, r.Round, r.Note)
+	}
+	s.passWith(3*time.Hour, s.beating(nodeA, 0))
+	if r := s.underWay(); r == nil || r.Phase != arbiter.Awaiting || r.Round != 1 {
+		t.Fatalf("it does not wait: %+v", r)
+	}
+	s.passParted(5 * time.Second)
+	r := s.underWay()
+	if r.Phase != arbiter.Collecting {
+		t.Fatalf("it is back, and the recovery is %s: %s", r.Phase, r.Note)
+	}
+	s.sides(r)
+	if r = s.underWay(); r.Phase != arbiter.Carrying || r.Victim() != nodeB || r.Approved != "alice" {
+		t.Errorf("%s by %q: %s", r.Phase, r.Approved, r.Note)
+	}
+}

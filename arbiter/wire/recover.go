@@ -166,17 +166,19 @@ func fromPolicy(p *sbv1.RecoveryPolicy) (recovery.Policy, error) {
 	return out, r.err()
 }
 
-// FromResolve reads an order of the operator by to resolve a split brain.
-func FromResolve(p *sbv1.ResolveRequest, by string) (arbiter.Resolve, error) {
+// FromResolve reads an order of the operator by to resolve a split brain, and the
+// group's name that was typed if it allows a loss before that can be shown.
+func FromResolve(p *sbv1.ResolveRequest, by string) (c arbiter.Resolve, typed string, err error) {
 	var r reader
-	c := arbiter.Resolve{
+	c = arbiter.Resolve{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
 		Order: arbiter.RecoveryOrder{
 			By: by, Reason: r.text("reason", p.GetReason()), Discard: arbiter.NodeID(r.mayName("discard", p.GetDiscard())),
 			Policy: recovery.PolicyName(r.mayName("policy", p.GetPolicy())), DryRun: p.GetDryRun(),
+			WhenBack: p.GetWhenBack(), AtMost: p.AtMost,
 		},
 	}
-	return c, r.err()
+	return c, r.mayName("typed", p.GetTyped()), r.err()
 }
 
 // FromApprove reads the word of the operator by to a decision, and the group's name
@@ -195,7 +197,7 @@ func FromCancelRecovery(p *sbv1.CancelRecoveryRequest, by string) (arbiter.Cance
 	var r reader
 	c := arbiter.CancelRecovery{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
-		Recovery: arbiter.RecoveryID(p.GetRecovery()), By: by, Reason: r.text("reason", p.GetReason()),
+		Recovery: arbiter.RecoveryID(p.GetRecovery()), By: by, Reason: r.text("reason", p.GetReason()), Abandon: p.GetAbandon(),
 	}
 	return c, r.err()
 }

@@ -9,6 +9,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
+	"sbarbiter/doctor"
 	"sbarbiter/timing"
 )
 
@@ -28,6 +29,7 @@ func alarms(v leader.View, listening time.Duration) []string {
 	}
 	for _, id := range c.Definition.Nodes {
 		nodeAlarms(v, id, listening, alarm)
+		keptAlarms(v, id, alarm)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
 		groupAlarms(v, id, alarm)
@@ -161,7 +163,7 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return fmt.Sprintf("%s may shoot %s (mandate %d) and has not begun", m.Shooter(), m.Target, m.ID)
 	case m != nil:
 		return fmt.Sprintf("%s has begun to shoot %s (mandate %d); its report is waited for", m.Shooter(), orEither(m.Target), m.ID)
-	case g.Recovery != nil && g.Lease == nil:
+	case g.Recovery != nil && g.Recovery.Phase != arbiter.Awaiting && g.Lease == nil:
 		return recovering(g.Recovery)
 	case g.Order != nil && g.Lease != nil:
 		return fmt.Sprintf("%s is to give it back, so that %s can take it", g.Lease.Holder, g.Order.To)
@@ -174,6 +176,20 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return r.Sentence
 	}
 	return "a node is to ask for it"
+}
+
+// keptAlarms says what is about to be lost, or to stand in a recovery's way, of the
+// copies that a node keeps.
+func keptAlarms(v leader.View, node arbiter.NodeID, alarm func(string, ...any)) {
+	r := v.Nodes[node].Report
+	if r == nil {
+		return
+	}
+	for _, f := range r.Findings {
+		if f.Subject == doctor.KeptCopies && f.Severity != doctor.Note {
+			alarm("%s: kept copies: %s; %s; %s", node, f.What, f.Why, f.Fix)
+		}
+	}
 }
 
 // flapAlarms says that nothing is taken over, or nobody shot, because it happened

@@ -237,6 +237,8 @@ func clusterOfRecovery(c arbiter.Command) (arbiter.ClusterID, bool) {
 		return c.Caller.Cluster, true
 	case arbiter.Unmeasured:
 		return c.Cluster, true
+	case arbiter.MeasureAgain:
+		return c.Cluster, true
 	case arbiter.Approve:
 		return c.Cluster, true
 	case arbiter.StepDone:

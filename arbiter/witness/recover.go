@@ -28,9 +28,16 @@ func (s *Server) ReportStep(ctx context.Context, p *sbv1.ReportStepRequest) (*sb
 	return s.fromNode(ctx, m, m.Caller, err)
 }
 
-// Resolve opens a recovery from split brain.
+// Resolve opens a recovery from split brain. Who allows a loss before it can be shown
+// has typed the group's name.
 func (s *Server) Resolve(ctx context.Context, p *sbv1.ResolveRequest) (*sbv1.Verdict, error) {
-	return fromOperator(ctx, s, func(by string) (arbiter.Resolve, error) { return wire.FromResolve(p, by) })
+	return typedByOperator(ctx, s, "nothing is begun", func(by string) (arbiter.Command, string, string, error) {
+		cmd, typed, err := wire.FromResolve(p, by)
+		if cmd.Order.AtMost == nil {
+			return cmd, "", "", err
+		}
+		return cmd, string(cmd.Group), typed, err
+	})
 }
 
 // ApproveRecovery takes an operator's word to a decision, who has typed the group's
@@ -121,11 +128,38 @@ func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)
 	case r == nil:
 	case r.Phase == arbiter.Undecided:
 		alarm("%s: split brain, and nobody has decided (recovery %s): %s; type: %s", id, r.ID, r.Note, v.Cluster.ResolveLine(id))
+	case r.Phase == arbiter.Awaiting:
+		alarm("%s: recovery %s of %s waits for a machine, and holds nobody up: %s; to let go of it: sbctl recovery cancel %s", id, r.ID, r.Order.By, r.Note, id)
+	case r.Phase == arbiter.Decided && r.Order.WhenBack:
+		alarm("%s: split brain; recovery %s of %s, which has waited, wants a word to what was measured: sbctl resolve %s --discard %s", id, r.ID, r.Order.By, id, r.Plan.Victim)
 	case r.Phase == arbiter.Decided:
 		alarm("%s: split brain; recovery %s of %s waits for the word to its decision: sbctl recovery show %s", id, r.ID, r.Order.By, id)
+	case absent(v, r) != "":
+		alarm("%s: recovery %s waits for %s, which is not heard (%s); %s", id, r.ID, absent(v, r), r.Plan.Steps[r.Step], letGo(r))
 	case r.Failure != "":
 		alarm("%s: recovery %s does not get on: %s", id, r.ID, stuck(r))
 	}
+}
+
+// absent is the node that the step under way waits for, if it is not heard.
+func absent(v leader.View, r *arbiter.Recovery) arbiter.NodeID {
+	if r.Phase != arbiter.Carrying {
+		return ""
+	}
+	for _, n := range v.Cluster.Definition.Nodes {
+		if r.TaskOf(n) != nil && v.Suspects(n) {
+			return n
+		}
+	}
+	return ""
+}
+
+// letGo is how a recovery is ended whose machine does not come back.
+func letGo(r *arbiter.Recovery) string {
+	if r.Cancellable() {
+		return "if that does not come back: sbctl recovery cancel " + string(r.Group)
+	}
+	return "if that does not come back: sbctl recovery abandon " + string(r.Group)
 }
 
 func stuck(r *arbiter.Recovery) string {

@@ -61,17 +61,24 @@ func filesCommand(path *string) *cobra.Command {
 
 func keptCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use: "kept GROUP", Short: "Print what this node keeps of copies that were given up, as JSON", Args: cobra.ExactArgs(1),
+		Use: "kept GROUP", Short: "Print what this node keeps of copies that were given up, and how old it is, as JSON", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := hands(*path)
 			if err != nil {
 				return err
 			}
-			all, err := n.Kept(args[0])
-			if err != nil {
+			if _, err := daemon.GroupOf(n, args[0]); err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), append([]keep.Kept{}, all...))
+			own := []keep.Seen{}
+			if n.Store != nil {
+				all, _, err := n.Store.Look(cmd.Context())
+				if err != nil {
+					return err
+				}
+				own = append(own, slices.DeleteFunc(all, func(k keep.Seen) bool { return k.Group != args[0] })...)
+			}
+			return printJSON(cmd.OutOrStdout(), own)
 		},
 	}
 }
@@ -151,7 +158,7 @@ func releaseCommand(path *string) *cobra.Command {
 			all, err := n.Kept(args[0])
 			for _, k := range all {
 				if k.Recovery == id {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s/%d, kept %s as %s\n", k.Resource, k.Number, k.Made.Format(time.DateTime), k.Source)
+					fmt.Fprintf(cmd.OutOrStdout(), "%s/%d, kept %s (%d days ago) as %s\n", k.Resource, k.Number, k.Made.Format(time.DateTime), int(time.Since(k.Made).Hours()/24), k.Source)
 				}
 			}
 			return errors.Join(err, fmt.Errorf("nothing was given up: add --yes if nobody needs that of recovery %q any more", id))

@@ -71,7 +71,7 @@ func TestAnNFSPairWithIPMITakesFifteenLines(t *testing.T) {
 			},
 			StartTimeout: time.Minute, StopTimeout: 10 * time.Second,
 		}},
-		Snapshots: Snapshots{Driver: SnapshotAuto, Directory: "/var/lib/sbarbiter/kept", Quota: 64 << 30, CopyUpTo: 4 << 30},
+		Snapshots: Snapshots{Driver: SnapshotAuto, Directory: "/var/lib/sbarbiter/kept", Quota: 64 << 30, CopyUpTo: 4 << 30, RemindAfter: 720 * time.Hour},
 		StateDir:  "/var/lib/sbarbiter", RuntimeDir: "/run/sbarbiter",
 		PKIDir: "/etc/sbarbiter/pki", HeartbeatKey: "/etc/sbarbiter/pki/heartbeat.key",
 	}
@@ -163,7 +163,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				},
 			},
 		},
-		Snapshots: Snapshots{SnapshotCommand, "/srv/kept", 10 << 30, 1 << 30, []string{"/usr/sbin/keep", "-x"}},
+		Snapshots: Snapshots{SnapshotCommand, "/srv/kept", 10 << 30, 1 << 30, []string{"/usr/sbin/keep", "-x"}, 2160 * time.Hour},
 		StateDir:  "/srv/state", RuntimeDir: "/run/sb", PKIDir: "/srv/pki", HeartbeatKey: "/srv/hb.key",
 	}
 	if d := cmp.Diff(want, nodeFrom(t, "testdata/everything.yaml", "unused"), byValue); d != "" {

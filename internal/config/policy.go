@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -90,6 +91,17 @@ func (v value) ratio() float64 {
 // units of sizes. Storage is bought in powers of ten and used in powers of two:
 // only the latter are taken, so that nothing has to be guessed.
 var units = map[string]uint64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+// Bytes reads an amount of data as it is typed, 64MiB.
+func Bytes(text string) (uint64, error) {
+	digits := strings.TrimRight(text, "BiKMGTkmgtb ")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	unit, known := units[strings.TrimSpace(text[len(digits):])]
+	if err != nil || !known || n > math.MaxUint64/unit {
+		return 0, fmt.Errorf("%q is not an amount of data: write it as 64MiB or 2GiB", text)
+	}
+	return n * unit, nil
+}
 
 // bytes reads an amount of data with its unit; 0 needs none.
 func (v value) bytes() uint64 {

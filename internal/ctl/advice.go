@@ -60,7 +60,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.NotMeasured:      "mend what keeps that node from being measured (the sentence says it); the recovery goes on by itself",
 	arbiter.BadOrder:         "say it anew: sbctl resolve GROUP --keep NODE",
 	arbiter.EvidenceChanged:  "look at the new decision, then approve that: sbctl resolve GROUP",
-	arbiter.PastReturn:       "let it end: sbctl recovery show GROUP; what it gives up is kept on the node that loses it",
+	arbiter.PastReturn:       "let it end: sbctl recovery show GROUP; what it gives up is kept on the node that loses it. If that node never comes back: sbctl recovery abandon GROUP",
 	arbiter.Implausible:      "that node's store is damaged: stop sbagent there, remove its state directory, start it again",
 }
 

@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/drbd"
@@ -19,6 +20,9 @@ type judged struct {
 	// surprise is what node-b has changed when it is measured for the third time.
 	surprise uint64
 	measured int
+	off      arbiter.NodeID // is not there, until it is measured for the time back
+	back     int
+	gone     bool // nobody does anything any more
 	request  arbiter.RequestID
 }
 
@@ -62,6 +66,32 @@ func surprising() scene {
 	return s
 }
 
+// withoutB is a split that was looked at once, and whose node-b is off since, until it
+// has been asked so many times.
+func withoutB(back int) scene {
+	s := parted("split", 10, 2)()
+	p := s.pair
+	p.apply(arbiter.Resolve{Cluster: "nfs1", Group: "nfs", Order: arbiter.RecoveryOrder{By: "bob", DryRun: true}})
+	p.turn()
+	p.off, p.back = "node-b", back
+	s.status.Clusters[0].Nodes[1].SilentNs = (3 * time.Hour).Nanoseconds()
+	return s
+}
+
+// givenUpForGood is a recovery whose node-b has gone while its copy was given up.
+func givenUpForGood() scene {
+	s := parted("split", 10, 2)()
+	p := s.pair
+	p.apply(arbiter.Resolve{Cluster: "nfs1", Group: "nfs", Order: arbiter.RecoveryOrder{By: "bob", Discard: "node-b"}})
+	p.turn()
+	p.apply(arbiter.Approve{Cluster: "nfs1", Group: "nfs", Recovery: p.group().Recovery.ID, Revision: p.group().Recovery.Revision, By: "bob"})
+	for p.group().Recovery.Cancellable() {
+		p.turn()
+	}
+	p.gone = true
+	return s
+}
+
 func (p *judged) caller(n arbiter.NodeID) arbiter.Caller {
 	p.request++
 	return arbiter.Caller{Cluster: "nfs1", Node: n, Boot: "b", Incarnation: 1, Request: p.request}
@@ -77,11 +107,16 @@ func (p *judged) group() *arbiter.Group { return p.state.Clusters["nfs1"].Groups
 func (p *judged) turn() {
 	for _, n := range []arbiter.NodeID{"node-a", "node-b"} {
 		r := p.group().Recovery
-		if r == nil {
+		if r == nil || p.gone {
 			return
 		}
 		switch t := r.TaskOf(n); {
 		case t == nil:
+		case t.Round != 0 && n == p.off:
+			if p.back--; p.back < 0 {
+				p.off = ""
+			}
+			p.apply(arbiter.Unmeasured{Cluster: "nfs1", Group: "nfs", Recovery: r.ID, Round: t.Round, Node: n, Why: "it is not heard"})
 		case t.Round != 0:
 			p.measured++
 			changed := p.changed[n]
@@ -97,6 +132,9 @@ func (p *judged) turn() {
 		default:
 			p.apply(arbiter.StepDone{Caller: p.caller(n), Group: "nfs", Recovery: t.Recovery, Tries: t.Tries, Attempt: t.Attempt, Step: t.Step})
 		}
+	}
+	if r := p.group().Recovery; r != nil && r.Phase == arbiter.Awaiting && p.off == "" {
+		p.apply(arbiter.MeasureAgain{Cluster: "nfs1", Group: "nfs", Recovery: r.ID})
 	}
 	if r := p.group().Recovery; r != nil && r.Phase == arbiter.Carrying && r.Plan.Steps[r.Step].Kind == recovery.Readmit {
 		e := p.group().Excluded[r.Victim()]
@@ -121,6 +159,7 @@ func (f *fake) judge(name string, question any, cmd arbiter.Command) (*sbv1.Verd
 func (f *fake) Resolve(_ context.Context, q *sbv1.ResolveRequest) (*sbv1.Verdict, error) {
 	return f.judge("resolve", q, arbiter.Resolve{Cluster: "nfs1", Group: "nfs", Order: arbiter.RecoveryOrder{
 		By: "alice", Reason: q.GetReason(), Discard: arbiter.NodeID(q.GetDiscard()), Policy: recovery.PolicyName(q.GetPolicy()), DryRun: q.GetDryRun(),
+		WhenBack: q.GetWhenBack(), AtMost: q.AtMost,
 	}})
 }
 
@@ -133,6 +172,7 @@ func (f *fake) ApproveRecovery(_ context.Context, q *sbv1.ApproveRecoveryRequest
 func (f *fake) CancelRecovery(_ context.Context, q *sbv1.CancelRecoveryRequest) (*sbv1.Verdict, error) {
 	return f.judge("cancel", q, arbiter.CancelRecovery{
 		Cluster: "nfs1", Group: "nfs", Recovery: arbiter.RecoveryID(q.GetRecovery()), By: "alice", Reason: q.GetReason(),
+		Abandon: q.GetAbandon(),
 	})
 }
 

@@ -91,7 +91,6 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 		}
 		return p.seen()
 	}
-	p.Evidence, p.Diagnosis = forPeople(p.Evidence), forPeople(p.Diagnosis)
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.Diagnosis.Why)
 	sideBySide(&b, p.Evidence, a.colours())
@@ -99,7 +98,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 		fmt.Fprintf(&b, "%s: %s\n", f.Volume, forecast(f))
 	}
 	for _, problem := range p.problems {
-		fmt.Fprintf(&b, "%s\n", shownAs(problem))
+		fmt.Fprintf(&b, "%s\n", problem)
 	}
 	most := shown
 	if all {

@@ -30,9 +30,6 @@ func (w *witness) recoveries(ctx context.Context, cluster, group string) ([]docu
 		if err := json.Unmarshal(d.GetDocument(), &doc.Recovery); err != nil {
 			return nil, fmt.Errorf("read a recovery: %w; use the sbctl of the witness's release", err)
 		}
-		if doc.Phase != arbiter.Over && !doc.Whole() {
-			return nil, fmt.Errorf("read recovery %s of %s: it lacks what its phase (%s) needs, or has a plan that this release would not make; use the sbctl of the witness's release", doc.ID, doc.Group, doc.Phase)
-		}
 		out = append(out, doc)
 	}
 	return out, nil
@@ -41,9 +38,9 @@ func (w *witness) recoveries(ctx context.Context, cluster, group string) ([]docu
 func (a *app) recoveryCommand() *cobra.Command {
 	cmd := family(&cobra.Command{
 		Use: "recovery", Short: "the recoveries from split brain: under way, and the latest that are over",
-		Example: "  sbctl recovery list\n  sbctl recovery show nfs\n  sbctl recovery cancel nfs",
+		Example: "  sbctl recovery list\n  sbctl recovery show nfs\n  sbctl recovery kept nfs\n  sbctl recovery cancel nfs",
 	})
-	cmd.AddCommand(a.recoveryListCommand(), a.recoveryShowCommand(), a.recoveryCancelCommand())
+	cmd.AddCommand(a.recoveryListCommand(), a.recoveryShowCommand(), a.recoveryKeptCommand(), a.recoveryCancelCommand(), a.recoveryAbandonCommand())
 	return cmd
 }
 
@@ -75,6 +72,9 @@ func listRecoveries(all []document, colours colourful) string {
 	g := heading("RECOVERY", "GROUP", "BEGUN", "BY", "IS", "GIVES UP", "BECAUSE")
 	for _, d := range all {
 		victim := ""
+		if d.Phase == arbiter.Awaiting {
+			victim = string(d.Order.Discard)
+		}
 		if d.Plan != nil && d.Outcome != arbiter.OnlyShown && d.Outcome != arbiter.Cancelled {
 			victim = string(d.Plan.Victim)
 		}
@@ -110,15 +110,30 @@ func (a *app) recoveryShowCommand() *cobra.Command {
 }
 
 func (a *app) recoveryCancelCommand() *cobra.Command {
-	var reason string
-	cmd := &cobra.Command{
+	return a.endingCommand(&cobra.Command{
 		Use: "cancel GROUP", Short: "call a recovery off that has not given anything up yet",
-		Long: `Cancel ends the recovery of a group. What was stale before is stale again. Once the
+		Long: `Cancel ends the recovery of a group, also while it copies away what is to be given up,
+and one that waits for a machine. What was stale before is stale again. Once the
 recovery has begun to copy over what one side had, it can only go on, and is refused.`,
 		Example: "  sbctl recovery cancel nfs --reason 'wrong side'",
-		Args:    args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	}, &sbv1.CancelRecoveryRequest{})
+}
+
+func (a *app) recoveryAbandonCommand() *cobra.Command {
+	return a.endingCommand(&cobra.Command{
+		Use: "abandon GROUP", Short: "let go of a recovery that can only go on, and whose machine does not come back",
+		Long: `Abandon ends a recovery that has begun to give a copy up and cannot end it, as its
+machine is gone. That copy stays excluded until it has been copied anew. The group
+goes on with the other one, and the next recovery measures what is there then. What
+was kept of the copy stays where it is.`,
+		Example: "  sbctl recovery abandon nfs --reason 'its disks are broken'",
+	}, &sbv1.CancelRecoveryRequest{Abandon: true})
+}
+
+// endingCommand ends the recovery that is under way.
+func (a *app) endingCommand(cmd *cobra.Command, request *sbv1.CancelRecoveryRequest) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = args(cobra.ExactArgs(1), "one group"), a.completeGroups
+	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the audit log")
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
 		w, err := a.witness(cmd.Context())
 		if err != nil {
@@ -132,7 +147,8 @@ recovery has begun to copy over what one side had, it can only go on, and is ref
 		if err := knownGroup(cmd, c, given[0]); err != nil {
 			return err
 		}
-		v, err := ask(cmd.Context(), w, &sbv1.CancelRecoveryRequest{Cluster: c.GetDefinition().GetCluster(), Group: given[0], Reason: reason}, w.CancelRecovery)
+		request.Cluster, request.Group = c.GetDefinition().GetCluster(), given[0]
+		v, err := ask(cmd.Context(), w, request, w.CancelRecovery)
 		if err != nil {
 			return err
 		}

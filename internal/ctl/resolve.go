@@ -26,7 +26,9 @@ type resolveFlags struct {
 	keep, discard, policy string
 	dryRun, preview, undo bool
 	reason, typed         string
-	offline               string
+	offline, atMost       string
+	whenBack              bool
+	most                  *uint64 // of atMost
 	yes                   *bool
 }
 
@@ -43,7 +45,11 @@ kept, what is lost and every command first, and type the group's name.
 What is given up is kept on the node that loses it, where it can be, before the
 other side's data is copied over it. Until then the recovery can be called off:
 sbctl recovery cancel GROUP. It goes on by itself when a node, an agent or the
-witness has to start anew.`,
+witness has to start anew.
+
+Of a node that is not there, what was last known of it is shown, and nothing is given
+up that cannot be measured and kept. With --when-back the order waits until it is
+there: then you are asked again, or not if what it has is within --at-most.`,
 		Example: "  sbctl resolve nfs --dry-run\n  sbctl resolve nfs --keep node-a\n" +
 			"  sbctl resolve nfs --policy discard-least-changes\n  sbctl resolve nfs --discard node-b --reason 'tested there' --typed nfs --yes",
 		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
@@ -56,6 +62,8 @@ witness has to start anew.`,
 	cmd.Flags().BoolVar(&f.preview, "preview", false, "only show, and file by file; see sbctl preview")
 	cmd.Flags().BoolVar(&f.undo, "undo", false, "only show what undoing the latest recovery would mean, and how it is done")
 	cmd.Flags().StringVar(&f.offline, "offline", "", "on a node, with no witness to lead: carry out its own steps of this plan (sbagent recovery plan)")
+	cmd.Flags().BoolVar(&f.whenBack, "when-back", false, "a node that is not there is waited for; meanwhile this holds nobody up")
+	cmd.Flags().StringVar(&f.atMost, "at-most", "", "with --when-back: once it is back, give up to so much of its changes up without asking again, as 64MiB")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the group's name once more, for scripts; with --yes")
 	f.yes = yesFlag(cmd)
@@ -77,7 +85,7 @@ type rescue struct {
 }
 
 func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
-	if err := f.check(cmd); err != nil {
+	if err := errors.Join(f.check(cmd), f.checkWaiting(cmd)); err != nil {
 		return err
 	}
 	if f.offline != "" {
@@ -189,8 +197,13 @@ func knownGroup(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
 
 // run opens the recovery, shows what was decided, asks, and follows it.
 func (r *rescue) run() error {
+	typed, err := r.typedBeforehand()
+	if err != nil {
+		return err
+	}
 	v, err := ask(r.cmd.Context(), r.w, &sbv1.ResolveRequest{
 		Cluster: r.cluster, Group: r.group, Discard: r.flags.discard, Policy: r.flags.policy, DryRun: r.flags.dryRun, Reason: r.flags.reason,
+		WhenBack: r.flags.whenBack, AtMost: r.flags.most, Typed: typed,
 	}, r.w.Resolve)
 	if err != nil {
 		return err
@@ -204,16 +217,29 @@ func (r *rescue) run() error {
 		return errors.Join(err, r.callOff("it was not decided in time"))
 	}
 	if r.flags.dryRun {
-		return r.printDocument(doc)
+		return errors.Join(r.printDocument(doc), r.tellAbsent(doc))
 	}
 	r.show(doc)
+	return r.goOn(doc)
+}
+
+// goOn does what is left for an operator to do.
+func (r *rescue) goOn(doc *arbiter.Recovery) error {
 	switch doc.Phase {
 	case arbiter.Over:
-		return &refusal{sentence: "nothing was done: " + doc.Note}
+		return &refusal{sentence: "nothing was done: " + doc.Note + r.insteadOf(doc)}
 	case arbiter.Undecided:
 		return errors.Join(&refusal{sentence: fmt.Sprintf("nothing was done: %s; say whose copy is kept: sbctl resolve %s --keep %s (or --keep %s)",
 			doc.Note, r.group, r.p.def.GetNodes()[0], r.p.def.GetNodes()[1])}, r.callOff("nobody was named"))
-	case arbiter.Collecting, arbiter.Decided, arbiter.Confirming, arbiter.Carrying:
+	case arbiter.Awaiting:
+		return r.print("%s: recovery %s waits: %s\nsbctl recovery show %s tells how it is, sbctl recovery cancel %s lets go of it\n", r.group, doc.ID, doc.Note, r.group, r.group)
+	case arbiter.Confirming, arbiter.Carrying:
+		return r.follow() // that was allowed beforehand
+	case arbiter.Decided:
+		if r.flags.most != nil {
+			return errors.Join(&refusal{sentence: "nothing was done: " + doc.Note}, r.callOff("more than was allowed"))
+		}
+	case arbiter.Collecting:
 	}
 	if err := r.approve(doc); err != nil {
 		return err

@@ -11,6 +11,9 @@ import (
 // show tells the operator what was found, decided, and would be done.
 func (r *rescue) show(doc *arbiter.Recovery) {
 	r.say("%s", strings.TrimSuffix(describe(doc, colourful(r.Asks && r.Colours)), "\n"))
+	if text := r.absent(doc); text != "" {
+		r.say("%s", strings.TrimSuffix(text, "\n"))
+	}
 }
 
 // printDocument prints a recovery as data.
@@ -24,8 +27,6 @@ func (a *app) printDocument(doc *arbiter.Recovery) error {
 // describe is a recovery in full: what was found on both sides, who decided what,
 // what is kept and lost, and every step.
 func describe(doc *arbiter.Recovery, colours colourful) string {
-	tidied := forPeople(*doc)
-	doc = &tidied
 	var b strings.Builder
 	fmt.Fprintf(&b, "recovery %s of %s: %s\n", doc.ID, doc.Group, phaseWords(doc))
 	if doc.Note != "" {
@@ -37,15 +38,12 @@ func describe(doc *arbiter.Recovery, colours colourful) string {
 	if doc.Decision != nil {
 		fmt.Fprintf(&b, "  %s: %s\n", doc.Decision.Diagnosis.Kind, doc.Decision.Diagnosis.Why)
 	}
-	if doc.Evidence != nil {
-		b.WriteByte('\n')
-		sideBySide(&b, *doc.Evidence, colours)
-	}
+	found(&b, doc, colours)
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
 		b.WriteByte('\n')
 		opinions(&b, *doc.Decision, colours)
 	}
-	if doc.Plan != nil && doc.Decision != nil {
+	if doc.Plan != nil {
 		b.WriteByte('\n')
 		describePlan(&b, doc, colours)
 	}
@@ -56,6 +54,8 @@ func phaseWords(doc *arbiter.Recovery) string {
 	switch doc.Phase {
 	case arbiter.Collecting:
 		return "both sides are being measured"
+	case arbiter.Awaiting:
+		return "waits for a side that is not there; nobody is held up"
 	case arbiter.Undecided:
 		return "undecided: an operator has to say whose copy is kept"
 	case arbiter.Decided:
@@ -76,6 +76,8 @@ func outcomeWords(o arbiter.RecoveryOutcome) string {
 		return "both copies are in step again"
 	case arbiter.Cancelled:
 		return "called off before anything was given up"
+	case arbiter.Abandoned:
+		return "let go of before its end; the copy that it gives up stays excluded"
 	case arbiter.OnlyShown:
 		return "only shown"
 	case arbiter.NoSplit:

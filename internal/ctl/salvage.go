@@ -69,6 +69,11 @@ type keptCopy struct {
 	Driver   string    `json:"driver"`
 	Source   string    `json:"source"`
 	Made     time.Time `json:"made"`
+	Bytes    uint64    `json:"bytes"`
+	// What a look at it has found.
+	Age    time.Duration `json:"age_ns"`
+	Lost   string        `json:"lost,omitempty"`
+	Filled float64       `json:"filled_percent,omitempty"`
 }
 
 func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salvaging) error {
@@ -79,9 +84,6 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 	var kept listing
 	if err := a.askNode(ctx, keeper, &kept, "files", group, "--of", "kept", "--recovery", id); err != nil {
 		return err
-	}
-	if err := kept.check(); err != nil {
-		return fmt.Errorf("ask %s: %w", keeper, err)
 	}
 	now, err := a.mountedFiles(ctx, group, pair)
 	if err != nil {

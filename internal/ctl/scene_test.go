@@ -36,6 +36,9 @@ var scenes = map[string]func() scene{
 	"policy":      parted("split", 10, 2, recovery.DiscardLeastChanges),
 	"joined":      parted("in step", 0, 0),
 	"surprising":  surprising,
+	"b-is-off":    func() scene { return withoutB(1 << 20) },
+	"b-is-back":   func() scene { return withoutB(0) },
+	"gone":        givenUpForGood,
 	"rehearsed": func() scene {
 		return rehearsed("", "rehearsal: node-b was seen going off and on again by ipmi 10.0.0.242")
 	},

@@ -162,7 +162,7 @@ func (w *World) deliberate(c *replica) bool {
 // the coverage's grids do not split.
 func ofRecovery(told any) bool {
 	switch told.(type) {
-	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery,
+	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.MeasureAgain, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery,
 		leader.Measured, leader.StepDone, agent.SideMeasured, agent.Carried:
 		return true
 	}

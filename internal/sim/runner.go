@@ -211,6 +211,7 @@ func (n *Node) do(a agent.Action) {
 		n.measure(a)
 	case agent.Carry:
 		n.carryOut(a, 0, agent.Carried{})
+	case agent.BreakOff: // what is carried out here takes no time to speak of
 	case agent.Part:
 		n.part(a.Group)
 	case agent.Join:

@@ -173,3 +173,13 @@ func (d LVM) Check(ctx context.Context, k Kept) error {
 	}
 	return nil
 }
+
+// Filled is how much of a thick snapshot is used up. A thin one is lost with its pool
+// alone, which would stop the live volumes first.
+func (d LVM) Filled(ctx context.Context, k Kept) (float64, error) {
+	f, err := d.report(ctx, strings.TrimPrefix(k.Source, "/dev/"), "pool_lv,data_percent,lv_name,vg_name")
+	if err != nil || f[0] != "" {
+		return 0, err
+	}
+	return percent(f[1]), nil
+}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func (d *Daemon) refusals() []string {
 }
 
 // survey is what this machine shows without asking anybody else.
-func (d *Daemon) survey(_ context.Context) doctor.Node {
+func (d *Daemon) survey(ctx context.Context) doctor.Node {
 	n := doctor.Node{
 		Name: d.Node.Name, Peer: d.Node.Peer, Watchdog: d.watchdogFacts(), Clock: host.Clock(), Machine: host.Machine(), Managers: host.Managers(),
 		Cert: d.certificate(),
@@ -86,6 +87,7 @@ func (d *Daemon) survey(_ context.Context) doctor.Node {
 		program, _, _ := strings.Cut(handlerProgram, " ")
 		n.DRBD.Helper = host.File(program, "what DRBD's handlers run", doctor.Program)
 		n.DRBD.StartedBy = host.StartsDRBD()
+		n.Kept = d.keptFacts(ctx)
 	}
 	for _, l := range d.Node.Links {
 		n.Links = append(n.Links, host.Path(l.Peer.Addr()))
@@ -106,6 +108,28 @@ func (d *Daemon) survey(_ context.Context) doctor.Node {
 		}
 	}
 	return n
+}
+
+// keptFacts is what recoveries have kept on this node.
+func (d *Daemon) keptFacts(ctx context.Context) doctor.Kept {
+	s := d.Kept()
+	if s == nil {
+		return doctor.Kept{}
+	}
+	k := doctor.Kept{Directory: s.Dir, Quota: s.Quota, Remind: d.Node.Snapshots.RemindAfter}
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	all, free, err := s.Look(ctx)
+	if err != nil {
+		k.Err = err.Error()
+	}
+	k.Free = free
+	for _, c := range all {
+		k.Copies = append(k.Copies, doctor.Copy{
+			Group: c.Group, Volume: fmt.Sprintf("%s/%d", c.Resource, c.Number), Recovery: c.Recovery, Age: c.Age, Lost: c.Lost, Filled: c.Filled,
+		})
+	}
+	return k
 }
 
 func (d *Daemon) watchdogFacts() doctor.Watchdog {

@@ -2077,6 +2077,9 @@ type ResolveRequest struct {
 	Policy        string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`                // the only one to ask; "": the group's list
 	DryRun        bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"` // it ends once it is decided
 	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	WhenBack      bool                   `protobuf:"varint,7,opt,name=when_back,json=whenBack,proto3" json:"when_back,omitempty"` // a side that is not there is waited for
+	AtMost        *uint64                `protobuf:"varint,8,opt,name=at_most,json=atMost,proto3,oneof" json:"at_most,omitempty"` // bytes that may be given up without being asked again
+	Typed         string                 `protobuf:"bytes,9,opt,name=typed,proto3" json:"typed,omitempty"`                        // the group's name as the operator typed it, with at_most
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2149,6 +2152,27 @@ func (x *ResolveRequest) GetDryRun() bool {
 func (x *ResolveRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResolveRequest) GetWhenBack() bool {
+	if x != nil {
+		return x.WhenBack
+	}
+	return false
+}
+
+func (x *ResolveRequest) GetAtMost() uint64 {
+	if x != nil && x.AtMost != nil {
+		return *x.AtMost
+	}
+	return 0
+}
+
+func (x *ResolveRequest) GetTyped() string {
+	if x != nil {
+		return x.Typed
 	}
 	return ""
 }
@@ -2235,6 +2259,7 @@ type CancelRecoveryRequest struct {
 	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"` // 0: whichever is under way
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Abandon       bool                   `protobuf:"varint,5,opt,name=abandon,proto3" json:"abandon,omitempty"` // let go of one that can only go on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2295,6 +2320,13 @@ func (x *CancelRecoveryRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *CancelRecoveryRequest) GetAbandon() bool {
+	if x != nil {
+		return x.Abandon
+	}
+	return false
 }
 
 type RecoveriesRequest struct {
@@ -2624,25 +2656,31 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06epochs\x18\x03 \x03(\x04R\x06epochs\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xa3\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x80\x02\n" +
 	"\x0eResolveRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x18\n" +
 	"\adiscard\x18\x03 \x01(\tR\adiscard\x12\x16\n" +
 	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x17\n" +
 	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x96\x01\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1b\n" +
+	"\twhen_back\x18\a \x01(\bR\bwhenBack\x12\x1c\n" +
+	"\aat_most\x18\b \x01(\x04H\x00R\x06atMost\x88\x01\x01\x12\x14\n" +
+	"\x05typed\x18\t \x01(\tR\x05typedB\n" +
+	"\n" +
+	"\b_at_most\"\x96\x01\n" +
 	"\x16ApproveRecoveryRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05typed\x18\x05 \x01(\tR\x05typed\"{\n" +
+	"\x05typed\x18\x05 \x01(\tR\x05typed\"\x95\x01\n" +
 	"\x15CancelRecoveryRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"C\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\aabandon\x18\x05 \x01(\bR\aabandon\"C\n" +
 	"\x11RecoveriesRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\"K\n" +
@@ -2806,6 +2844,7 @@ func file_sb_v1_operator_proto_init() {
 	}
 	file_sb_v1_arbiter_proto_init()
 	file_sb_v1_types_proto_init()
+	file_sb_v1_operator_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

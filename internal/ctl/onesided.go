@@ -1,0 +1,151 @@
+package ctl
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/internal/config"
+	"sbarbiter/recovery"
+)
+
+// checkWaiting finds what makes no sense of an order that waits for a node.
+func (f *resolveFlags) checkWaiting(cmd *cobra.Command) error {
+	if f.atMost != "" && !f.whenBack {
+		return usage(cmd, "nothing was done: --at-most is for --when-back: who is there is shown what is lost, and asked")
+	}
+	if f.whenBack && (f.keep == "" && f.discard == "" || f.dryRun || f.preview || f.undo || f.offline != "") {
+		return usage(cmd, "nothing was done: --when-back goes with --keep or --discard, and nothing else")
+	}
+	if f.atMost == "" {
+		return nil
+	}
+	n, err := config.Bytes(f.atMost)
+	if err != nil {
+		return usage(cmd, "nothing was done: --at-most: %w", err)
+	}
+	f.most = &n
+	return nil
+}
+
+// typedBeforehand gets the group's name typed where a loss is allowed that cannot be
+// shown yet.
+func (r *rescue) typedBeforehand() (string, error) {
+	if r.flags.most == nil {
+		return "", nil
+	}
+	r.say("%s's copy of %s is given up as soon as it is there, if that costs no more than %s of its changes; it is measured and kept first",
+		r.flags.discard, r.group, recovery.Bytes(*r.flags.most))
+	return r.typedGroup(&arbiter.Recovery{Plan: &recovery.Plan{Victim: recovery.Node(r.flags.discard), Discard: *r.flags.most}})
+}
+
+// insteadOf is what may be typed where one side is not there.
+func (r *rescue) insteadOf(doc *arbiter.Recovery) string {
+	if doc.Evidence == nil || doc.Evidence.Missing() == "" || r.flags.discard == "" {
+		return ""
+	}
+	gone, line := string(doc.Evidence.Missing()), fmt.Sprintf("sbctl resolve %s --discard %s --when-back", r.group, r.flags.discard)
+	if gone == r.flags.discard {
+		return "; what cannot be measured and kept is not given up: to have it done once " + gone + " is there: " + line
+	}
+	return "; " + gone + ", whose copy would be kept, is not there to copy from: to have it done once it is: " + line
+}
+
+func (r *rescue) tellAbsent(doc *arbiter.Recovery) error {
+	text := r.absent(doc)
+	if text == "" || r.as == jsonLines {
+		return nil
+	}
+	return r.print("%s", text)
+}
+
+// absent is what the witness has last heard of a node that could not be measured.
+func (r *rescue) absent(doc *arbiter.Recovery) string {
+	if doc.Evidence == nil || doc.Evidence.Missing() == "" {
+		return ""
+	}
+	gone := string(doc.Evidence.Missing())
+	var b strings.Builder
+	for _, n := range r.p.GetNodes() {
+		if n.GetName() == gone && !r.p.heard(gone) {
+			fmt.Fprintf(&b, "%s was last heard: %s\n", gone, heardWords(n))
+		}
+	}
+	for _, g := range r.p.GetGroups() {
+		if g.GetName() != r.group {
+			continue
+		}
+		for _, on := range g.GetNodes() {
+			for _, d := range on.GetDisks() {
+				if on.GetNode() == gone {
+					fmt.Fprintf(&b, "  its disk of %s was %s then, and it saw its peer's as %s\n", d.GetVolume(), d.GetOwn(), d.GetPeer())
+				}
+			}
+		}
+		for _, e := range g.GetExclusions() {
+			if e.GetNode() == gone {
+				fmt.Fprintf(&b, "  its copy counts as stale: %s\n", exclusionWords(e))
+			}
+		}
+	}
+	return b.String()
+}
+
+// found shows what both sides have: that on which the decision rests, next to what
+// it was decided by, and what was measured since where that is something else. Of a
+// side that is not there, it shows what was known before.
+func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
+	shown := doc.Grounds
+	if shown == nil {
+		shown = doc.Evidence
+	}
+	if shown == nil {
+		return
+	}
+	b.WriteByte('\n')
+	sideBySide(b, *shown, colours)
+	for _, s := range shown.Sides {
+		if s.Missing == "" {
+			continue
+		}
+		for _, text := range aloneWords(*shown) {
+			fmt.Fprintf(b, "\n%s\n", text)
+		}
+		if known, ok := doc.Earlier[arbiter.NodeID(s.Node)]; ok {
+			before := *shown
+			for i := range before.Sides {
+				if before.Sides[i].Node == s.Node {
+					before.Sides[i] = known
+				}
+			}
+			fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s), beside what the other one has now:\n", s.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"))
+			sideBySide(b, before, colours)
+		}
+	}
+	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
+		b.WriteString("\nMeasured again since, and compared with that:\n")
+		sideBySide(b, *doc.Evidence, colours)
+	}
+}
+
+// aloneWords is what the side that is there tells of itself.
+func aloneWords(e recovery.Evidence) []string {
+	var out []string
+	for _, s := range e.Sides {
+		if s.Missing == "" {
+			out = append(out, s.Alone())
+		}
+	}
+	return out
+}
+
+// sameFigures reports whether two measurements would be drawn alike.
+func sameFigures(x, y recovery.Evidence) bool {
+	var a, b strings.Builder
+	sideBySide(&a, x, false)
+	sideBySide(&b, y, false)
+	return a.String() == b.String()
+}
