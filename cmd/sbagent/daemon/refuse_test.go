@@ -2,9 +2,12 @@ package daemon_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,5 +137,31 @@ func TestServiceThatRunsIsNotForgottenByTheNodeFile(t *testing.T) {
 				t.Errorf("want %q in: %s", c.want, said)
 			}
 		})
+	}
+}
+
+// A stop may be allowed more time than the unit has.
+func TestServiceManagerIsToldHowLongAStopMayTake(t *testing.T) {
+	r := newRig(t)
+	d := r.node(0)
+	d.Node.StateDir, d.Node.RuntimeDir = t.TempDir(), t.TempDir()
+	d.Node.Witnesses = append(d.Node.Witnesses[:0:0], d.Node.Links[0].Local)
+	d.Node.Timing.TTL, d.Node.Timing.Promise, d.Node.Timing.Stop = 2*time.Minute, 2*time.Minute, time.Minute
+	r.guard(d.Node.RuntimeDir, d.Boot)
+	ctx, stop := context.WithCancel(t.Context())
+	var mu sync.Mutex // guards said
+	var said []string
+	d.Notify = func(states ...string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, states...)
+		stop() // READY=1 is the first
+		return nil
+	}
+	d.Closing = func() agent.Leave { return agent.Leave{Why: "sbagent is being stopped"} }
+	must(t, d.Run(ctx))
+	want := fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (time.Minute + d.Node.Timing.SuspectAfter + 5*time.Second).Microseconds())
+	if !slices.Contains(said, want) {
+		t.Errorf("want %q in %q", want, said)
 	}
 }

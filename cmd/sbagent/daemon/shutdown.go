@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path"
@@ -10,6 +12,7 @@ import (
 
 	"sbarbiter/agent"
 	"sbarbiter/agent/runner"
+	"sbarbiter/internal/sdnotify"
 )
 
 // askTimeout bounds each question to systemd, which may have much to do just then.
@@ -28,7 +31,9 @@ func (d *Daemon) untilTold(ctx context.Context, r *runner.Runner) error {
 		if leave.Why == "" {
 			return
 		}
-		wait, cancel := context.WithTimeout(inner, d.Node.Timing.Stop+d.Node.Timing.SuspectAfter)
+		within := d.Node.Timing.Stop + d.Node.Timing.SuspectAfter
+		d.extend(within)
+		wait, cancel := context.WithTimeout(inner, within)
 		defer cancel()
 		if err := r.Leave(wait, leave); err != nil {
 			d.Log.Error("the agent ends without a stop receipt", "error", err)
@@ -36,6 +41,15 @@ func (d *Daemon) untilTold(ctx context.Context, r *runner.Runner) error {
 	})
 	defer stop()
 	return r.Run(inner)
+}
+
+// extend tells systemd how long this end may take: one that kills the agent after the
+// unit's own TimeoutStopSec, in the middle of a stop, has the peer shoot this machine.
+func (d *Daemon) extend(within time.Duration) {
+	err := d.Notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within + askTimeout).Microseconds()))
+	if err != nil && !errors.Is(err, sdnotify.ErrNoManager) {
+		d.Log.Warn("service manager not told how long the stop may take", "error", err)
+	}
 }
 
 // closing says why groups have to be left when this agent is told to end, or nothing
