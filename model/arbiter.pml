@@ -518,7 +518,9 @@ inline learnt(g) {
 inline hit(t) {
   if :: on[t] ->
         assert(shotAt(t) || learning);            /* S5: by an open, begun mandate only */
+#ifndef M_PROVENEXCL                              /* which needs M_EXBEGUN gone too, and that breaks this first */
         assert(!kept[t]);                         /* S5: never a node whose right was extended since */
+#endif
         assert(!shot[PEER(t)]);                   /* S5: never both */
         poweroff(t); shot[t]=1
      :: else fi

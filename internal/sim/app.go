@@ -27,6 +27,7 @@ type application struct {
 	plain  model.Stamp               // newest first record that is through
 	count  int
 	blind  *replica      // whose disk failed while connected, not on record yet
+	boot   int           // of its node then, in which that may record it
 	able   time.Duration // its agent could have recorded it since
 	unsure []model.Stamp
 	// unrecorded: somebody was lost in that moment. Until the copies are in step
@@ -113,10 +114,11 @@ func (a *application) lacks(c *replica) int {
 
 // blinded begins the moment that S2 excepts: a disk has failed while DRBD is
 // connected, and nothing durable says so yet. What is written in it counts as
-// safe once it does.
+// safe once it does. A frozen primary without a disk writes nothing, but goes on
+// as soon as it meets its peer.
 func (a *application) blinded(c *replica) {
-	if c.drbd.Session() != 0 && a.blind == nil {
-		a.blind, a.able = c, a.v.w.now
+	if (c.drbd.Session() != 0 || c.drbd.Suspended()) && a.blind == nil {
+		a.blind, a.boot, a.able = c, c.n.boots, a.v.w.now
 	}
 }
 
@@ -127,7 +129,11 @@ const momentFor = 5 * time.Second
 // overdue reports whether the failure of a disk should be on record by now. Then
 // the moment that S2 excepts is over, whether it is or not.
 func (a *application) overdue() bool {
-	if !a.blind.n.steps() || a.blind.n.busy {
+	n := a.blind.n
+	if n.boots != a.boot {
+		n = n.peer
+	}
+	if !n.steps() || n.busy {
 		a.able = a.v.w.now
 	}
 	return a.v.w.now-a.able > momentFor
@@ -146,12 +152,24 @@ func (a *application) noted() *replica {
 	return c
 }
 
-// died: whoever is lost in the moment that S2 excepts takes what was written in
-// it along.
-func (a *application) died(*replica) {
-	if a.blind != nil && a.noted() == nil {
-		a.blind, a.unsure, a.unrecorded = nil, nil, true
+// died: a holder that is lost in the moment that S2 excepts takes what was written
+// in it along. If it is its peer, whose disk failed, the holder may record it yet.
+func (a *application) died(c *replica) {
+	if a.blind == nil || a.noted() != nil {
+		return
 	}
+	a.unrecorded = true
+	if c != a.blind || c.other().drbd.Role() != drbd.RolePrimary {
+		a.blind, a.unsure = nil, nil
+	}
+}
+
+// met: the copies are in step, whatever was on record.
+func (a *application) met() {
+	for _, s := range a.unsure {
+		a.sure(s)
+	}
+	a.blind, a.unsure, a.unrecorded = nil, nil, false
 }
 
 // excludes reports whether a witness has a node's copy down as stale.

@@ -151,7 +151,7 @@ func (c *replica) changed(was, is model.State) {
 		c.v.w.checkResync(c)
 	}
 	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
-		c.v.app.unrecorded = false
+		c.v.app.met()
 	}
 	c.stray = c.stray && is.Role == drbd.RolePrimary
 	c.n.tellStorage(c.v.group)
