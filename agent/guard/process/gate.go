@@ -39,10 +39,15 @@ type gate struct {
 	post     func(any)
 }
 
-// listen opens the socket. A socket that an earlier guard has left is replaced.
+// listen opens the socket. A socket that an earlier guard has left is replaced, but
+// not one at which somebody listens.
 func listen(path string, post func(any)) (*gate, error) {
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
+	}
+	if other, err := net.Dial("unixpacket", path); err == nil {
+		other.Close()
+		return nil, fmt.Errorf("open the guard's socket: another guard listens at %s: systemctl status sbagent-guard", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open the guard's socket: %w", err)

@@ -453,3 +453,29 @@ func TestGuardHangsUpOnNonsense(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// One that somebody runs by hand would take the socket away, and with its end the way to
+// the first one: the next agent found nobody.
+func TestSecondGuardLeavesTheFirstOneItsAgents(t *testing.T) {
+	w := newWorld(t)
+	w.guard()
+	w.eventually("the first guard listens", func() bool {
+		_, err := os.Stat(filepath.Join(w.dir, line.SocketName))
+		return err == nil
+	})
+	second, err := process.New(process.Config{
+		RuntimeDir: w.dir, Boot: boot, Log: slog.New(slog.DiscardHandler), Resetter: w, Filter: w,
+		Notify: func(...string) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := second.Run(ctx); err == nil || !strings.Contains(err.Error(), "another guard") {
+		t.Errorf("a second guard runs: %v", err)
+	}
+	if _, _, err := dialled(t, w, nil); err != nil {
+		t.Errorf("the first one is not found any more: %v", err)
+	}
+}
