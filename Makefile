@@ -68,6 +68,10 @@ bench-lab: build ## figures of the whole, in the lab: RESULT lines, medians of 5
 bench-fencing: build ## silent agents, slow and dead controllers, in the lab: RESULT lines, medians of 5
 	@go run ./chaos-tests/bench -bin bin -fencing
 
+.PHONY: bench-recovery
+bench-recovery: build ## the way back from a split brain, in the lab: RESULT lines, medians of 5
+	@go run ./chaos-tests/bench -bin bin -recovery
+
 .PHONY: scenarios-all
 scenarios-all: build ## every story of a pair in the lab, also those that take CI too long
 	@SBARBITER_ALL_SCENARIOS=1 LAB_BIN=$(CURDIR)/bin go test -count=1 -timeout 60m -v ./chaos-tests/scenarios

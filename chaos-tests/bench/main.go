@@ -25,16 +25,20 @@ import (
 func main() {
 	bin := flag.String("bin", "", "directory of built programs (default: build them)")
 	rounds := flag.Int("rounds", 5, "rounds of each measurement")
-	only := flag.String("only", "", "one measurement alone: idle, memory, switchover, failover, isolated, stopped, killed, slow-bmc or dead-bmc")
+	only := flag.String("only", "", "one measurement alone: idle, memory, switchover, failover, isolated, stopped, killed, slow-bmc, dead-bmc, auto-resolve, preview or overhead")
 	fencing := flag.Bool("fencing", false, "measure what becomes of a holder whose agent is silent or whose controller is slow or dead, and nothing else")
+	recovers := flag.Bool("recovery", false, "measure the way back from a split brain, and nothing else")
 	verbose := flag.Bool("v", false, "print the timeline of each round")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	suite := theWhole
-	if *fencing {
+	suite, cfg := theWhole, pair.Config{Binaries: *bin}
+	switch {
+	case *fencing:
 		suite = theSilent
+	case *recovers:
+		suite, cfg.DiskSize, cfg.Edit = theForked, forkedVolume, forked
 	}
-	err := run(ctx, *bin, suite, *only, *rounds, *verbose)
+	err := run(ctx, cfg, suite, *only, *rounds, *verbose)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,6 +60,7 @@ type figures map[string]float64
 var limits = figures{
 	"silenced_started_s": 2.5, "slow_bmc_started_s": 4.5, "over_bound_s": 0, "both_active_s": 0, "shots": 1, "unshot": 0,
 	"failover_s": 5, "switchover_gap_s": 2, "isolated_after_fence_s": 1,
+	"auto_resolve_s": 3, "preview_s": 10, "overhead_ratio": 2,
 	"agent_pss_mib": 25, "witness_pss_mib": 25, "packets_per_s": 50, "kb_per_s": 20,
 }
 
@@ -65,7 +70,8 @@ type measurement struct {
 	measure func(*bench, context.Context) (figures, error)
 }
 
-// The suites: the pair as a whole, and holders whose agent or controller is lost.
+// The suites: the pair as a whole, holders whose agent or controller is lost, and
+// copies that have split.
 var (
 	theWhole = []measurement{
 		{"idle", (*bench).idle},
@@ -80,14 +86,19 @@ var (
 		{"slow-bmc", (*bench).slowly},
 		{"dead-bmc", (*bench).unshot},
 	}
+	theForked = []measurement{
+		{"auto-resolve", (*bench).autoResolve},
+		{"overhead", (*bench).overhead},
+		{"preview", (*bench).preview},
+	}
 )
 
-func run(ctx context.Context, bin string, suite []measurement, only string, rounds int, verbose bool) error {
+func run(ctx context.Context, cfg pair.Config, suite []measurement, only string, rounds int, verbose bool) error {
 	if err := lab.Ready(); err != nil {
 		return err
 	}
 	began := time.Now()
-	p, err := pair.Start(ctx, pair.Config{Binaries: bin})
+	p, err := pair.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}

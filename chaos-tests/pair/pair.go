@@ -35,6 +35,8 @@ type Config struct {
 	Edit func(host, name, text string) string
 	// Accepted is a finding that this pair has from its start, or part of it.
 	Accepted string
+	// DiskSize is the size of the replicated disk in bytes; 0 is the lab's own.
+	DiskSize int64
 	// Watch is given the timeline as soon as the hosts are up; nil for none.
 	Watch func(*Timeline)
 }

@@ -54,7 +54,7 @@ exec ../bin/sbwitness --config here.yaml`
 // prepare makes credentials and configuration, and says what the lab starts.
 func (p *Pair) prepare(ctx context.Context, bin string) (lab.Config, error) {
 	cfg := lab.Config{
-		Binaries: bin, Log: p.cfg.Log, LogDir: p.cfg.LogDir, Units: []string{"sbagent-guard.service", "sbagent.service"},
+		Binaries: bin, DiskSize: p.cfg.DiskSize, Log: p.cfg.Log, LogDir: p.cfg.LogDir, Units: []string{"sbagent-guard.service", "sbagent.service"},
 		Files:   map[lab.NodeName][]lab.File{},
 		Witness: lab.WitnessConfig{Command: []string{"/bin/sh", "-c", witnessStart}},
 	}

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,34 +12,12 @@ import (
 	"sbarbiter/chaos-tests/pair"
 )
 
-// splitByHand has both nodes written to while they cannot see each other: the holder
-// goes on by right, and somebody forces the other one.
+// splitByHand has both nodes written to while they cannot see each other.
 func (s *story) splitByHand(on *lab.Node, mib int) {
 	s.t.Helper()
-	other := s.Peer(on)
-	s.must("cut replication", s.CutReplication(s.ctx))
-	s.within(20*time.Second, "the other copy is excluded", s.excluded(on))
-	s.must("force the other copy", on.Must(s.ctx, fmt.Sprintf(`set -e
-		systemctl stop sbagent
-		helper=/sys/module/drbd/parameters/usermode_helper; was=$(cat $helper); printf /bin/true >$helper
-		drbdadm primary --force r0
-		dd if=/dev/urandom of=/dev/drbd0 bs=1M count=%d seek=90 oflag=direct status=none
-		drbdadm secondary r0
-		printf %%s "$was" >$helper
-		systemctl start sbagent`, mib)))
+	s.must("make both copies differ", s.Fork(s.ctx, s.Peer(on), pair.WriteMiB(mib)))
 	s.must("heal replication", s.HealReplication(s.ctx))
-	s.within(30*time.Second, "DRBD has given up", func() error {
-		for _, n := range []*lab.Node{on, other} {
-			out, _, err := n.Run(s.ctx, "drbdadm cstate r0")
-			if err != nil {
-				return err
-			}
-			if strings.Contains(out, "StandAlone") {
-				return nil
-			}
-		}
-		return fmt.Errorf("neither is StandAlone")
-	})
+	s.within(30*time.Second, "DRBD has given up", func() error { return s.HasParted(s.ctx) })
 }
 
 // alike: what is on the two disks is the same, all of it that DRBD replicates. The

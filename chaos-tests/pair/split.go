@@ -1,0 +1,69 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sbarbiter/chaos-tests/lab"
+)
+
+// Fork has both nodes written to while they cannot see each other: the holder goes on
+// by right, and somebody forces the other copy and runs a script there that writes to
+// it. It returns with the replication link cut and both agents at work.
+func (p *Pair) Fork(ctx context.Context, holder *lab.Node, write string) error {
+	if err := p.CutReplication(ctx); err != nil {
+		return err
+	}
+	other := p.Peer(holder)
+	if err := poll(ctx, 100*time.Millisecond, func() error {
+		g, err := p.Group(ctx)
+		if err == nil && !g.IsExcluded(string(other.Name)) {
+			err = fmt.Errorf("the copy of %s is not excluded", other.Name)
+		}
+		return err
+	}); err != nil {
+		return fmt.Errorf("cut replication: %w", err)
+	}
+	forced := time.Now()
+	if err := other.Must(ctx, `set -e
+		systemctl stop sbagent
+		helper=/sys/module/drbd/parameters/usermode_helper; was=$(cat $helper); printf /bin/true >$helper
+		drbdadm primary --force r0
+		`+write+`
+		drbdadm secondary r0
+		printf %s "$was" >$helper
+		systemctl start sbagent`); err != nil {
+		return fmt.Errorf("force the copy of %s: %w", other.Name, err)
+	}
+	return poll(ctx, 50*time.Millisecond, func() error {
+		for _, e := range p.Timeline().Entries(forced) {
+			if e.Host == string(other.Name) && e.What == "witness found" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the agent of %s has not found the witness again", other.Name)
+	})
+}
+
+// WriteMiB is a script that writes so much to the middle of the volume.
+func WriteMiB(n int) string {
+	return fmt.Sprintf("dd if=/dev/urandom of=/dev/drbd0 bs=1M count=%d seek=90 oflag=direct status=none", n)
+}
+
+// HasParted returns nil if DRBD has given up looking for the peer on a node, as it
+// does when it finds that the two have split.
+func (p *Pair) HasParted(ctx context.Context) error {
+	for _, n := range p.Nodes() {
+		out, _, err := n.Run(ctx, "drbdadm cstate r0")
+		if err != nil {
+			return err
+		}
+		if strings.Contains(out, "StandAlone") {
+			return nil
+		}
+	}
+	return errors.New("neither is StandAlone")
+}
