@@ -76,6 +76,9 @@ func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
 	if g == nil {
 		return
 	}
+	if ev.Known && ev.Alone && !was.Alone && g.joined {
+		m.beatAt = 0 // DRBD may have given up, and a recovery begins with that word
+	}
 	if lostDisk(was, ev) {
 		m.onDiskFailed(DiskFailed{ev.Resource})
 	}

@@ -206,6 +206,18 @@ func TestPlanThatCannotBeRightIsRefusedAndNothingOfItIsDone(t *testing.T) {
 	}
 }
 
+func TestThatDRBDHasGivenUpIsSaidAtOnce(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})
+	c.told(leader.GroupAnswer{})
+	if has[Beat](c.step(Tick{})) {
+		t.Fatal("it beats all the time")
+	}
+	if !has[Beat](c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})) {
+		t.Error("the witness has to wait for it")
+	}
+}
+
 func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
 	c := conversing(t, idle(stonith()))
 	c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}})

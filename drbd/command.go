@@ -2,6 +2,7 @@ package drbd
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -135,6 +136,34 @@ func (c Commands) Connect(t Target, o ConnectOption) []Command {
 		cmd.Args = append(cmd.Args, t.Resource)
 	}
 	return []Command{cmd}
+}
+
+// ConnectLine has drbdadm print the command with which it would connect, and connect
+// nothing.
+func (c Commands) ConnectLine(resource string) Command {
+	return adm("--dry-run", "connect", resource)
+}
+
+// plainWord is one that means the same to a shell.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=,+@-]+$`)
+
+// ParseConnectLine reads what ConnectLine has printed on 8.4, as "drbdsetup-84 connect r0
+// ipv4:... --protocol=C"; ok is false where it is anything else, or has a secret in it.
+func ParseConnectLine(text, resource string, o ConnectOption) (cmd Command, ok bool) {
+	words := strings.Fields(text)
+	lines := strings.Count(strings.TrimSpace(text), "\n")
+	if lines > 0 || len(words) < 5 || words[0] != "drbdsetup-84" || words[1] != "connect" || words[2] != resource {
+		return Command{}, false
+	}
+	for _, w := range words {
+		if !plainWord.MatchString(w) || strings.Contains(w, "secret") {
+			return Command{}, false
+		}
+	}
+	if o != KeepMyData {
+		words = append(words, string(o))
+	}
+	return setup(words[1:]...), true
 }
 
 // Attach configures the resource and attaches its disks, as "up" does, but lets

@@ -46,6 +46,20 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
+func TestOnlyAPlainConnectLineIsTaken(t *testing.T) {
+	const line = "drbdsetup-84 connect r0 ipv4:10.91.0.2:7789 ipv4:10.91.0.1:7789 --protocol=C"
+	if cmd, ok := ParseConnectLine(line+"\n", "r0", DiscardMyData); !ok || cmd.String() != "drbdsetup"+line[len("drbdsetup-84"):]+" --discard-my-data" {
+		t.Errorf("%q, %v", cmd, ok)
+	}
+	for _, bad := range []string{
+		"", "drbdsetup-84 connect r1 a b", "drbdsetup connect r0 1", line + "\n" + line, line + " --shared-secret=x", line + " '--x=a b'", line + " $(x)",
+	} {
+		if cmd, ok := ParseConnectLine(bad, "r0", KeepMyData); ok {
+			t.Errorf("%q became %q", bad, cmd)
+		}
+	}
+}
+
 func TestGenerationsNeedAnAddress(t *testing.T) {
 	r := Resource{Name: "r0", Volumes: []Volume{{Minor: 10}}}
 	if list, err := For(Family84).Generations(r); err != nil || list[0].String() != "drbdsetup get-gi 10" {

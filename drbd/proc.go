@@ -26,6 +26,7 @@ type ProcDevice struct {
 	PeerDisk     DiskState
 	Suspended    bool
 	OutOfSyncKiB uint64
+	WrittenKiB   uint64 // since the disk was attached
 }
 
 // ParseProcDRBD reads /proc/drbd of either family. It is an error if the text
@@ -110,15 +111,23 @@ func parseProcDevice(minor Minor, words []string) (ProcDevice, error) {
 
 func (d *ProcDevice) counters(words []string) (err error) {
 	for _, word := range words {
-		if f, ok := splitField(word); ok && f.key == "oos" {
+		f, ok := splitField(word)
+		switch {
+		case !ok:
+		case f.key == "oos":
 			d.OutOfSyncKiB, err = parseCount(f)
+		case f.key == "dw":
+			d.WrittenKiB, err = parseCount(f)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // WithProc returns r with what only 8.4's /proc/drbd knows filled in: each
-// volume's own role and its out-of-sync count and, while StandAlone, what is
+// volume's own role, its counts of what is out of sync and was written and, while StandAlone, what is
 // recorded about the peer's disks. Volumes whose minor it does not list stay as
 // they are.
 func (r Resource) WithProc(p Proc) Resource {
@@ -132,7 +141,7 @@ func (r Resource) WithProc(p Proc) Resource {
 			alone = false
 		}
 		if ok {
-			v.Role, v.OutOfSyncKiB = d.Role, d.OutOfSyncKiB
+			v.Role, v.OutOfSyncKiB, v.WrittenKiB = d.Role, d.OutOfSyncKiB, max(v.WrittenKiB, d.WrittenKiB)
 		}
 		peer.Volumes = append(peer.Volumes, d.peerVolume(v.Number))
 	}

@@ -151,7 +151,7 @@ func TestProcIsAFreshLookAtAKnownResource(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, ok := before.AtProc(proc)
-	if !ok || now.ConnState() != ConnConnecting || now.PeerWorstDisk() != DiskUnknown || !now.AllVolumes(RolePrimary) {
+	if !ok || now.ConnState() != ConnConnecting || now.PeerWorstDisk() != DiskUnknown || !now.AllVolumes(RolePrimary) || now.Volumes[0].WrittenKiB == before.Volumes[0].WrittenKiB {
 		t.Errorf("got %+v, %v", now, ok)
 	}
 	if !before.PeerConnectedUpToDate() {

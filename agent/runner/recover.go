@@ -22,6 +22,8 @@ const (
 // Hands are what this node can do in a recovery; see carry.Node. They do one thing
 // at a time.
 type Hands interface {
+	// Prepare learns beforehand what a recovery wants to know and does not change.
+	Prepare(ctx context.Context)
 	Measure(ctx context.Context, g carry.Group) (recovery.Side, error)
 	Do(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (carry.Progress, error)
 }
@@ -38,6 +40,9 @@ type recoverer struct {
 
 // workOff does one errand after the other.
 func (r *Runner) workOff() error {
+	if r.recoverer.hands != nil {
+		r.recoverer.hands.Prepare(r.ctx)
+	}
 	for {
 		select {
 		case <-r.ctx.Done():

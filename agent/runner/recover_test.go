@@ -14,6 +14,8 @@ import (
 // slowHands copy a volume away, which takes a day.
 type slowHands struct{ s *story }
 
+func (slowHands) Prepare(context.Context) {}
+
 func (h slowHands) Measure(context.Context, carry.Group) (recovery.Side, error) {
 	h.s.note("measured")
 	return recovery.Side{}, nil

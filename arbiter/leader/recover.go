@@ -15,8 +15,8 @@ const (
 	silentFor, measureWithin = 3 * time.Second, 30 * time.Second
 	// approveWithin is how long an operator may look at a decision.
 	approveWithin = 10 * time.Minute
-	// partedFor is how long DRBD has given up on both sides before that is believed:
-	// what one of them does by itself is over sooner.
+	// partedFor is how long DRBD has given up on one side before that is believed: what
+	// a node does by itself is over sooner. Where both say so they have met and split.
 	partedFor = 300 * time.Millisecond
 	// measureAgain is when a split brain that could not be judged is looked at again.
 	measureAgain = 30 * time.Second
@@ -55,6 +55,7 @@ type watch struct {
 	since  boottime.Instant // all of the above
 	parted boottime.Instant // DRBD has given up since; 0: it has not
 	there  boottime.Instant // both nodes are heard since; 0: they are not
+	both   bool             // on both sides
 	met    arbiter.RecoveryID
 	overAt boottime.Instant
 }
@@ -79,13 +80,15 @@ func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group
 		}
 		w.id, w.phase, w.round, w.since = r.ID, r.Phase, r.Round, now
 	}
-	switch apart, connected := d.parted(now, id); {
+	alone, connected := d.parted(now, id)
+	w.both = alone == len(d.c.Definition.Nodes)
+	switch {
 	case connected:
 		w.parted = 0
 		if last := latest(g); last != nil {
 			w.met = last.ID
 		}
-	case !apart:
+	case alone == 0:
 		w.parted = 0
 	case w.parted.IsZero():
 		w.parted = now
@@ -116,25 +119,30 @@ func (d *desk) bothHeard(now boottime.Instant, id arbiter.GroupID) bool {
 	return true
 }
 
-// parted reports whether both nodes, heard a moment ago, see DRBD disconnected and
-// one of them sees that it has given up; and whether they see it connected.
-func (d *desk) parted(now boottime.Instant, id arbiter.GroupID) (apart, connected bool) {
+// parted tells how many nodes see that DRBD has given up, if both were heard a moment
+// ago and see it disconnected; and whether they see it connected.
+func (d *desk) parted(now boottime.Instant, id arbiter.GroupID) (alone int, connected bool) {
 	linked := 0
 	for _, n := range d.c.Definition.Nodes {
 		h := d.heard[n]
 		if h == nil || d.suspected(now, n) {
-			return false, false
+			return 0, false
 		}
 		b := h.beat.group(id)
 		if b == nil || len(b.Evidence.Disks) == 0 {
-			return false, false
+			return 0, false
 		}
 		if slices.ContainsFunc(b.Evidence.Disks, func(disk arbiter.Disk) bool { return disk.Connected }) {
 			linked++
 		}
-		apart = apart || b.Parted
+		if b.Parted {
+			alone++
+		}
 	}
-	return apart && linked == 0, linked == len(d.c.Definition.Nodes)
+	if linked > 0 {
+		alone = 0
+	}
+	return alone, linked == len(d.c.Definition.Nodes)
 }
 
 // recoveryDue returns the command about a recovery that time has made due, or nil.
@@ -211,7 +219,7 @@ func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbi
 // mayOpen reports whether a split brain is looked at unasked: once each time that
 // DRBD gives up, for whoever called a recovery off does not want it back.
 func (d *desk) mayOpen(now boottime.Instant, w *watch, g *arbiter.Group) bool {
-	if w.parted.IsZero() || now.Sub(w.parted) < partedFor || d.c.Learning || d.c.Mandate != nil {
+	if w.parted.IsZero() || !w.both && now.Sub(w.parted) < partedFor || d.c.Learning || d.c.Mandate != nil {
 		return false
 	}
 	last := latest(g)

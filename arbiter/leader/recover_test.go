@@ -62,6 +62,18 @@ func (s *stage) sides(r *arbiter.Recovery) {
 
 func (s *stage) underWay() *arbiter.Recovery { return s.state.Clusters[cluster].Groups[data].Recovery }
 
+// Where both say that DRBD has given up nothing is waited for.
+func TestSplitThatBothSidesSeeIsLookedAtAtOnce(t *testing.T) {
+	s := split(t, recovery.DiscardLeastChanges)
+	b := s.beatOf(nodeB, 0)
+	b.Groups[0].Evidence.Disks[0].Connected, b.Groups[0].Evidence.Disks[0].Peer, b.Groups[0].Parted = false, "DUnknown", true
+	s.send(b)
+	s.pass(time.Millisecond)
+	if s.underWay() == nil {
+		t.Error("nobody looks at it")
+	}
+}
+
 func TestSplitBrainIsResolvedByThePolicyThatWasWrittenDown(t *testing.T) {
 	s := split(t, recovery.DiscardLeastChanges)
 	s.passParted(time.Second)

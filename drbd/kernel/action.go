@@ -47,7 +47,7 @@ func (d *Driver) Promote(ctx context.Context, resource string) error {
 	if err != nil {
 		return err
 	}
-	r, err := d.current(ctx, resource)
+	r, err := d.Now(ctx, resource)
 	if err == nil {
 		err = stale(r)
 	}
@@ -134,9 +134,14 @@ func (d *Driver) Connect(ctx context.Context, resource string, option drbd.Conne
 		return r.ConnState() != drbd.ConnStandAlone && r.ConnState() != drbd.ConnDisconnecting
 	}
 	return d.act(ctx, resource, action{
-		verb:     "connect",
-		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command { return c.Connect(t, option) },
-		done:     looking,
+		verb: "connect",
+		commands: func(c drbd.Commands, t drbd.Target) []drbd.Command {
+			if cmd, ok := d.connectLine(c, resource, option); ok {
+				return []drbd.Command{cmd}
+			}
+			return c.Connect(t, option)
+		},
+		done: looking,
 		refuse: func(r drbd.Resource) error {
 			if option == drbd.DiscardMyData && looking(r) {
 				return ErrAlready
@@ -227,7 +232,7 @@ func (d *Driver) perform(ctx context.Context, resource string, a action) error {
 	if err != nil {
 		return err
 	}
-	before, err := d.current(ctx, resource)
+	before, err := d.Now(ctx, resource)
 	if errors.Is(err, ErrUnconfigured) {
 		if a.absent {
 			return nil
@@ -311,7 +316,7 @@ func (d *Driver) verify(ctx context.Context, resource string, a action) error {
 	settled := time.NewTimer(settleFor)
 	defer settled.Stop()
 	for {
-		r, err := d.current(ctx, resource)
+		r, err := d.Now(ctx, resource)
 		switch {
 		case errors.Is(err, ErrUnconfigured) && a.absent, err == nil && a.done(r):
 			return nil
@@ -337,9 +342,9 @@ func describe(r drbd.Resource) string {
 	return fmt.Sprintf("it is %s, %s, disk %s", r.Role, r.ConnState(), r.WorstDisk())
 }
 
-// current reads the state afresh in the cheapest way: 8.4's /proc/drbd where
-// the running stream has shown which minors are the resource's, else status.
-func (d *Driver) current(ctx context.Context, resource string) (drbd.Resource, error) {
+// Now reads the state afresh in the cheapest way: 8.4's /proc/drbd where the
+// running stream has shown which minors are the resource's, else as [Driver.Read].
+func (d *Driver) Now(ctx context.Context, resource string) (drbd.Resource, error) {
 	if live, ok := d.liveResource(resource); ok {
 		p, err := d.proc(ctx)
 		if err != nil {

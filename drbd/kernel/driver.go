@@ -19,6 +19,9 @@ type Config struct {
 	Resources []string
 	// Drbdsetup, Drbdadm and Drbdmeta are the tools; those in /usr/sbin.
 	Drbdsetup, Drbdadm, Drbdmeta string
+	// Files is a pattern of the files that drbdadm may begin with;
+	// /etc/drbd*.conf.
+	Files string
 	// ProcDRBD is /proc/drbd.
 	ProcDRBD string
 	// UsermodeHelper is the driver's parameter file that names the program that
@@ -46,8 +49,9 @@ type Driver struct {
 	slots map[string]*slot
 	poke  chan struct{} // asks a running stream to look at /proc/drbd at once
 
-	mu   sync.Mutex
-	live map[string]drbd.Resource // what the stream last showed, while it runs
+	mu    sync.Mutex
+	live  map[string]drbd.Resource // what the stream last showed, while it runs
+	known map[string]remembered    // by the command's line
 }
 
 // slot is held by the one action that may change a resource.
@@ -65,6 +69,7 @@ func New(cfg Config) (*Driver, error) {
 		{&cfg.Drbdsetup, "/usr/sbin/drbdsetup"},
 		{&cfg.Drbdadm, "/usr/sbin/drbdadm"},
 		{&cfg.Drbdmeta, "/usr/sbin/drbdmeta"},
+		{&cfg.Files, "/etc/drbd*.conf"},
 		{&cfg.ProcDRBD, "/proc/drbd"},
 		{&cfg.UsermodeHelper, "/sys/module/drbd/parameters/usermode_helper"},
 		{&cfg.KernelDrbdadm, "/sbin/drbdadm"},
@@ -80,7 +85,7 @@ func New(cfg Config) (*Driver, error) {
 		cfg.Handlers = drbd.RequiredHandlers()
 	}
 	d := &Driver{
-		cfg: cfg, log: cfg.Log, slots: map[string]*slot{}, live: map[string]drbd.Resource{},
+		cfg: cfg, log: cfg.Log, slots: map[string]*slot{}, live: map[string]drbd.Resource{}, known: map[string]remembered{},
 		poke: make(chan struct{}, 1),
 	}
 	if d.log == nil {

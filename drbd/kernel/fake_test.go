@@ -47,7 +47,7 @@ func newFakeTools(t *testing.T) *fakeTools {
 	f.state("Secondary", "Secondary", "UpToDate", "Connected")
 	d, err := New(Config{
 		Resources: []string{"r0"}, Drbdsetup: f.path("drbdsetup"), Drbdadm: f.path("drbdadm"), Drbdmeta: f.path("drbdmeta"),
-		ProcDRBD: f.path("proc"), UsermodeHelper: f.path("usermode_helper"), KernelDrbdadm: f.path("drbdadm"),
+		Files: f.path("drbd.conf"), ProcDRBD: f.path("proc"), UsermodeHelper: f.path("usermode_helper"), KernelDrbdadm: f.path("drbdadm"),
 		HandlerCommand: "/sbin/h", ExecTimeout: 20 * time.Second,
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ func (d *Driver) GenerationLines(ctx context.Context, resource string) ([]string
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.Read(ctx, resource)
+	r, err := d.Now(ctx, resource)
 	if err != nil {
 		return nil, err
 	}
@@ -64,15 +64,15 @@ func (d *Driver) Backing(ctx context.Context, resource string) ([]Backing, error
 	if err != nil {
 		return nil, err
 	}
-	files, err := d.config(ctx, f, drbd.For(f).Dump())
+	files, err := d.files(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	access, err := d.ask(ctx, f, drbd.For(f).MetadataAccess(resource))
+	access, err := d.fromFiles(ctx, f, drbd.For(f).MetadataAccess(resource))
 	if err != nil {
 		return nil, err
 	}
-	disks, err := d.ask(ctx, f, drbd.For(f).Disks(resource))
+	disks, err := d.fromFiles(ctx, f, drbd.For(f).Disks(resource))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (d *Driver) SplitPolicies(ctx context.Context, resource string) ([]drbd.Vio
 	if err != nil {
 		return nil, err
 	}
-	files, err := d.config(ctx, f, drbd.For(f).Dump())
+	files, err := d.files(ctx, f)
 	if err != nil {
 		return nil, err
 	}

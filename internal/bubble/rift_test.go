@@ -97,6 +97,8 @@ func (h hands) rift() *rift {
 	return h.n.p.mirror.rift
 }
 
+func (h hands) Prepare(context.Context) {}
+
 func (h hands) Measure(ctx context.Context, _ copies.Group) (recovery.Side, error) {
 	if r := h.rift(); r != nil {
 		r.strike(recovery.Measure, h.n.i, false)

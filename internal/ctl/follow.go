@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	followEvery = 300 * time.Millisecond
+	followEvery = 150 * time.Millisecond
 	// lineEvery is how often copying is told of where nobody sees a bar.
 	lineEvery = 5 * time.Second
 	barWidth  = 30

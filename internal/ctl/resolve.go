@@ -17,7 +17,7 @@ import (
 const (
 	// decidedWithin is longer than the witness waits for both sides.
 	decidedWithin = 45 * time.Second
-	decidedEvery  = 200 * time.Millisecond
+	decidedEvery  = 50 * time.Millisecond
 	// mostAsked is how often a decision that changes under way is asked about anew.
 	mostAsked = 3
 )

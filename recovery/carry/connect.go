@@ -54,11 +54,17 @@ func (s stage) declared() bool {
 	return !slices.ContainsFunc(s.Volumes, func(v drbd.Volume) bool { return v.Disk != drbd.DiskInconsistent })
 }
 
-func (w work) stage(ctx context.Context) (stage, error) {
-	r, err := w.DRBD.Read(ctx, w.step.Resource)
+// now is the step's resource, which has to be there.
+func (w work) now(ctx context.Context) (drbd.Resource, error) {
+	r, err := w.DRBD.Now(ctx, w.step.Resource)
 	if errors.Is(err, kernel.ErrUnconfigured) {
-		return stage{}, fmt.Errorf("%w: bring it up without connecting it (drbdadm attach %s)", err, w.step.Resource)
+		return r, fmt.Errorf("%w: bring it up without connecting it (drbdadm attach %s)", err, w.step.Resource)
 	}
+	return r, err
+}
+
+func (w work) stage(ctx context.Context) (stage, error) {
+	r, err := w.now(ctx)
 	if err != nil {
 		return stage{}, err
 	}
@@ -106,12 +112,17 @@ func (w work) begun(ctx context.Context) (bool, error) {
 
 // disconnect makes the resource StandAlone, unless a later step has begun.
 func (w work) disconnect(ctx context.Context) (Progress, error) {
+	r, err := w.now(ctx)
+	if err != nil {
+		return Progress{}, err
+	}
+	if r.ConnState() == drbd.ConnStandAlone { // the usual end of a split brain
+		return done("%s is StandAlone", w.step.Resource), nil
+	}
 	s, err := w.stage(ctx)
 	switch {
 	case err != nil:
 		return Progress{}, err
-	case s.alone():
-		return done("%s is StandAlone", w.step.Resource), nil
 	case w.victim() && s.over():
 		return done("%s has the peer's data, or takes it", w.step.Resource), nil
 	}

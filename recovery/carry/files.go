@@ -36,7 +36,7 @@ func (n *Node) Files(ctx context.Context, g Group) ([]VolumeFiles, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the files of group %s: %w", g.Name, err)
 		}
-		r, err := n.DRBD.Read(ctx, name)
+		r, err := n.DRBD.Now(ctx, name)
 		if err != nil && !errors.Is(err, kernel.ErrUnconfigured) {
 			return nil, fmt.Errorf("list the files of group %s: %w", g.Name, err)
 		}

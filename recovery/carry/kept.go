@@ -12,7 +12,8 @@ import (
 
 // dumpMetadata keeps the text of the volume's metadata. The disk stays attached:
 // what is on it is at most a few seconds older than what the driver knows, the
-// bitmap apart, and that is measured.
+// bitmap apart, and that is measured. Of a copy that is whole the snapshot asks whether
+// it is still the one: a dump without that is worth nothing.
 func (w work) dumpMetadata(ctx context.Context) (Progress, error) {
 	v, err := w.volume(ctx)
 	if err != nil {
@@ -21,7 +22,15 @@ func (w work) dumpMetadata(ctx context.Context) (Progress, error) {
 	if w.Store.HasMetadata(v) {
 		return done("the metadata of %s was kept", w.name()), nil
 	}
-	if _, err := w.untouched(ctx); err != nil {
+	r, err := w.now(ctx)
+	switch {
+	case err != nil:
+	case r.WorstDisk() == drbd.DiskInconsistent:
+		_, err = w.untouched(ctx)
+	default:
+		err = w.unused(stage{Resource: r})
+	}
+	if err != nil {
 		return Progress{}, err
 	}
 	text, err := w.DRBD.DumpMetadata(ctx, w.step.Resource, w.step.Volume)
@@ -95,17 +104,24 @@ func (w work) generation(volume string) string {
 // volume.
 func (w work) untouched(ctx context.Context) (uint64, error) {
 	s, err := w.stage(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case s.over():
-		return 0, fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
-	case s.Role == drbd.RolePrimary:
-		return 0, fmt.Errorf("%s is Primary and may change while it is copied: demote it first", w.step.Resource)
-	case !s.alone():
-		return 0, fmt.Errorf("%s is %s and could be overwritten while it is copied: disconnect it first", w.step.Resource, s.ConnState())
 	}
-	return s.written(w.step.Volume), nil
+	if s.over() {
+		return 0, fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
+	}
+	return s.written(w.step.Volume), w.unused(s)
+}
+
+// unused refuses a copy that somebody, or DRBD, may be writing to.
+func (w work) unused(s stage) error {
+	switch {
+	case s.Role == drbd.RolePrimary:
+		return fmt.Errorf("%s is Primary and may change while it is copied: demote it first", w.step.Resource)
+	case !s.alone():
+		return fmt.Errorf("%s is %s and could be overwritten while it is copied: disconnect it first", w.step.Resource, s.ConnState())
+	}
+	return nil
 }
 
 // written is how many KiB have been written to a volume since its disk was attached.

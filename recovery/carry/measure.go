@@ -67,7 +67,7 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 	if err != nil {
 		return drbd.Resource{}, nil, err
 	}
-	r, err := n.DRBD.Read(ctx, name)
+	r, err := n.DRBD.Now(ctx, name)
 	if err != nil && !errors.Is(err, kernel.ErrUnconfigured) {
 		return drbd.Resource{}, nil, err
 	}

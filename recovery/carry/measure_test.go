@@ -63,7 +63,8 @@ esac
 	put("metadata", "version \"v08\";\nla-size-sect 130992;\nbm-byte-per-bit 4096;\n# bits-set 3;\n", 0o644)
 	path := filepath.Join(dir, "tool")
 	driver, err := kernel.New(kernel.Config{
-		Resources: []string{"r0"}, Drbdsetup: path, Drbdadm: path, Drbdmeta: path, ProcDRBD: filepath.Join(dir, "proc"), ExecTimeout: 20 * time.Second,
+		Resources: []string{"r0"}, Drbdsetup: path, Drbdadm: path, Drbdmeta: path, ProcDRBD: filepath.Join(dir, "proc"),
+		Files: filepath.Join(dir, "drbd.conf"), ExecTimeout: 20 * time.Second,
 	})
 	must(t, err)
 	return &Node{

@@ -32,7 +32,8 @@ type Probe struct {
 // DRBD is what a recovery needs of the driver; see kernel.Driver.
 type DRBD interface {
 	Family(ctx context.Context) (drbd.Family, error)
-	Read(ctx context.Context, resource string) (drbd.Resource, error)
+	// Now reads a resource afresh.
+	Now(ctx context.Context, resource string) (drbd.Resource, error)
 	// GenerationLines are the volumes' lines of get-gi, in volume order. It needs
 	// attached disks.
 	GenerationLines(ctx context.Context, resource string) ([]string, error)
@@ -43,6 +44,9 @@ type DRBD interface {
 	// SplitPolicies are the settings by which DRBD could resolve a split brain
 	// before this program does.
 	SplitPolicies(ctx context.Context, resource string) ([]drbd.Violation, error)
+
+	// Prepare learns what is asked for above and does not change.
+	Prepare(ctx context.Context)
 
 	Demote(ctx context.Context, resource string) error
 	Disconnect(ctx context.Context, resource string) error
@@ -65,6 +69,9 @@ type Node struct {
 
 	uttered map[string]time.Time // that wish, for each resource
 }
+
+// Prepare learns beforehand what a recovery wants to know and does not change.
+func (n *Node) Prepare(ctx context.Context) { n.DRBD.Prepare(ctx) }
 
 // Progress is how far a step has come.
 type Progress struct {

@@ -49,7 +49,7 @@ func (w work) heldBy(m mount) string {
 func (w work) mounts(ctx context.Context) ([]mount, error) {
 	var minors []drbd.Minor
 	for _, name := range w.group.Resources {
-		r, err := w.DRBD.Read(ctx, name)
+		r, err := w.DRBD.Now(ctx, name)
 		if errors.Is(err, kernel.ErrUnconfigured) {
 			continue
 		}
@@ -71,7 +71,7 @@ func (w work) demote(ctx context.Context) (Progress, error) {
 	if !errors.Is(err, kernel.ErrHeldOpen) {
 		return Progress{}, err
 	}
-	r, readErr := w.DRBD.Read(ctx, w.step.Resource)
+	r, readErr := w.DRBD.Now(ctx, w.step.Resource)
 	if readErr != nil {
 		return Progress{}, errors.Join(err, readErr)
 	}

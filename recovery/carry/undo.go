@@ -139,7 +139,7 @@ func (n *Node) keepNow(ctx context.Context, list []restoring) error {
 
 // mayUndo returns the device to write to, or says why that must not be.
 func (n *Node) mayUndo(ctx context.Context, k keep.Kept, disk string, wish Wish) (string, error) {
-	r, err := n.DRBD.Read(ctx, k.Resource)
+	r, err := n.DRBD.Now(ctx, k.Resource)
 	if err != nil {
 		return "", err
 	}

@@ -58,8 +58,8 @@ func (s twoVolumes) Backing(context.Context, string) ([]kernel.Backing, error) {
 	return []kernel.Backing{{Disk: s.path}, {Volume: 1, Minor: 1, Disk: s.path + "-1"}}, nil
 }
 
-func (s twoVolumes) Read(ctx context.Context, name string) (drbd.Resource, error) {
-	r, err := s.side.Read(ctx, name)
+func (s twoVolumes) Now(ctx context.Context, name string) (drbd.Resource, error) {
+	r, err := s.side.Now(ctx, name)
 	v := r.Volumes[0]
 	v.Number, v.Minor = 1, 1
 	r.Volumes = append(r.Volumes, v)

@@ -124,7 +124,7 @@ func (s *side) line() string {
 
 func (s *side) Family(context.Context) (drbd.Family, error) { return drbd.Family84, nil }
 
-func (s *side) Read(context.Context, string) (drbd.Resource, error) {
+func (s *side) Now(context.Context, string) (drbd.Resource, error) {
 	if s.absent {
 		return drbd.Resource{}, kernel.ErrUnconfigured
 	}
@@ -150,6 +150,8 @@ func (s *side) StoredGenerations(context.Context, string, int) (string, error) {
 func (s *side) Backing(context.Context, string) ([]kernel.Backing, error) {
 	return []kernel.Backing{{Disk: s.path}}, nil
 }
+
+func (s *side) Prepare(context.Context) {}
 
 func (s *side) DumpMetadata(context.Context, string, int) (string, error) {
 	return "version \"v08\";\nla-size-sect 2048;\nbm-byte-per-bit 4096;\n# bits-set 3;\n", nil
