@@ -18,6 +18,10 @@ import (
 // storeName is what the descriptor is called in the service manager's store.
 const storeName = "watchdog"
 
+// OpenedMark is the file in the runtime directory that says that the device was opened in
+// this boot.
+const OpenedMark = "watchdog-opened"
+
 // softdogIdentity is the name that the kernel's softdog driver gives itself.
 const softdogIdentity = "Software Watchdog"
 
@@ -262,7 +266,7 @@ func (k *Kernel) readBack() error {
 	return nil
 }
 
-func (k *Kernel) markPath() string { return filepath.Join(k.cfg.RuntimeDir, "watchdog-opened") }
+func (k *Kernel) markPath() string { return filepath.Join(k.cfg.RuntimeDir, OpenedMark) }
 
 // mark leaves word for the rest of this boot that the device was opened.
 func (k *Kernel) mark() error {

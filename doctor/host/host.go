@@ -78,20 +78,38 @@ func nameOf(proc, pid string) string {
 func OpenedBy(device string) string { return openedBy("/proc", device) }
 
 func openedBy(proc, device string) string {
-	var want unix.Stat_t
-	if unix.Stat(device, &want) != nil {
-		return ""
-	}
+	want := numbers(device)
 	for _, pid := range processes(proc) {
 		fds, _ := os.ReadDir(filepath.Join(proc, pid, "fd"))
 		for _, fd := range fds {
 			var have unix.Stat_t
-			if unix.Stat(filepath.Join(proc, pid, "fd", fd.Name()), &have) == nil && have.Rdev == want.Rdev && have.Rdev != 0 && have.Mode&unix.S_IFMT == unix.S_IFCHR {
+			if unix.Stat(filepath.Join(proc, pid, "fd", fd.Name()), &have) == nil && slices.Contains(want, have.Rdev) && have.Mode&unix.S_IFMT == unix.S_IFCHR {
 				return nameOf(proc, pid)
 			}
 		}
 	}
 	return ""
+}
+
+// numbers are those of a device. The first watchdog is there twice, with two of them,
+// and who has one open has the other.
+func numbers(device string) []uint64 {
+	names := []string{device}
+	if real, err := filepath.EvalSymlinks(device); err == nil {
+		for _, other := range []string{"watchdog", "watchdog0"} {
+			if base := filepath.Base(real); base != other && (base == "watchdog" || base == "watchdog0") {
+				names = append(names, filepath.Join(filepath.Dir(real), other))
+			}
+		}
+	}
+	var out []uint64
+	for _, name := range names {
+		var st unix.Stat_t
+		if unix.Stat(name, &st) == nil && st.Rdev != 0 {
+			out = append(out, st.Rdev)
+		}
+	}
+	return out
 }
 
 // Path returns the interface by which packets to an address leave. Connecting a

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sbarbiter/doctor"
 )
 
@@ -65,6 +67,25 @@ func TestWhoHasADeviceOpenIsFoundByTheDeviceNotItsName(t *testing.T) {
 	}
 	if got := openedBy(dir, "/dev/zero"); got != "" {
 		t.Errorf("nobody has it open: %q", got)
+	}
+}
+
+// /dev/watchdog and /dev/watchdog0 are one device with two numbers.
+func TestWhoHasTheFirstWatchdogOpenHasBothOfIt(t *testing.T) {
+	dir := proc(t, "feeder")
+	dev := t.TempDir()
+	for name, minor := range map[string]uint32{"watchdog": 3, "watchdog0": 5} { // null and zero stand in
+		if err := unix.Mknod(filepath.Join(dev, name), unix.S_IFCHR|0o600, int(unix.Mkdev(1, minor))); err != nil {
+			t.Skipf("no device to be had: %v", err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(dev, "watchdog0"), filepath.Join(dir, "7", "fd", "3")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"watchdog", "watchdog0"} {
+		if got := openedBy(dir, filepath.Join(dev, name)); got != "feeder" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 

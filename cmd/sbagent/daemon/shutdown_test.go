@@ -1,6 +1,13 @@
 package daemon
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"sbarbiter/agent/watchdog"
+	"sbarbiter/internal/config"
+)
 
 func TestOnlyAStopOfThisUnitLeavesTheGroups(t *testing.T) {
 	const unit = "sbagent.service"
@@ -27,5 +34,19 @@ func TestOnlyAStopOfThisUnitLeavesTheGroups(t *testing.T) {
 	}
 	if stopped("1841  stop running\n", "") {
 		t.Error("nobody's unit is stopped")
+	}
+}
+
+// systemd keeps the guard's descriptor, and may feed a watchdog of its own as well.
+func TestWatchdogThatSystemdFeedsIsNotOurs(t *testing.T) {
+	d := &Daemon{Node: config.Node{RuntimeDir: t.TempDir()}}
+	if d.feeds("systemd") || d.feeds("watchdogd") || d.feeds("") || !d.feeds("sbagent") {
+		t.Error("who has it open though no guard has opened it is taken for ours, or a guard is not")
+	}
+	if err := os.WriteFile(filepath.Join(d.Node.RuntimeDir, watchdog.OpenedMark), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !d.feeds("systemd") || d.feeds("watchdogd") {
+		t.Error("systemd keeps what the guard has opened")
 	}
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,10 +18,6 @@ import (
 
 // readWithin bounds asking the fence devices for the power.
 const readWithin = 15 * time.Second
-
-// watchdogOwners are the programs that may have the watchdog open: the agent, its
-// guard, and systemd, which keeps the descriptor for them.
-var watchdogOwners = []string{"sbagent", "systemd"}
 
 // Touch says whether an examination may attach disks, which connects and promotes
 // nothing, to see what is in force.
@@ -139,10 +136,16 @@ func (d *Daemon) watchdogFacts() doctor.Watchdog {
 	w := doctor.Watchdog{Wanted: true, Device: d.Node.Watchdog.Device, Driver: host.Driver(d.Node.Watchdog.Device), Owner: host.OpenedBy(d.Node.Watchdog.Device)}
 	w.Missing = host.File(w.Device, "the watchdog", "").Err
 	w.Software = w.Driver == "Software Watchdog"
-	for _, ours := range watchdogOwners {
-		w.Ours = w.Ours || w.Owner == ours
-	}
+	w.Ours = d.feeds(w.Owner)
 	return w
+}
+
+// feeds reports whether a program has the watchdog open for this node: the guard, or
+// systemd, which keeps the descriptor once a guard has opened the device. One that feeds
+// it by itself (RuntimeWatchdogSec=) is none.
+func (d *Daemon) feeds(owner string) doctor.Watched {
+	_, err := os.Stat(filepath.Join(d.Node.RuntimeDir, watchdog.OpenedMark))
+	return owner == "sbagent" || owner == "systemd" && err == nil
 }
 
 func (d *Daemon) certificate() doctor.Certificate {
