@@ -132,7 +132,7 @@ func (m *Machine) reinstate(now boottime.Instant, g *group, pg PeerGroup, sent, 
 	mine := gm.Holder == m.cfg.Node && !gm.GivenBack && gm.Epoch == pg.Promised && gm.OwnWord == 0 && gm.Excluded == 0
 	// Its lease may have been ended by this very boot, in an answer that was lost.
 	// Then nothing but the watchdog stops an agent that hangs.
-	mine = mine && m.cfg.Watchdog.Armed
+	mine = mine && (m.cfg.Watchdog.Armed || mutant.On(mutant.ReinstatedUnarmed))
 	if m.cleared || m.mem.Fresh || g.phase != Stopped || !mine || !m.knowsDisks(g) || now.Sub(m.started) < reinstateAfter {
 		return
 	}
@@ -211,7 +211,7 @@ func (m *Machine) bids(now boottime.Instant) bool {
 // word, or 0.
 func (m *Machine) mayPromise(now boottime.Instant, g *group) arbiter.Epoch {
 	p := m.peer.group(g.id)
-	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) && !mutant.On(mutant.PromiseWhileAsking) || m.mem.Fresh && !mutant.On(mutant.LostStorePromises) || !m.cleared {
+	if p == nil || !m.hearsBeats(now) || g.phase != Stopped || m.bids(now) && !mutant.On(mutant.PromiseWhileAsking) || m.mem.Fresh && !mutant.On(mutant.LostStorePromises) || !m.cleared || mutant.On(mutant.NothingPromised) {
 		return 0
 	}
 	gm := m.mem.Groups[g.id]

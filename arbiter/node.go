@@ -131,7 +131,7 @@ func (c *Cluster) newBoot(n *Node, caller Caller, report Report) {
 	n.Boot = caller.Boot
 	shot := c.shotAt(caller.Node)
 	for id, g := range c.Groups {
-		if !report.Groups[id].Runs && !mutant.On(mutant.OldLeaseForNewBoot) {
+		if runs := report.Groups[id].Runs && !mutant.On(mutant.BootEndsAll); !runs && !mutant.On(mutant.OldLeaseForNewBoot) {
 			g.endOf(Ending{Holder: caller.Node, Cause: ByBoot, Grade: E5, Boot: caller.Boot})
 		} else if l := g.Lease; l != nil && l.Holder == caller.Node {
 			l.Boot, l.Watchdog = caller.Boot, Watchdog{} // nothing is armed yet, as far as is known

@@ -3,6 +3,8 @@ package arbiter
 import (
 	"maps"
 	"slices"
+
+	"sbarbiter/internal/mutant"
 )
 
 // define declares a cluster, or takes a new definition of a known one.
@@ -98,6 +100,10 @@ func (c *Cluster) place(g *Group, cmd Order) Verdict {
 	delete(g.Failed, cmd.To)
 	if g.Lease == nil {
 		return done("%s is to be started on %s, says %s", cmd.Group, cmd.To, cmd.By)
+	}
+	if mutant.On(mutant.OrderFrees) {
+		g.end(Ending{Holder: g.Lease.Holder, Epoch: g.Lease.Epoch, Cause: ByReceipt, Grade: E5})
+		return done("%s is free for %s", cmd.Group, cmd.To)
 	}
 	return done("%s is to move from %s to %s, says %s", cmd.Group, g.Lease.Holder, cmd.To, cmd.By)
 }

@@ -70,7 +70,12 @@
  *   M_PROMISING            mutant.E2WhilePromising
  *   M_LAUNDER              mutant.EndingNotSticky
  *   M_OLDPROOF             mutant.RebootOvercomes
+ *   M_REINSTBARE           mutant.ReinstatedUnarmed
+ *   M_BOOTRUNS             mutant.BootEndsAll
+ *   M_NOPROMISE            mutant.NothingPromised
+ *   M_RECEIPT              mutant.OrderFrees
  *   M_ASKPROMISE           mutant.PromiseWhileAsking
+ *   M_ASKGROUP             mutant.PromiseWhileAsking
  *   M_ASKLOST              mutant.AskForgotten
  *   M_RENEWBEGUN           mutant.RenewedAfterBegin
  *   M_TWOSTEP              mutant.TwoSteps

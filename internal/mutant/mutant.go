@@ -47,6 +47,8 @@ const (
 	RefusalVoidsPromise                  // a holder stops when a witness refuses it, whatever its peer has promised
 	QuarantineSkipped                    // a booted node gives its word before anybody has spoken to it
 	LostStorePromises                    // an agent without memory gives its word
+	NothingPromised                      // nodes that hear each other give no word
+	ReinstatedUnarmed                    // a booted holder goes on by its peer\'s word without a watchdog
 )
 
 // The weakenings of exclusion and readmission.
@@ -84,6 +86,8 @@ const (
 	OffNeverOn                            // the executor takes any "off" for a proof
 	ProofWhileAlive                       // a proof counts though the target was heard after it
 	OldLeaseForNewBoot                    // a new boot goes on under the old one's lease
+	BootEndsAll                           // a new boot ends a lease under which it runs by its peer\'s word
+	OrderFrees                            // an order to move a group frees it before its holder has stopped
 	StaleLifeHeard                        // messages of an earlier life of a node count
 	OvertakenHeard                        // a request that a later one has overtaken counts
 	StopTakenForDone                      // a group counts as stopped once its stop is ordered

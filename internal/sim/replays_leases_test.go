@@ -74,6 +74,15 @@ var ofLeases = []replay{
 		},
 	},
 	{
+		// An operator moves the group to B, which is granted it before A has stopped.
+		weakening: "M_RECEIPT", mutants: []mutant.Name{mutant.OrderFrees}, breaks: "S1", pair: "watchdog", groups: webAlone, mended: 30 * time.Second,
+		faults: []sim.Fault{
+			{What: "stops hang", Host: "node-a", At: s(0)},
+			{What: "is to take the group", Host: "node-b", At: s(1)},
+		},
+		steps: []string{"fault, node-b is to take the group", "witness, node-b is granted web", "node-b, granted"},
+	},
+	{
 		// B's shot at A fails, and off is reported.
 		weakening: "M_NOSTATUS", mutants: []mutant.Name{mutant.OffWithoutStatus, mutant.OffNeverOn}, breaks: "S1", pair: "stonith", groups: webAlone, mended: 40 * time.Second,
 		faults: []sim.Fault{{What: "has a power switch that has always said off, and does nothing", At: s(0)}},
@@ -136,5 +145,39 @@ var ofPromises = []replay{
 		steps: []string{
 			"node-a, RESET", "node-a, up", "witness, node-a is up: boot node-a-boot-3", "node-a, reinstated", "witness, node-b is granted db", "node-b, granted",
 		},
+	},
+	{
+		// The witness crashes, and nobody has promised anything.
+		weakening: "M_NOPROMISE", mutants: []mutant.Name{mutant.NothingPromised}, breaks: "L2", pair: "watchdog", groups: webAlone, mended: 60 * time.Second,
+		faults: []sim.Fault{{What: "witness dies", Host: "node-a", At: s(0)}},
+		steps:  []string{"fault, witness dies"},
+	},
+	{
+		// A boots without a watchdog and introduces itself, hears nothing, and goes on by
+		// B's word; then its agent stands still, and B's promise runs out.
+		weakening: "M_REINSTBARE", mutants: []mutant.Name{mutant.ReinstatedUnarmed}, breaks: "S1", pair: "watchdog", groups: webAlone, mended: 120 * time.Second,
+		faults: []sim.Fault{
+			{What: "boots without its watchdog", Host: "node-a", At: s(0), For: s(120)},
+			{What: "is to take the group", Host: "node-a", At: s(20)},
+			{What: "boots unheard, and goes on by its peer's word", At: s(35)},
+			{What: "is cut off from everybody", Host: "node-a", At: s(50)},
+			{What: "agent stopped", Host: "node-a", At: s(50)},
+		},
+		steps: []string{
+			"node-a, its watchdog is taken out", "fault, node-a boots unheard", "node-a, RESET", "node-a, up", "witness, node-a is up: boot node-a-boot-5", "node-a, reinstated",
+			"fault, node-a agent stopped", "witness, node-b is granted web", "node-b, granted",
+		},
+	},
+	{
+		// A boots and goes on by B's word, and then introduces itself: its new boot ends
+		// what it runs under.
+		weakening: "M_BOOTRUNS", mutants: []mutant.Name{mutant.BootEndsAll, mutant.RebootOvercomes}, breaks: "S1", pair: "watchdog", groups: webAlone, mended: 60 * time.Second,
+		faults: []sim.Fault{
+			{What: "witness dies", Host: "node-a", At: s(0), For: s(30)},
+			{What: "is reset", Host: "node-a", At: s(1)},
+			{What: "stops hang", Host: "node-a", At: s(33)},
+			{What: "is cut off from everybody", Host: "node-a", At: s(33)},
+		},
+		steps: []string{"node-a, RESET", "node-a, up", "node-a, reinstated", "witness, node-a is up: boot node-a-boot-3", "witness, node-b is granted web", "node-b, granted"},
 	},
 }

@@ -27,6 +27,13 @@ var ofShots = []replay{
 		faults: heardAgain, steps: slices.Concat(shotBegins, []string{"node-a, a shot at node-a has begun", "node-b, peer heard", "node-a, POWER OFF"}),
 	},
 	{
+		// The same, and B promises about the other group of A's. In the code one line
+		// silences a node for both.
+		weakening: "M_ASKGROUP", mutants: []mutant.Name{mutant.PromiseWhileAsking}, breaks: "S5", pair: "stonith", groups: []arbiter.GroupID{db, web}, bare: true,
+		mended: 40 * time.Second, faults: heardAgain,
+		steps: slices.Concat(shotBegins, []string{"node-a, a shot at node-a has begun", "node-a, POWER OFF"}),
+	},
+	{
 		// The same, and the witness renews A's lease.
 		weakening: "M_RENEWBEGUN", mutants: []mutant.Name{mutant.RenewedAfterBegin}, breaks: "S5", pair: "stonith", groups: webAlone, mended: 40 * time.Second,
 		faults: heardAgain, steps: slices.Concat(shotBegins, []string{"node-a, POWER OFF"}),

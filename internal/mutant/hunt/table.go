@@ -31,6 +31,8 @@ var table = []row{
 	{name: mutant.RebootOvercomes, word: "reboot-overcomes", rule: "the boot after which a node was reinstated is no later word of it", breaks: "S1", aim: []string{"boots unheard, and goes on by its peer's word"}},
 	{name: mutant.RefusalVoidsPromise, word: "refusal-voids-promise", rule: "a witness's refusal does not void a running promise", breaks: "L2", aim: []string{"boots unheard, and goes on by its peer's word", "is cut off from the witness", "cannot talk to the witness"}},
 	{name: mutant.QuarantineSkipped, word: "quarantine-skipped", rule: "a booted node gives no word before somebody has spoken to it", breaks: "S1", behind: []mutant.Name{mutant.AskForgotten, mutant.BasisIgnored}, aim: []string{"lives by the word of a peer that has forgotten what it asked for"}},
+	{name: mutant.NothingPromised, word: "nothing-promised", rule: "a node that asks for nothing gives the holder that it hears its word", breaks: "L2", aim: []string{"witness dies", "is cut off from the witness"}},
+	{name: mutant.ReinstatedUnarmed, word: "reinstated-unarmed", rule: "a booted holder goes on by its peer's word only with an armed watchdog", breaks: "S1", aim: []string{"boots unheard, and goes on by its peer's word", "boots without its watchdog", "agent stopped"}},
 	{name: mutant.LostStorePromises, word: "lost-store-promises", rule: "an agent whose store is lost promises nothing before a witness has spoken", breaks: "S1", behind: []mutant.Name{mutant.BasisIgnored}, aim: []string{"lives by the word of a peer that has forgotten what it asked for"}},
 
 	{name: mutant.ExclusionExpires, word: "exclusion-expires", rule: "nothing but a readmission ends an exclusion", breaks: "S2"},
@@ -63,6 +65,8 @@ var table = []row{
 	{name: mutant.OffNeverOn, word: "off-never-on", rule: "an executor counts an off as a proof only of a device that it has seen on", breaks: "S1", test: "sbarbiter/fencing TestJudge"},
 	{name: mutant.ProofWhileAlive, word: "proof-while-alive", rule: "no proof counts while the target shows life after the reading", breaks: "S1", aim: []string{"is not switched off, and its power switch says so"}},
 	{name: mutant.OldLeaseForNewBoot, word: "old-lease-for-new-boot", rule: "a new boot ends the lease of the old one", breaks: "S1", behind: []mutant.Name{mutant.AgainAfterBegin}, aim: []string{"comes back from a shot before it is reported"}},
+	{name: mutant.BootEndsAll, word: "boot-ends-all", rule: "a new boot keeps the lease under which it runs by its peer's word", breaks: "S1", behind: []mutant.Name{mutant.RebootOvercomes}, aim: []string{"witness dies", "is reset"}},
+	{name: mutant.OrderFrees, word: "order-frees", rule: "a group that is to move is free once its holder has said that it has stopped", breaks: "S1", aim: []string{"is to take the group", "stops hang"}},
 	{name: mutant.StaleLifeHeard, word: "stale-life-heard", rule: "messages of a node's earlier lives are dropped", breaks: "S1", aim: []string{"gives back, and its agent is started anew before that is heard"}},
 	{name: mutant.OvertakenHeard, word: "overtaken-heard", rule: "a request older than the newest one answered is dropped", breaks: "S2", behind: []mutant.Name{mutant.ReadmitByEpoch}, aim: []string{"is in step with its peer again, which is heard when it is so no more"}},
 	{name: mutant.StopTakenForDone, word: "stop-taken-for-done", rule: "a group counts as stopped when it is confirmed down", breaks: "S1"},
