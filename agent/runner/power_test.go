@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,30 @@ func TestMachineThatAnUnfinishedShotHasLeftOffIsSwitchedOn(t *testing.T) {
 		silent, _ := aimedAt(fencetest.Device{Outlet: outlet, Fault: fencetest.Unreachable})
 		if switched, err := silent.restore(t.Context()); err != nil || switched {
 			t.Errorf("one that says nothing is switched: %t, %v", switched, err)
+		}
+	})
+}
+
+// asks is a device that can only ask the machine itself: off, it answers nothing, and it
+// switches nothing on.
+type asks struct{}
+
+func (asks) Off(context.Context) error { return nil }
+func (asks) On(context.Context) error  { return errors.ErrUnsupported }
+func (asks) Status(context.Context) (fencing.Power, error) {
+	return fencing.PowerUnknown, fencing.ErrUnreachable
+}
+
+func TestDeviceThatSwitchesNothingOnIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOff)})
+		p.Shooter.Fencers["ssh"] = asks{}
+		began := now()
+		if switched, err := p.restore(t.Context()); err != nil || !switched {
+			t.Errorf("switched on: %t, %v", switched, err)
+		}
+		if took := now().Sub(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

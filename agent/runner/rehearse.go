@@ -52,14 +52,16 @@ func (p *Power) switchOn(ctx context.Context) ([]fencing.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, onWithin)
 	defer cancel()
 	var errs []error
+	idle := map[fencing.DeviceName]bool{} // they switch nothing on, as ssh does
 	for _, name := range slices.Sorted(maps.Keys(p.Shooter.Fencers)) {
-		if err := p.Shooter.Fencers[name].On(ctx); err != nil {
+		err := p.Shooter.Fencers[name].On(ctx)
+		if idle[name] = errors.Is(err, errors.ErrUnsupported); err != nil && !idle[name] {
 			errs = append(errs, fmt.Errorf("switch on by %s: %w", name, err))
 		}
 	}
 	for {
 		seen := p.Shooter.Read(ctx)
-		off := slices.ContainsFunc(seen, func(o shooter.Observation) bool { return o.Reading.Power != fencing.PowerOn })
+		off := slices.ContainsFunc(seen, func(o shooter.Observation) bool { return o.Reading.Power != fencing.PowerOn && !idle[o.Device] })
 		if !off || ctx.Err() != nil {
 			return shooter.Readings(seen), errors.Join(errs...)
 		}
