@@ -6,6 +6,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // joinAgain is the pace of letting DRBD look for its peer until it does.
@@ -41,7 +42,7 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 	case !alone:
 		g.joined = true // from here on a person or a recovery decides about it
 		m.saveBoot()
-	case now >= g.joinAt && !g.answer.Apart && m.mayJoin(now, g):
+	case now >= g.joinAt && (!g.answer.Apart || mutant.On(mutant.PartedIgnored)) && m.mayJoin(now, g):
 		g.joinAt = now.Add(joinAgain)
 		if m.doubt(g) {
 			return

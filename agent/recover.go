@@ -7,6 +7,7 @@ import (
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -58,7 +59,7 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	case t == nil:
 		g.errand = nil
 	case g.errand == nil || !g.errand.same(t):
-		e := &errand{task: *t, unfit: t.Check()}
+		e := &errand{task: *t, unfit: mutant.Weak(mutant.PlanUnread, t.Check(), nil)}
 		g.errand = e
 		if t.Round == 0 && e.unfit == nil {
 			e.progress = leader.Carrying{Recovery: t.Recovery, Step: t.Step}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -23,7 +24,9 @@ func (a *applying) carryOut(c *Cluster, g *Group) {
 	r.Phase, r.Step, r.Attempt, r.Failure = Carrying, 0, 0, ""
 	g.unfit(victim)
 	r.Stale, r.Number = victim, c.number(a.state.Version.Incarnation)
-	g.exclude(victim, Exclusion{Number: r.Number, OwnWord: g.Excluded[victim].OwnWord, By: survivor, Epoch: c.Epoch})
+	if !mutant.On(mutant.VictimNotExcluded) {
+		g.exclude(victim, Exclusion{Number: r.Number, OwnWord: g.Excluded[victim].OwnWord, By: survivor, Epoch: c.Epoch})
+	}
 	if e, stale := g.Excluded[survivor]; stale {
 		g.clear(survivor, e)
 	}
@@ -41,7 +44,7 @@ func (a *applying) compare(c *Cluster, g *Group) {
 	if _, stale := g.Excluded[r.Survivor()]; stale && err == nil {
 		err = fmt.Errorf("the copy of %s was excluded meanwhile", r.Survivor())
 	}
-	if err != nil {
+	if err != nil && !mutant.On(mutant.MeasuredOnce) {
 		a.decideAgain(c, g, err.Error())
 		return
 	}
@@ -112,7 +115,7 @@ func (a *applying) stepDone(c *Cluster, cmd StepDone) Verdict {
 func (a *applying) stepFailed(c *Cluster, g *Group, s recovery.Step, cmd StepDone) Verdict {
 	r := g.Recovery
 	v := done("recovery %s of %s: %s has not worked: %s", r.ID, r.Group, s, cmd.Failure)
-	if s.Kind == recovery.FollowResync {
+	if s.Kind == recovery.FollowResync && !mutant.On(mutant.FlagNotGivenAgain) {
 		r.Step = r.Plan.NoReturn()
 		r.Attempt++
 		v.Sentence += "; the copies are brought together anew"

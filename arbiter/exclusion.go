@@ -161,7 +161,7 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	case (e.Number != cmd.Number || e.OwnWord != cmd.OwnWord) && !(mutant.On(mutant.ReadmitByEpoch) && e.Epoch == epochOf(g.Lease)):
 		v = refuse(NotLatest, "%s's copy of %s is excluded by %s (own record %d), not by %s (%d)",
 			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
-	case g.Recovery.Apart() && !g.Recovery.at(recovery.FollowResync) && g.Recovery.Victim() == cmd.Node:
+	case g.Recovery.Apart() && !g.Recovery.at(recovery.FollowResync) && g.Recovery.Victim() == cmd.Node && !mutant.On(mutant.ReadmittedTooSoon):
 		v = refuse(RecoveryUnderWay, "recovery %s of %s has not brought the copies together yet", g.Recovery.ID, cmd.Group)
 	case g.noGoodCopy(c.Definition):
 		// Whichever way DRBD has copied, the source lacked something.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -131,7 +132,9 @@ func (r *Recovery) measuring() bool {
 func (r *Recovery) Apart() bool { return r.running() && !r.at(recovery.Readmit) }
 
 // Cancellable reports whether nothing has been given up yet.
-func (r *Recovery) Cancellable() bool { return !r.running() || r.Step < r.Plan.NoReturn() }
+func (r *Recovery) Cancellable() bool {
+	return !r.running() || r.Step < r.Plan.NoReturn() || mutant.On(mutant.CalledOffTooLate)
+}
 
 // Task is what a recovery wants of a node now: a measurement where Round is set,
 // else the step of the plan.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 )
 
 // Opinion is what one policy made of the evidence.
@@ -34,7 +35,7 @@ type Decision struct {
 // its guards does. Without a proven split brain none is asked.
 func Decide(e Evidence, policies []Policy) Decision {
 	d := Decision{Diagnosis: Diagnose(e)}
-	if !d.Diagnosis.Kind.Split() {
+	if !d.Diagnosis.Kind.Split() && !mutant.On(mutant.LagGivenUp) {
 		d.Why = fmt.Sprintf("no split brain (%s): %s", d.Diagnosis.Kind, d.Diagnosis.Why)
 		return d
 	}
@@ -116,7 +117,7 @@ func (e Evidence) forbids(d Diagnosis, victim Node) string {
 func (e Evidence) outside(g Guards, d Diagnosis, victim Node) []string {
 	var out []string
 	s, loss := e.side(victim), e.loss(d, victim)
-	if g.MaxDiscard != nil && loss > *g.MaxDiscard {
+	if g.MaxDiscard != nil && loss > *g.MaxDiscard && !mutant.On(mutant.LimitIgnored) {
 		out = append(out, fmt.Sprintf("up to %s would be discarded, and max_discard is %s", Bytes(loss), Bytes(*g.MaxDiscard)))
 	}
 	if g.RequireUnmounted && len(s.Mounted) > 0 {

@@ -5,6 +5,7 @@ import (
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/model"
+	"sbarbiter/internal/mutant"
 )
 
 // Kind is what two copies have to do with each other.
@@ -93,7 +94,7 @@ func Diagnose(e Evidence) Diagnosis {
 			d.Kind = f.Kind
 		}
 		switch {
-		case f.Source == "" || d.Source == f.Source:
+		case f.Source == "" || d.Source == f.Source || d.Source != "" && mutant.On(mutant.DirectionsMixed):
 		case d.Source == "":
 			d.Source = f.Source
 		default:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 )
 
 // PolicyName names a policy.
@@ -200,6 +201,9 @@ type change struct {
 func (e Evidence) perVolume(ask func(a, b change) (Node, string)) (victim Node, why string) {
 	var reasons []string
 	for i, v := range e.Sides[0].Volumes {
+		if i > 0 && mutant.On(mutant.OneVolumeCounts) {
+			break
+		}
 		var c [2]change
 		for s, side := range e.Sides {
 			counted := side.Volumes[i].OutOfSync

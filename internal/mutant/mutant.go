@@ -100,3 +100,26 @@ const (
 	OldIncarnationHeard                   // agents believe answers of a witness that was replaced
 	SavedLate                             // memory is stored after what depends on it was said
 )
+
+// The weakenings of recoveries from split brain.
+const (
+	LagGivenUp          Name = iota + 170 // policies are asked though nobody has proven a split brain
+	DirectionsMixed                       // volumes that lag behind in different directions are one group's copy
+	OneVolumeCounts                       // a policy that counts changes looks at the first volume alone
+	LimitIgnored                          // max_discard limits nothing
+	PlanUnread                            // whoever is handed a plan does not look at it
+	OrderIgnored                          // the steps of a plan may come in any order
+	RevisionUnchecked                     // a word to one decision approves another
+	ApprovedUnmeasured                    // what was approved begins whatever both sides have by now
+	MeasuredOnce                          // nothing is measured again before something is given up
+	GenerationsIgnored                    // copies that have moved on are what was decided on
+	VictimNotExcluded                     // the copy that is given up is not stale before it is
+	PartedIgnored                         // agents connect the copies meanwhile as at any time
+	CalledOffTooLate                      // a recovery may be called off after something was given up
+	ReadmittedTooSoon                     // a victim is readmitted before the copies were brought together
+	FlagGivenOnce                         // the wish to discard is uttered once, whatever becomes of the handshake
+	FlagNotGivenAgain                     // a resync that does not come about is waited for
+	GivenUpUnkept                         // a copy is given up that is not kept
+	WrittenSinceIgnored                   // so is one that was written to after it was kept
+	VictimMetUnflagged                    // the victim connects without the wish while it has data of its own
+)

@@ -9,6 +9,7 @@ import (
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/kernel"
+	"sbarbiter/internal/mutant"
 )
 
 // stage is where a resource stands between split and in step, seen from here.
@@ -202,7 +203,7 @@ func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 	}
 	name := w.step.Resource
 	if s.looking() {
-		if at, ours := w.uttered[name]; ours && time.Since(at) < w.again() {
+		if at, ours := w.uttered[name]; ours && (time.Since(at) < w.again() || mutant.On(mutant.FlagGivenOnce)) {
 			return ready("%s waits for the survivor, to take its data", name), nil
 		}
 		if err := w.DRBD.Disconnect(ctx, name); err != nil {
@@ -251,7 +252,7 @@ func (w work) connect(ctx context.Context) (Progress, error) {
 		return done("%s is connected", w.step.Resource), nil
 	case !s.alone():
 		return ready("%s looks for the peer", w.step.Resource), nil
-	case w.victim() && !s.begun && s.WorstDisk() != drbd.DiskInconsistent:
+	case w.victim() && !s.begun && s.WorstDisk() != drbd.DiskInconsistent && !mutant.On(mutant.VictimMetUnflagged):
 		return Progress{}, fmt.Errorf("%s holds data of its own still: it would split again", w.step.Resource)
 	}
 	err = w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery/keep"
 )
 
@@ -143,6 +144,9 @@ var ErrKeptTooEarly = errors.New("it is not given up, for it was written to afte
 // written to after it was kept: a promotion by hand that has ended leaves no other
 // trace, for DRBD begins no new generation while the two are parted.
 func (w work) kept(ctx context.Context, s stage) error {
+	if mutant.On(mutant.GivenUpUnkept) {
+		return nil
+	}
 	if w.Store == nil {
 		return errors.New("this node keeps no copies, and nothing is given up that is not kept: configure snapshots")
 	}
@@ -159,7 +163,7 @@ func (w work) kept(ctx context.Context, s stage) error {
 		if err != nil || !found {
 			return errors.Join(err, fmt.Errorf("%s is not kept yet, and nothing is given up before it is", b.Volume))
 		}
-		if is := s.written(number); is != k.Written && is != 0 && !s.begun { // 0: attached anew, and nothing written
+		if is := s.written(number); is != k.Written && is != 0 && !s.begun && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
 			return fmt.Errorf("%s: %w (%d KiB then, %d KiB now); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly, k.Written, is)
 		}
 		if err := w.Store.Check(ctx, k); err != nil {
