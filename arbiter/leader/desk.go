@@ -68,20 +68,21 @@ type deadline struct {
 }
 
 func newDesk(now boottime.Instant) *desk {
-	d := &desk{takeovers: map[arbiter.GroupID]deadline{}, moved: map[arbiter.GroupID]boottime.Instant{}}
+	d := &desk{
+		takeovers: map[arbiter.GroupID]deadline{}, moved: map[arbiter.GroupID]boottime.Instant{},
+		gates: map[arbiter.GroupID]boottime.Instant{}, orders: map[arbiter.GroupID]boottime.Instant{},
+	}
 	d.restart(now)
 	return d
 }
 
 // restart forgets everything heard: all leases count as just renewed. How long ago
-// something was taken over or shot at is known as well as before: counted anew at
-// each pause, it would never be long enough.
+// something was taken over or shot at, and for how long a node is waited for, is known
+// as well as before: counted anew at each pause, it would never be long enough.
 func (d *desk) restart(now boottime.Instant) {
 	d.since = now
 	d.heard = map[arbiter.NodeID]*hearing{}
 	d.deadlines = map[arbiter.GroupID]deadline{}
-	d.gates = map[arbiter.GroupID]boottime.Instant{}
-	d.orders = map[arbiter.GroupID]boottime.Instant{}
 	d.refusals = map[asker]arbiter.Reason{}
 	d.asked = map[arbiter.NodeID]boottime.Instant{}
 	d.watches = map[arbiter.GroupID]*watch{}
@@ -199,7 +200,8 @@ func (d *desk) gate(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group, 
 	if d.gates[id].IsZero() {
 		d.gates[id] = now
 	}
-	return now.Sub(d.gates[id]) < d.c.Definition.Timing.StartGate
+	t := d.c.Definition.Timing // and who has just stood still has not heard it either
+	return now.Sub(d.gates[id]) < t.StartGate || t.StartGate > 0 && now.Sub(d.since) < 2*t.SuspectAfter
 }
 
 func (d *desk) delayed(now boottime.Instant, id arbiter.GroupID, holder arbiter.NodeID) bool {

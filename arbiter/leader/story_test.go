@@ -481,3 +481,28 @@ func TestNodesAreToldOfWhatConcernsThem(t *testing.T) {
 		t.Errorf("a grant is told to %d nodes", len(s.notices))
 	}
 }
+
+// A witness whose host stands still now and then has listened for as long, all in all.
+func TestWitnessThatStandsStillNowAndThenLosesNoPatience(t *testing.T) {
+	s := newStage(t, func(d *arbiter.Definition) { d.Timing.StartGate = 30 * time.Second })
+	opened := false
+	for began := s.now; s.now.Sub(began) < 2*time.Minute && !opened; {
+		s.passWith(10*time.Second, s.beating(nodeA, 0))
+		opened = s.say(s.acquire(nodeA)).Reason != arbiter.GateClosed
+		s.now = s.now.Add(300 * time.Millisecond)
+	}
+	if !opened {
+		t.Error("the start gate is closed for ever")
+	}
+
+	s = newStage(t)
+	s.beat(nodeB, 0)
+	s.must(arbiter.Order{Cluster: cluster, Group: data, To: nodeB, By: "alice"})
+	for began := s.now; s.now.Sub(began) < 3*time.Minute && s.order() != nil; {
+		s.passWith(10*time.Second, s.beating(nodeA, 0))
+		s.now = s.now.Add(300 * time.Millisecond)
+	}
+	if s.order() != nil {
+		t.Error("a group is kept for a node that never comes")
+	}
+}
