@@ -175,7 +175,7 @@ func (c *Cluster) confirmed(cmd Confirm) Verdict {
 		return refuse(UnknownNode, "cluster %s has no node %s", cmd.Cluster, cmd.Node)
 	}
 	if cmd.Alive {
-		return refuse(TargetAlive, "%s was heard a moment ago, here or by the other node, so it is not off; look again", cmd.Node)
+		return refuse(TargetAlive, "%s was heard a moment ago, here or by the other node, perhaps by its DRBD connection alone, so it is not off; look again", cmd.Node)
 	}
 	ended := 0
 	for _, g := range c.Groups {

@@ -28,3 +28,24 @@ func TestNodeThatItsPeerHearsIsNotConfirmedOff(t *testing.T) {
 	s.passWith(time.Second, hears(false))
 	s.must(confirm)
 }
+
+// A machine whose agent hangs looks dead, and its kernel goes on replicating: granted to
+// its peer, the group would run on both.
+func TestMachineToWhichDRBDIsConnectedIsNotConfirmedOff(t *testing.T) {
+	s := newStage(t)
+	e := s.grant(nodeA)
+	confirm := arbiter.Confirm{Cluster: cluster, Node: nodeA, Epochs: []arbiter.Epoch{e}, By: "alice", Reason: "looks dead"}
+	connected := func(yes bool) func() {
+		return func() {
+			b := s.beatOf(nodeB, 0)
+			b.Groups[0].Evidence.HearsPeer = yes
+			s.send(b)
+		}
+	}
+	s.passWith(5*time.Second, connected(true))
+	if v := s.say(confirm); v.Reason != arbiter.TargetAlive {
+		t.Errorf("a word against what DRBD shows is answered with %+v", v)
+	}
+	s.passWith(time.Second, connected(false))
+	s.must(confirm)
+}

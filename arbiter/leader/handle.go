@@ -148,13 +148,15 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 }
 
 // vouched reports whether the other node, heard a moment ago, hears this one on
-// some link.
+// some link, DRBD's connection included.
 func (d *desk) vouched(now boottime.Instant, node arbiter.NodeID) bool {
 	peer := d.c.Definition.Peer(node)
 	if d.heard[peer] == nil || d.suspected(now, peer) {
 		return false
 	}
-	return slices.ContainsFunc(d.heard[peer].beat.Links, func(l Link) bool { return l.HearsPeer })
+	b := &d.heard[peer].beat
+	return slices.ContainsFunc(b.Links, func(l Link) bool { return l.HearsPeer }) ||
+		slices.ContainsFunc(b.Groups, func(g GroupBeat) bool { return g.Evidence.HearsPeer })
 }
 
 // latest returns what was last heard of a node about a group, if it was heard.
