@@ -152,15 +152,20 @@ func (a *application) noted() *replica {
 	return c
 }
 
-// died: a holder that is lost in the moment that S2 excepts takes what was written
-// in it along. If it is its peer, whose disk failed, the holder may record it yet.
+// died: whoever is lost in the moment that S2 excepts takes what was written in it
+// along; but where it is the node whose disk failed, and the other one the holder,
+// that one may record it yet. The moment lasts while somebody is there who may.
 func (a *application) died(c *replica) {
 	if a.blind == nil || a.noted() != nil {
 		return
 	}
 	a.unrecorded = true
-	if c != a.blind || c.other().drbd.Role() != drbd.RolePrimary {
-		a.blind, a.unsure = nil, nil
+	if c == a.blind && c.other().drbd.Role() == drbd.RolePrimary {
+		return
+	}
+	a.unsure = nil
+	if c == a.blind || a.blind.n.boots != a.boot {
+		a.blind = nil
 	}
 }
 
