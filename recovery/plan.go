@@ -197,6 +197,80 @@ func (p Plan) Holds(e Evidence) error {
 	return nil
 }
 
+// HoldsSide says why a plan does not fit what one node measures of itself now; nil: it
+// does, as far as that node can tell. How much a side would lose that is in use still,
+// is not known before it has been stopped.
+func (p Plan) HoldsSide(s Side) error {
+	if err := p.holdsSide(s); err != nil {
+		return fmt.Errorf("plan of group %s: %w: measure both sides, and plan anew", p.Group, err)
+	}
+	return nil
+}
+
+func (p Plan) holdsSide(s Side) error {
+	if s.Missing != "" {
+		return fmt.Errorf("%s could not be measured: %s", s.Node, s.Missing)
+	}
+	own := 0
+	for _, was := range p.Basis {
+		if was.Node != s.Node {
+			continue
+		}
+		own++
+		if err := was.holds(Evidence{Group: p.Group, Sides: [2]Side{s}}); err != nil {
+			return err
+		}
+	}
+	if own == 0 || own != len(s.Volumes) {
+		return fmt.Errorf("it was made for %d volumes of %s and there are %d", own, s.Node, len(s.Volumes))
+	}
+	if s.Node == p.Survivor {
+		return s.whole()
+	}
+	if changed, most := s.changed(p.Full), p.mostLost(); s.Role == drbd.RoleSecondary && changed > most {
+		return fmt.Errorf("%s would be discarded now, and the plan allows %s", Bytes(changed), Bytes(most))
+	}
+	return nil
+}
+
+// mostLost is what the plan gives up at the most. Of several volumes some may not have
+// split, and lose what they lag behind by.
+func (p Plan) mostLost() uint64 {
+	var kept uint64
+	volumes := 0
+	for _, s := range p.Steps {
+		if s.Kind == Snapshot {
+			kept, volumes = plus(kept, s.Bytes), volumes+1
+		}
+	}
+	if volumes == 1 {
+		return p.Discard
+	}
+	return max(p.Discard, kept)
+}
+
+func (s Side) whole() error {
+	for _, v := range s.Volumes {
+		if !v.Disk.AtLeast(drbd.DiskOutdated) {
+			return fmt.Errorf("%s of %s, which is kept, is %s", v.Name(), s.Node, v.Disk)
+		}
+	}
+	return nil
+}
+
+// changed is how many bytes a side has marked; all of them where they count for nothing.
+func (s Side) changed(full bool) uint64 {
+	var sum uint64
+	for _, v := range s.Volumes {
+		if full || v.OutOfSync == nil {
+			sum = plus(sum, v.Size)
+			continue
+		}
+		sum = plus(sum, *v.OutOfSync)
+	}
+	return sum
+}
+
 func (b Basis) holds(e Evidence) error {
 	was, err := drbd.ParseGI(b.Generations)
 	if err != nil {

@@ -102,3 +102,33 @@ func TestCommandsAreThoseAPersonWouldType(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// With nobody to lead, each node can tell for itself whether a plan fits it still.
+func TestPlanIsHeldAgainstOneSide(t *testing.T) {
+	p := planOf(t, split(), "node-b")
+	for name, c := range map[string]struct {
+		side int
+		says string
+		do   func(*Side)
+	}{
+		"as it was":                {1, "", func(*Side) {}},
+		"the survivor as it was":   {0, "", func(*Side) {}},
+		"the survivor has more":    {0, "", func(s *Side) { s.Volumes[0].OutOfSync = counted(200 << 20) }},
+		"not to be measured":       {1, "no module", func(s *Side) { s.Missing = "no module" }},
+		"more would be lost":       {1, "and the plan allows", func(s *Side) { s.Volumes[0].OutOfSync = counted(200 << 20) }},
+		"in use, more may be lost": {1, "", func(s *Side) { s.Volumes[0].OutOfSync, s.Role = counted(200<<20), drbd.RolePrimary }},
+		"not counted":              {1, "and the plan allows", func(s *Side) { s.Volumes[0].OutOfSync = nil }},
+		"a later generation":       {1, "moved on", func(s *Side) { s.Volumes[0].Generations = giOldFork1 }},
+		"of the survivor":          {0, "moved on", func(s *Side) { s.Volumes[0].Generations = giOldFork1 }},
+		"a survivor that is bad":   {0, "which is kept, is Inconsistent", func(s *Side) { s.Volumes[0].Disk = drbd.DiskInconsistent }},
+		"a volume more":            {1, "there are 2", func(s *Side) { s.Volumes = append(s.Volumes, Volume{Resource: "r1"}) }},
+		"a third node":             {1, "0 volumes of node-c", func(s *Side) { s.Node = "node-c" }},
+	} {
+		s := split().Sides[c.side]
+		s.Volumes = append([]Volume(nil), s.Volumes...)
+		c.do(&s)
+		if err := p.HoldsSide(s); (c.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -148,11 +148,13 @@ func readJSON(name string, to any) error {
 
 func runCommand(path *string) *cobra.Command {
 	var id string
-	var dry bool
+	var dry, check bool
 	cmd := &cobra.Command{
 		Use: "run PLAN", Short: "Carry this node's own steps of a plan out, printing each", Args: cobra.ExactArgs(1),
 		Long: "run prints and carries out the steps of the plan that are this node's. Run it on the node that is discarded first: it waits there\n" +
-			"for the other one. Interrupted, it may be run again. Stop the agents first (systemctl stop sbagent): they would interfere.",
+			"for the other one. Interrupted, it may be run again. Stop the agents first (systemctl stop sbagent): they would interfere.\n\n" +
+			"Each node measures its own side before anything of it is given up or copied from it, and refuses a plan that does not fit any\n" +
+			"more. Nobody can measure the other node's: run it there with --check first.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p recovery.Plan
 			if err := readJSON(args[0], &p); err != nil {
@@ -169,13 +171,17 @@ func runCommand(path *string) *cobra.Command {
 				id = idOf(p)
 			}
 			r := byHand{Node: n, plan: p, id: id, out: cmd.OutOrStdout()}
-			if dry {
+			switch {
+			case dry:
 				return r.tell()
+			case check:
+				return r.measured(cmd.Context())
 			}
 			return alone(*path, func() error { return r.run(cmd) })
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "names what is kept (default: a name of this plan's own)")
+	cmd.Flags().BoolVar(&check, "check", false, "only measure this node's side, and say whether the plan fits it still")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the steps, with the commands that do the same")
 	return cmd
 }
@@ -250,6 +256,9 @@ func (r *byHand) run(cmd *cobra.Command) error {
 		return fmt.Errorf("the plan is for %s and %s, and this is %s", r.plan.Victim, r.plan.Survivor, r.Name)
 	}
 	if err := r.fresh(cmd.Context()); err != nil {
+		return err
+	}
+	if err := r.fits(cmd.Context()); err != nil {
 		return err
 	}
 	steps := r.mine()

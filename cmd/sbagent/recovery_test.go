@@ -121,3 +121,29 @@ func TestPlansThatCannotBeRightAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A plan is held against this node's side before its first step; here there is none.
+func TestPlanThatCannotBeHeldAgainstThisNodeIsNotBegun(t *testing.T) {
+	a, b := written(t, sideOf("node-a", giA)), written(t, sideOf("node-b", giB))
+	out, err := called(t, "", "recovery", "plan", a, b, "--discard", "node-b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, dir := filepath.Join(t.TempDir(), "plan.json"), t.TempDir()
+	if err := os.WriteFile(plan, []byte(out[strings.IndexByte(out, '{'):]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "node.yaml")
+	if err := os.WriteFile(file, []byte(nodeB+"state_dir: "+dir+"/state\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--check"}, nil} {
+		out, err = called(t, "", append([]string{"--config", file, "recovery", "run", plan}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), "nothing was done: plan of group nfs: node-b could not be measured") || strings.Contains(out, "stop-services") {
+			t.Errorf("%v: %v: %s", args, err, out)
+		}
+	}
+	if found, _ := filepath.Glob(dir + "/state/kept/nfs/*"); len(found) != 0 {
+		t.Errorf("it counts as begun: %v", found)
+	}
+}

@@ -29,6 +29,7 @@ type resolveFlags struct {
 	offline, atMost       string
 	whenBack              bool
 	most                  *uint64 // of atMost
+	nodes                 *[]string
 	yes                   *bool
 }
 
@@ -66,7 +67,7 @@ there: then you are asked again, or not if what it has is within --at-most.`,
 	cmd.Flags().StringVar(&f.atMost, "at-most", "", "with --when-back: once it is back, give up to so much of its changes up without asking again, as 64MiB")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the group's name once more, for scripts; with --yes")
-	f.yes = yesFlag(cmd)
+	f.yes, f.nodes = yesFlag(cmd), nodesFlag(cmd)
 	complete(cmd, "keep", a.completeNodes)
 	complete(cmd, "discard", a.completeNodes)
 	complete(cmd, "policy", cobra.FixedCompletions(each(recovery.PolicyNames, func(n recovery.PolicyName) string { return string(n) }), cobra.ShellCompDirectiveNoFileComp))
@@ -91,6 +92,9 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 	if f.offline != "" {
 		return a.offline(cmd, group, f)
 	}
+	if len(*f.nodes) > 0 {
+		return a.look(cmd, group, f)
+	}
 	w, err := a.witness(cmd.Context())
 	if err != nil {
 		return err
@@ -107,17 +111,40 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 	if err := r.names(); err != nil {
 		return err
 	}
-	if f.undo {
-		return a.undo(cmd.Context(), group, [2]string(r.p.def.GetNodes()))
-	}
-	if f.preview {
-		seen, err := a.preview(cmd.Context(), group, [2]string(r.p.def.GetNodes()))
-		if err != nil {
-			return err
-		}
-		return a.showPreview(seen, r.flags.discard, false)
+	if f.undo || f.preview {
+		return a.only(cmd, group, [2]string(r.p.def.GetNodes()), r.flags)
 	}
 	return r.run()
+}
+
+// look only shows, with no witness to ask for the nodes.
+func (a *app) look(cmd *cobra.Command, group string, f resolveFlags) error {
+	if !f.undo && !f.preview {
+		return usage(cmd, "nothing was done: --nodes is for --undo and --preview, which ask no witness; with none to lead a recovery: --offline")
+	}
+	pair, err := a.pairOf(cmd, group, *f.nodes)
+	if err != nil {
+		return err
+	}
+	if f.keep != "" {
+		f.discard = pair[0]
+		if f.keep == pair[0] {
+			f.discard = pair[1]
+		}
+	}
+	return a.only(cmd, group, pair, f)
+}
+
+// only shows what would be, by asking the nodes.
+func (a *app) only(cmd *cobra.Command, group string, pair [2]string, f resolveFlags) error {
+	if f.undo {
+		return a.undo(cmd.Context(), group, pair)
+	}
+	seen, err := a.preview(cmd.Context(), group, pair)
+	if err != nil {
+		return err
+	}
+	return a.showPreview(seen, f.discard, false)
 }
 
 // check finds what makes no sense whatever the pair is like.
