@@ -148,6 +148,9 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 		return "this node has recorded that its copy is stale"
 	case m.leaving != "":
 		return m.leaving
+	case b.Cause == arbiter.ByFence && m.peerInOffice() != "":
+		g.backoff = now.Add(m.timing.SuspectAfter)
+		return fmt.Sprintf("it rests on a shot, and %s is heard and says that it runs %s: it is not off", m.cfg.Peer, m.peerInOffice())
 	}
 	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
 		return ""

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -149,5 +150,45 @@ func TestPeerThatWasToBeRebootedIsSwitchedOnByTheNextAgent(t *testing.T) {
 		if switched != c.want || next.mem.Reviving != 0 {
 			t.Errorf("%s: switched on %d times, %d still to be", name, switched, next.mem.Reviving)
 		}
+	}
+}
+
+// A device has said off of the wrong machine, and the witness does not hear the target.
+// Whoever says by his beats that he runs the group is not off.
+func TestProofIsWorthNothingWhileTheTargetSaysThatItRuns(t *testing.T) {
+	heard := PeerHeard{Fresh: true, Beat: PeerBeat{Number: 9, Groups: []PeerGroup{{Group: "db", Phase: Running, InOffice: true, Epoch: 8, Holder: "node-b", HolderEpoch: 8}}}}
+	shot := func() (*Machine, arbiter.RequestID, leader.ReportFence) {
+		cfg := stonith()
+		cfg.Groups = []GroupConfig{{ID: "db"}}
+		m := New(boot, cfg, NewMemory(), &BootMemory{})
+		m.bindsTo, m.spoken, m.session = boot, true, true
+		m.shot = &shot{group: m.groups[0], mandate: 6, step: shooting, before: boot.Add(time.Minute)}
+		request, report := asked[leader.ReportFence](t, m.Step(boot, ShotDone{Mandate: 6, Grade: arbiter.E3}))
+		return m, request, report
+	}
+	granted := arbiter.Verdict{Kind: arbiter.Granted, Epoch: 12, Basis: arbiter.Basis{Cause: arbiter.ByFence, Holder: "node-b", Epoch: 8, Grade: arbiter.E3, Mandate: 6}}
+
+	m, request, report := shot()
+	if report.Failure != "" {
+		t.Fatalf("reported as %q", report.Failure)
+	}
+	m.Step(boot.Add(100*time.Millisecond), heard)
+	out := m.Step(boot.Add(200*time.Millisecond), CallDone{Request: request, Verdict: granted})
+	if _, starts := first[Start](out); starts {
+		t.Error("the group is started beside a holder that is heard")
+	}
+	asked[leader.Release](t, out)
+
+	m, request, _ = shot()
+	m.Step(boot.Add(100*time.Millisecond), heard)
+	m.Step(boot.Add(200*time.Millisecond), CallDone{Request: request, Err: errors.New("no answer")})
+	_, report = asked[leader.ReportFence](t, m.Step(boot.Add(2*time.Second), Tick{}))
+	if report.Failure == "" {
+		t.Error("the proof is reported again though its target was heard since")
+	}
+
+	m, request, _ = shot()
+	if _, starts := first[Start](m.Step(boot.Add(200*time.Millisecond), CallDone{Request: request, Verdict: granted})); !starts {
+		t.Error("nothing speaks against it, and the group is not started")
 	}
 }

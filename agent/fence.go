@@ -30,6 +30,7 @@ type shot struct {
 	step    shotStep
 	before  boottime.Instant
 	aborted string
+	ended   boottime.Instant // its devices have been asked for the last time
 	flies   bool             // it was reported as one that may still land
 	lands   boottime.Instant // until then, if it is proven
 }
@@ -154,9 +155,13 @@ func (m *Machine) onRevived(ev Revived) {
 
 // report tells the witness how the shot ended, until it has taken it.
 func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
-	s.step, s.flies, s.lands = reporting, ev.InFlight, ev.Lands
+	s.step, s.flies, s.lands, s.ended = reporting, ev.InFlight, ev.Lands, now
 	m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
+			if held := m.ranSince(s.ended); ev.Failure == "" && held != "" {
+				ev.Failure = fmt.Sprintf("%s was heard after its power had been read as off, and says that it runs %s", m.cfg.Peer, held)
+				ev.InFlight, s.flies, s.lands = true, true, 0
+			}
 			return leader.ReportFence{Seen: m.mem.Seen, Clock: m.last, ReportFence: arbiter.ReportFence{
 				Caller: m.caller(id), Mandate: s.mandate, Grade: ev.Grade, Readings: ev.Readings,
 				Failure: ev.Failure, InFlight: ev.InFlight, Evidence: m.evidence(m.last, s.group),
@@ -170,6 +175,15 @@ func (m *Machine) report(now boottime.Instant, s *shot, ev ShotDone) {
 			}
 		},
 	})
+}
+
+// ranSince names a group that the peer has said it runs by right, in a beat that was
+// heard after at.
+func (m *Machine) ranSince(at boottime.Instant) arbiter.GroupID {
+	if i := slices.IndexFunc(m.peer.beat.Groups, func(p PeerGroup) bool { return p.InOffice }); i >= 0 && m.peer.known && m.peer.at > at {
+		return m.peer.beat.Groups[i].Group
+	}
+	return ""
 }
 
 func (m *Machine) endShot(now boottime.Instant, s *shot) {
