@@ -148,9 +148,9 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 		return "this node has recorded that its copy is stale"
 	case m.leaving != "":
 		return m.leaving
-	case b.Cause == arbiter.ByFence && m.peerInOffice() != "":
+	case concluded(b.Cause) && m.peerInOffice() != "":
 		g.backoff = now.Add(m.timing.SuspectAfter)
-		return fmt.Sprintf("it rests on a shot, and %s is heard and says that it runs %s: it is not off", m.cfg.Peer, m.peerInOffice())
+		return fmt.Sprintf("%s counts as gone, and it is heard and says that it runs %s", m.cfg.Peer, m.peerInOffice())
 	}
 	if !m.bound(now, g) || b.Cause == arbiter.ByNothing {
 		return ""
@@ -160,6 +160,11 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 	}
 	g.backoff = m.boundUntil(g)
 	return fmt.Sprintf("it rests on %q, and this node's promise to %s still runs", b.Cause, m.cfg.Peer)
+}
+
+// concluded reports whether somebody else has said of a lease's holder that it is gone.
+func concluded(c arbiter.Cause) bool {
+	return c == arbiter.ByFence || c == arbiter.ByClock || c == arbiter.ByOperator
 }
 
 // overcomes reports whether b rests on something that came after this node's

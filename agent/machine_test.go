@@ -138,6 +138,22 @@ func TestGrantAgainstAPromise(t *testing.T) {
 	}
 }
 
+// What was concluded of a peer that was silent counts for nothing while it says that it
+// runs the group; its own word does, which its last beats before it contradict.
+func TestGrantWhileThePeerSaysThatItRuns(t *testing.T) {
+	for cause, refused := range map[arbiter.Cause]bool{
+		arbiter.ByFence: true, arbiter.ByClock: true, arbiter.ByOperator: true, arbiter.ByReceipt: false, arbiter.ByBoot: false, arbiter.ByNothing: false,
+	} {
+		m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+		m.bindsTo = boot
+		m.Step(boot.Add(time.Minute), PeerHeard{Fresh: true, Beat: PeerBeat{Groups: []PeerGroup{{Group: "db", InOffice: true, Epoch: 8}}}})
+		why := m.objection(boot.Add(time.Minute), m.groups[0], arbiter.Basis{Cause: cause, Holder: "node-b", Epoch: 8, Mandate: 9})
+		if (why != "") != refused {
+			t.Errorf("%q: %q", cause, why)
+		}
+	}
+}
+
 func TestBootOfAReinstatedPeerIsNoLaterWord(t *testing.T) {
 	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
 	g := m.groups[0]
