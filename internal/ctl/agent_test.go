@@ -97,15 +97,19 @@ func (n *actor) beat() *sbv1.Beat {
 		References: 1,
 		Links:      []*sbv1.Link{{Name: "cross", HearsPeer: n.peer.Load()}, {Name: "lan", HearsPeer: n.peer.Load()}},
 		Groups: []*sbv1.GroupBeat{{
-			Group: "nfs", Epoch: n.epoch, Phase: phase, Evidence: evidence(), Services: []*sbv1.Service{{Name: "nfs-server", State: state}},
+			Group: "nfs", Epoch: n.epoch, Phase: phase, Evidence: n.evidence(), Services: []*sbv1.Service{{Name: "nfs-server", State: state}},
 		}},
 	}
 }
 
-func evidence() *sbv1.Evidence {
+func (n *actor) evidence() *sbv1.Evidence {
+	disk := &sbv1.Disk{Volume: "r0/0", Own: "UpToDate", Peer: "UpToDate", Connected: true}
+	if !n.peer.Load() { // to which DRBD is not connected then
+		disk.Peer, disk.Connected = "DUnknown", false
+	}
 	return &sbv1.Evidence{
-		Disks:      []*sbv1.Disk{{Volume: "r0/0", Own: "UpToDate", Peer: "UpToDate", Connected: true}},
-		References: 1, Needed: 1, HearsPeer: true, PeerReaches: 1,
+		Disks:      []*sbv1.Disk{disk},
+		References: 1, Needed: 1, HearsPeer: n.peer.Load(), PeerReaches: 1,
 		Watchdog: &sbv1.Watchdog{Armed: true, Hardware: true, TimeoutNs: (5 * time.Second).Nanoseconds()},
 	}
 }
@@ -120,7 +124,7 @@ func (n *actor) obey(ctx context.Context, g *sbv1.GroupAnswer) {
 			n.epoch, n.takes = 0, false
 		}
 	case n.epoch == 0 && g.GetHolder() == "" && (n.takes || g.GetMoveTo() == node):
-		v, err := n.op.Acquire(ctx, &sbv1.AcquireRequest{Caller: n.request(), Group: "nfs", Evidence: evidence()})
+		v, err := n.op.Acquire(ctx, &sbv1.AcquireRequest{Caller: n.request(), Group: "nfs", Evidence: n.evidence()})
 		if err == nil && v.GetKind() == "granted" {
 			n.epoch = v.GetEpoch()
 			n.caller.Floor = max(n.caller.GetFloor(), n.epoch)
