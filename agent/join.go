@@ -78,7 +78,9 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 	case m.hearsBeats(now) && p != nil:
 		return p.Ready && p.Phase != Starting // a copy that is promoted is not to find itself the older one
 	}
-	return told && g.answer.Holder != m.cfg.Peer
+	// By this node's own word, perhaps of an earlier life, the peer may be in office
+	// where the witness knows of no holder.
+	return told && g.answer.Holder != m.cfg.Peer && !m.bound(now, g)
 }
 
 // ready reports whether no write waits here for the peer, nor can come to: DRBD

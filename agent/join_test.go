@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/internal/boottime"
 )
 
 // Two machines that have come up together may hold copies of which one is older.
@@ -57,5 +58,20 @@ func TestAGroupIsAskedForThoughDRBDCannotBeConnected(t *testing.T) {
 	}
 	if tries < 10 || wanted == 0 {
 		t.Errorf("connected %d times, in vain, and then wanted %d times", tries, wanted)
+	}
+}
+
+// The peer runs the group by this node's word of before it was started, and the witness
+// knows of no holder: a write may wait there for this copy to be excluded.
+func TestCopyDoesNotLookForAPeerThatItsOwnWordMayKeepInOffice(t *testing.T) {
+	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	g := m.groups[0]
+	m.sees(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.Consistent}}})
+	joins := func(now boottime.Instant) bool {
+		m.spoken, m.session, m.answered, g.answerAt = true, true, now, now
+		return m.mayJoin(now, g)
+	}
+	if bound := m.boundUntil(g); joins(bound.Add(-time.Second)) || !joins(bound) {
+		t.Errorf("it looks for its peer before that word has run out, at %v, or never", bound)
 	}
 }
