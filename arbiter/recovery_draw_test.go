@@ -144,7 +144,7 @@ func oneAtATime(was, is *arbiter.Group) error {
 		return fmt.Errorf("recovery %s is gone without a word", old.ID)
 	}
 	last := is.Recovered[len(is.Recovered)-1]
-	if is.Recovery != nil && old.Phase == arbiter.Carrying {
+	if is.Recovery != nil && old.Phase == arbiter.Carrying && old.Apart() { // else nothing of it is left to be done
 		return fmt.Errorf("recovery %s began while %s was carried out", is.Recovery.ID, old.ID)
 	}
 	if !old.Cancellable() && last.Outcome == arbiter.Cancelled {

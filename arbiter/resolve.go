@@ -58,7 +58,9 @@ func (c *Cluster) mayResolve(g *Group, cmd Resolve) *Verdict {
 func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 	r := g.Recovery
 	switch {
-	case r == nil:
+	case r == nil || r.at(recovery.Readmit):
+		// The copies were brought together. Where they have parted again before that was
+		// noted, another recovery is for what has become of them since.
 		return nil
 	case r.Phase == Carrying || r.Phase == Confirming:
 		return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, cmd.Group, r.Order.By, cmd.Group)

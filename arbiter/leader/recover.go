@@ -160,9 +160,13 @@ func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
 			if cmd := d.overdue(now, w, g.Recovery); cmd != nil {
 				return cmd
 			}
+			if !d.partedAgain(now, w, g.Recovery) {
+				continue
+			}
+		} else if !d.mayOpen(now, w, g) {
 			continue
 		}
-		if d.mayOpen(now, w, g) {
+		if d.c.Definition.Groups[id].Automatic() {
 			return arbiter.Resolve{Cluster: d.c.Definition.Cluster, Group: id, Order: arbiter.RecoveryOrder{
 				By: "sbwitness", Reason: "DRBD has given up on both sides", Automatic: true,
 			}}
@@ -214,6 +218,12 @@ func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbi
 	case arbiter.Undecided, arbiter.Carrying, arbiter.Over:
 	}
 	return nil
+}
+
+// partedAgain reports whether the copies have split anew after a recovery had brought
+// them together, and before that could be noted.
+func (d *desk) partedAgain(now boottime.Instant, w *watch, r *arbiter.Recovery) bool {
+	return r.Phase == arbiter.Carrying && !r.Apart() && !w.parted.IsZero() && now.Sub(w.parted) >= partedFor && !d.c.Learning && d.c.Mandate == nil
 }
 
 // mayOpen reports whether a split brain is looked at unasked: once each time that

@@ -99,6 +99,33 @@ func TestSplitBrainIsResolvedByThePolicyThatWasWrittenDown(t *testing.T) {
 	}
 }
 
+// A recovery whose copies were brought together and have split again, before that was
+// noted, stands in nobody's way.
+func TestSplitBrainBeforeTheReadmissionIsLookedAtAnew(t *testing.T) {
+	s := split(t, recovery.DiscardLeastChanges)
+	s.passParted(time.Second)
+	first := s.underWay()
+	s.sides(first)
+	for range 20 {
+		r := s.underWay()
+		switch step := r.Plan.Steps[r.Step]; step.Kind {
+		case recovery.Measure:
+			s.sides(r)
+		case recovery.Readmit:
+			s.passParted(time.Second)
+			if r := s.underWay(); r == nil || r.ID == first.ID || !r.Order.Automatic {
+				t.Errorf("nobody looks at it: %+v", r)
+			}
+			return
+		default:
+			s.must(leader.StepDone{StepDone: arbiter.StepDone{
+				Caller: s.caller(arbiter.NodeID(step.Node)), Group: data, Recovery: r.ID, Tries: r.Tries, Attempt: r.Attempt, Step: r.Step,
+			}})
+		}
+	}
+	t.Error("it does not come to its last step")
+}
+
 func TestWhatWasCalledOffDoesNotComeBackByItself(t *testing.T) {
 	s := split(t, recovery.DiscardLeastChanges)
 	s.passParted(time.Second)

@@ -123,7 +123,7 @@ func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)
 	g := v.Cluster.Groups[id]
 	r := g.Recovery
 	switch {
-	case r == nil && v.Parted(id):
+	case (r == nil || r.Phase == arbiter.Carrying && !r.Apart()) && v.Parted(id):
 		alarm("%s: DRBD has given up looking for the peer (StandAlone), as after a split brain; see what both copies hold, with nothing touched: sbctl resolve %s --dry-run", id, id)
 	case r == nil:
 	case r.Phase == arbiter.Undecided:

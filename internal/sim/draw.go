@@ -21,7 +21,7 @@ func Draw(seed uint64) *Schedule {
 		to = from + time.Duration(3+seed%17)*time.Second
 		e.Mended = Span(to)
 	}
-	e.Faults = d.faults(count, from, to)
+	e.Faults = append(d.faults(count, from, to), d.seldom(seed)...)
 	s.Episodes = []Episode{e}
 	return s
 }
@@ -34,6 +34,7 @@ func DrawLong(seed uint64, length time.Duration, perHour int) *Schedule {
 	for range max(1, int(length/every)) {
 		s.Episodes = append(s.Episodes, d.episode(every))
 	}
+	s.Episodes[0].Faults = append(s.Episodes[0].Faults, d.seldom(seed)...)
 	return s
 }
 
@@ -104,6 +105,14 @@ func (d drawer) faults(count int, from, to time.Duration) []Fault {
 		out = append(out, f)
 	}
 	return out
+}
+
+// seldom draws what few seeds have, besides all that they have anyhow.
+func (d drawer) seldom(seed uint64) []Fault {
+	if seed%64 != 29 {
+		return nil
+	}
+	return []Fault{{What: unwise[d.rng.IntN(len(unwise))].what, At: Span(d.between(0, 8*time.Second))}}
 }
 
 func (d drawer) fault() Fault {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -111,7 +112,7 @@ func kindOf(what string) *kind {
 			return &kind{fault: f}
 		}
 	}
-	for _, s := range schemes {
+	for _, s := range slices.Concat(schemes, unwise) {
 		if s.what == what {
 			return &kind{fault{what: s.what}, s.does}
 		}
@@ -125,7 +126,7 @@ func Kinds() []string {
 	for _, f := range faults {
 		out = append(out, f.what)
 	}
-	for _, s := range schemes {
+	for _, s := range slices.Concat(schemes, unwise) {
 		out = append(out, s.what)
 	}
 	return out

@@ -22,6 +22,9 @@ const (
 // byHandRequest is the number of a write that is nobody's record.
 const byHandRequest model.RequestID = math.MaxUint64 - 1
 
+// byHandBlocks is how many blocks such a person writes.
+const byHandBlocks = 3
+
 // Force is a person who makes a node's copy Primary by force, writes to it, and lets
 // go of it again: beside a holder, that is a split brain.
 func (n *Node) Force(g arbiter.GroupID) {
@@ -30,7 +33,8 @@ func (n *Node) Force(g arbiter.GroupID) {
 	c.command(model.PromoteForced, func(a model.Answer) {
 		c.byHand, c.stray = false, a.OK()
 		n.w.line(n.host.String(), g, "forced", fmt.Sprintf("by hand, though nobody has the right: %v", a))
-		for b := range 3 {
+		c.v.spoilt = c.v.spoilt || a.OK()
+		for b := range byHandBlocks {
 			c.step(model.Write{ID: byHandRequest, At: placeOf(b), Stamp: 1})
 		}
 		c.command(model.Demote, nil)
@@ -99,6 +103,10 @@ func (c *replica) carryStep(a agent.Carry, s recovery.Step, then func(done bool,
 		c.kept = a.Task.Name
 		then(true, nil)
 	case recovery.Invalidate:
+		if over || is.Conn != drbd.ConnStandAlone && is.Disk == drbd.DiskInconsistent {
+			then(true, nil)
+			return
+		}
 		tell(model.Invalidate, true)
 	case recovery.Discard:
 		c.discard(is, over, tell, then)
@@ -135,10 +143,22 @@ func (c *replica) discard(is model.State, over bool, tell func(model.Verb, bool)
 }
 
 // chosen reports whether a recovery keeps a copy: what that lacks is lost by the word
-// of whoever ordered it.
+// of whoever ordered it. That holds on where it was called off only after the group had
+// been granted to whose copy it kept.
 func (w *World) chosen(c *replica) bool {
 	known := w.witness.State()
-	return known != nil && known.Groups[c.v.group] != nil && known.Groups[c.v.group].Recovery.Survivor() == c.n.id
+	if known == nil || known.Groups[c.v.group] == nil {
+		return false
+	}
+	g := known.Groups[c.v.group]
+	if g.Recovery.Survivor() == c.n.id {
+		return true
+	}
+	if len(g.Recovered) == 0 || g.Lease == nil || g.Lease.Holder != c.n.id {
+		return false
+	}
+	last := g.Recovered[len(g.Recovered)-1]
+	return last.Outcome == arbiter.Cancelled && last.Stale == c.n.peer.id && g.Lease.Epoch > last.Epoch
 }
 
 // deliberate reports whether a recovery has begun to give a copy up, as it must: with

@@ -19,7 +19,16 @@ func (w *World) resolve() bool {
 		return false
 	}
 	for i, id := range w.groups {
-		if v := w.disks[i]; v == nil || !v.app.unrecorded || known.Groups[id].Recovery != nil || !w.alarmed(id) {
+		v := w.disks[i]
+		if v == nil || !v.app.unrecorded && !v.forced {
+			continue
+		}
+		r := known.Groups[id].Recovery
+		if r != nil {
+			w.approve(id, 0, w.now+w.recovery()) // whoever ordered it may have gone away
+			resolves = resolves || v.forced
+		}
+		if r != nil && (!v.forced || r.Apart()) || !w.alarmed(id) {
 			continue
 		}
 		holder, runs := w.Holder(id)

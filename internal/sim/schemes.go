@@ -7,12 +7,14 @@ import (
 	"sbarbiter/internal/boottime"
 )
 
-// schemes are faults one after another, chosen to come at the worst time for
-// whoever holds the first group.
-var schemes = []struct {
+type scheme struct {
 	what string
 	does func(w *World, n *Node, end time.Duration)
-}{
+}
+
+// schemes are faults one after another, chosen to come at the worst time for
+// whoever holds the first group.
+var schemes = []scheme{
 	{"is cut off and cannot stop, and its agent stops after the last feed", (*World).uptoTheEnd},
 	{"loses the witness, lives by promise, and is cut off then", (*World).promised},
 	{"is cut off for as long as a shot takes", (*World).blink},

@@ -24,6 +24,7 @@ type volume struct {
 	app     application
 	family  drbd.Family
 	forced  bool // a person has written to the other copy
+	spoilt  bool // and has, in whichever copy it ends up in
 }
 
 // replica is one node's end of a volume.
@@ -152,6 +153,7 @@ func (c *replica) changed(was, is model.State) {
 	}
 	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
 		c.v.app.met()
+		c.v.forced = false
 	}
 	c.stray = c.stray && is.Role == drbd.RolePrimary
 	c.n.tellStorage(c.v.group)
