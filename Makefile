@@ -76,9 +76,11 @@ bench-recovery: build ## the way back from a split brain, in the lab: RESULT lin
 scenarios-all: build ## every story of a pair in the lab, also those that take CI too long
 	@SBARBITER_ALL_SCENARIOS=1 LAB_BIN=$(CURDIR)/bin go test -count=1 -timeout 60m -v ./chaos-tests/scenarios
 
+FORKS := 1
+
 .PHONY: forks
-forks: ## real split brains in the lab, of every kind, and the way back from each
-	@SBARBITER_ALL_FORKS=1 go test -count=1 -timeout 30m -run ForksOfARealPair -v ./chaos-tests/lab
+forks: ## real split brains in the lab, of every kind, and the way back from each; FORKS=thin,zero for some
+	@SBARBITER_ALL_FORKS=$(FORKS) go test -count=1 -timeout 30m -run ForksOfARealPair -v ./chaos-tests/lab
 
 .PHONY: bubble
 bubble: ## a day of renewals in fake time: real witness, real agents

@@ -19,6 +19,9 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	if socket := os.Getenv(bridgeVariable); socket != "" {
+		os.Exit(crossBridge(socket, os.Args[1:]))
+	}
 	flag.Parse()
 	if dir := os.Getenv("LAB_CHILD_DIR"); dir != "" {
 		fmt.Fprintln(os.Stderr, holdLab(dir))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +25,14 @@ type fork struct {
 	inUse   string // nodes that stay Primary, with the file system mounted
 	lvm     string // thick or thin, where the disk is a logical volume
 	slow    bool   // a resync that takes a while, and more to copy
+	idle    string // the node that writes nothing while it is promoted
+	// judged is what every policy makes of it; nil: they are not asked.
+	judged *verdicts
 }
 
 // allForks names the environment variable that asks for them: they take minutes. Two
-// real pairs recover in chaos-tests/scenarios in every run of CI.
+// real pairs recover in chaos-tests/scenarios in every run of CI. It may name some of
+// them instead of being 1, as thin,zero.
 const allForks = "SBARBITER_ALL_FORKS"
 
 func TestForksOfARealPair(t *testing.T) {
@@ -44,13 +49,27 @@ var forks []fork
 
 // kinds are the forks of the test that recovers from each once.
 var kinds = []fork{
-	{name: "young", minor: 200, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a", lvm: "thick"},
+	{name: "young", minor: 200, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a", lvm: "thick", judged: &verdicts{
+		byHand: "node-b", unleased: "node-b", younger: "node-b", older: "node-a", secondary: "node-b",
+	}},
+	{name: "usedb", minor: 211, volumes: 1, fs: "ext4", meta: "internal", victim: "node-a", inUse: "node-b", judged: &verdicts{
+		byHand: "node-a", unleased: "node-a", younger: "node-a", older: "node-b", secondary: "node-a",
+	}},
 	{name: "thin", minor: 207, volumes: 1, fs: "ext4", meta: "internal", victim: "node-a", lvm: "thin"},
 	{name: "both", minor: 201, volumes: 1, fs: "xfs", meta: "external", victim: "node-a", inUse: "node-a node-b"},
-	{name: "zero", minor: 202, volumes: 1, meta: "internal", victim: "node-b"},
-	{name: "mixed", minor: 203, volumes: 2, meta: "internal", victim: "node-a"},
-	{name: "old", minor: 205, volumes: 1, meta: "internal", victim: "node-b"},
-	{name: "strange", minor: 206, volumes: 1, meta: "internal", victim: "node-b"},
+	{name: "zero", minor: 202, volumes: 1, meta: "internal", victim: "node-b", idle: "node-b", judged: &verdicts{
+		byHand: "node-b", zero: "node-b", unleased: "node-b", younger: "node-b", older: "node-a", least: "node-b", agreed: "node-b",
+	}},
+	{name: "zeroa", minor: 210, volumes: 1, meta: "internal", victim: "node-a", idle: "node-a", judged: &verdicts{
+		byHand: "node-a", zero: "node-a", unleased: "node-a", younger: "node-a", older: "node-b", least: "node-a", agreed: "node-a",
+	}},
+	{name: "mixed", minor: 203, volumes: 2, meta: "internal", victim: "node-a", judged: &verdicts{
+		byHand: "node-a", unleased: "node-a", younger: "node-a", older: "node-b",
+	}},
+	{name: "old", minor: 205, volumes: 1, meta: "internal", victim: "node-b", judged: &verdicts{
+		byHand: "node-b", unleased: "node-b", younger: "node-b", older: "node-a", least: "node-b", agreed: "node-b",
+	}},
+	{name: "strange", minor: 206, volumes: 1, meta: "internal", victim: "node-b", judged: &verdicts{byHand: "node-b"}},
 }
 
 const (
@@ -243,8 +262,8 @@ func (f fork) apart(n *Node) string {
 		if !f.used(n) {
 			fmt.Fprintf(&b, "umount %s; drbdadm secondary %s\n", f.mount(), f.name)
 		}
-	case f.name == "zero" && n.Name == NodeB:
-		b.WriteString("drbdadm secondary zero\n")
+	case f.idle == string(n.Name):
+		b.WriteString("drbdadm secondary " + f.name + "\n")
 	default:
 		for v := range f.volumes {
 			blocks := 16
@@ -393,15 +412,25 @@ func (l *Lab) removeForks(t *testing.T) {
 
 func splitBrainsAreRecoveredFrom(t *testing.T) {
 	l, _ := theLab(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute)
 	defer cancel()
 	forks = kinds
+	if only := os.Getenv(allForks); only != "1" {
+		forks = slices.DeleteFunc(slices.Clone(kinds), func(f fork) bool { return !slices.Contains(strings.Split(only, ","), f.name) })
+	}
 	defer l.removeForks(t)
 	began := time.Now()
 	l.splitAll(t, ctx)
 	t.Logf("%d forks made in %.1f s", len(forks), time.Since(began).Seconds())
+	d := l.desk(t, ctx)
 	for _, f := range forks {
 		began = time.Now()
+		if f.judged != nil {
+			d.judged(t, ctx, f)
+		}
+		if f.fs != "" {
+			d.previews(t, ctx, f)
+		}
 		said, planned := l.plan(t, ctx, f)
 		t.Logf("%s: %s", f.name, said)
 		if f.name == "strange" {
@@ -421,6 +450,10 @@ func splitBrainsAreRecoveredFrom(t *testing.T) {
 		l.alike(t, ctx, f)
 		if f.fs != "" {
 			l.salvaged(t, ctx, f)
+			d.salvages(t, ctx, f)
+		}
+		if f.lvm == "thin" {
+			d.undoes(t, ctx, f)
 		}
 		t.Logf("%s: %.1f s", f.name, time.Since(began).Seconds())
 	}

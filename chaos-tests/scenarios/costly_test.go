@@ -17,6 +17,7 @@ func TestScenariosThatTakeLonger(t *testing.T) {
 		"BMC dies with its host":                bmcDiesWithItsHost,
 		"no watchdog, no takeover by the clock": noWatchdogNoClock,
 		"both want to shoot":                    bothWantToShoot,
+		"recovery of a machine that is off":     orderWaitsForAMachineThatIsOff,
 		"stop program hangs":                    stopProgramThatHangs,
 		"open file":                             openFileIsNoObstacle,
 		"mount held by the kernel":              mountHeldByTheKernel,

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,5 +109,48 @@ func TestPolicyResolvesASplitBrainUnasked(t *testing.T) {
 	t.Log(s.sbctl(pair.ExitDone, "recovery", "show", "nfs").Text())
 	s.alike()
 	s.within(10*time.Second, "the holder writes on", s.writes(s.holder))
+	s.nobodyShot()
+}
+
+// The machine whose changes are to be given up is off. An order waits for it and holds
+// nobody up; when it is back, what was allowed beforehand is done, and it is kept.
+func orderWaitsForAMachineThatIsOff(t *testing.T) {
+	s := begin(t)
+	off := string(s.standby.Name)
+	s.splitByHand(s.standby, 3)
+	s.sbctl(pair.ExitDone, "resolve", "nfs", "--dry-run") // somebody has looked at it before
+	s.must("cut the standby's power", s.standby.PowerCut(s.ctx))
+	s.within(20*time.Second, "what is known of it is shown", func() error {
+		a, err := s.Sbctl(s.ctx, "resolve", "nfs", "--dry-run")
+		if err != nil {
+			return err
+		}
+		for _, want := range []string{"What " + string(s.holder.Name) + " alone tells", "What was last measured of " + off, off + " was last heard", "its copy counts as stale"} {
+			if !strings.Contains(a.Out, want) {
+				return fmt.Errorf("%q is not shown: %s", want, a.Text())
+			}
+		}
+		return nil
+	})
+	a := s.sbctl(pair.ExitRefused, "resolve", "nfs", "--discard", off, "--typed", "nfs", "--yes")
+	if !strings.Contains(a.Text(), "--discard "+off+" --when-back") {
+		t.Errorf("it is not said what may be done instead: %s", a.Text())
+	}
+	s.sbctl(pair.ExitRefused, "resolve", "nfs", "--keep", off, "--typed", "nfs", "--yes")
+	t.Log(s.sbctl(pair.ExitDone, "resolve", "nfs", "--discard", off, "--when-back", "--at-most", "64MiB", "--typed", "nfs", "--yes").Text())
+	s.within(10*time.Second, "the holder writes", s.writes(s.holder))
+
+	s.must("power on the standby", s.standby.PowerOn(s.ctx))
+	s.must("wait for the standby", s.standby.WaitUp(s.ctx))
+	s.within(90*time.Second, "it is resolved", func() error {
+		a, err := s.Sbctl(s.ctx, "recovery", "list", "nfs")
+		if err == nil && !strings.Contains(a.Out, "both copies are in step again") {
+			err = errors.New(a.Text())
+		}
+		return err
+	})
+	t.Log(s.sbctl(pair.ExitDone, "recovery", "show", "nfs").Text())
+	s.alike()
+	s.keeps(s.standby)
 	s.nobodyShot()
 }
