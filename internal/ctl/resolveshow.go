@@ -97,7 +97,10 @@ func describePlan(b *strings.Builder, doc *arbiter.Recovery, colours colourful) 
 	p := doc.Plan
 	fmt.Fprintf(b, "kept:   the copy of %s, with all that was written there\n", tinted(string(p.Survivor), green).show(colours))
 	fmt.Fprintf(b, "lost:   up to %s that only %s has changed since they parted; it is kept there first\n",
-		recovery.Bytes(p.Discard), tinted(string(p.Victim), red).show(colours))
+		recovery.Bytes(min(p.Discard, doc.Decision.Discard)), tinted(string(p.Victim), red).show(colours))
+	if p.Discard > doc.Decision.Discard {
+		fmt.Fprintf(b, "        (should it be more once that has stopped: up to %s is allowed)\n", recovery.Bytes(p.Discard))
+	}
 	atLeast, atMost := uint64(0), uint64(0)
 	for _, v := range doc.Decision.Diagnosis.Volumes {
 		atLeast, atMost = atLeast+v.AtLeast, atMost+v.AtMost
