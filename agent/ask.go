@@ -107,7 +107,7 @@ func (m *Machine) onBid(now boottime.Instant, g *group, c *call, v arbiter.Verdi
 func transient(r arbiter.Reason) bool {
 	switch r {
 	case arbiter.HeldByPeer, arbiter.MandateUnderWay, arbiter.GateClosed, arbiter.PeerPreferred, arbiter.SwitchUnderWay,
-		arbiter.Overtaken, arbiter.NotIntroduced, arbiter.WitnessLearning, arbiter.IsIsolated:
+		arbiter.Overtaken, arbiter.NotIntroduced, arbiter.WitnessLearning, arbiter.IsIsolated, arbiter.TargetAlive:
 		return true
 	}
 	return false

@@ -34,6 +34,9 @@ func (a *applying) judge(c *Cluster, n *Node, g *Group, cmd Acquire) Verdict {
 		}
 	}
 	if g.Lease == nil && c.graded(cmd.Group, cmd.Caller.Node) {
+		if v := c.refuted(g, cmd); v != nil {
+			return *v
+		}
 		if v := c.yields(g, cmd); v != nil {
 			return *v
 		}
@@ -166,6 +169,18 @@ func (c *Cluster) underMandate(g *Group, cmd Acquire) *Verdict {
 		v.Mandate = m.ID // for its memory: a witness that loses its own learns it from there
 	}
 	return v
+}
+
+// refuted refuses a grant that rests on an operator's word about a node that is heard
+// again, and has neither said that it has stopped nor started anew: a machine that
+// stood still, and was taken for off, goes on where it was.
+func (c *Cluster) refuted(g *Group, cmd Acquire) *Verdict {
+	e := c.before(g, cmd.Caller.Node)
+	if e.Cause != ByOperator || e.Holder == cmd.Caller.Node || !cmd.Judgement.PeerHeard && !cmd.Evidence.HearsPeer {
+		return nil
+	}
+	return refused(TargetAlive, "%s was declared off by an operator, and is heard; nobody takes %s over before it has stopped that, has started anew, or is silent: power it off",
+		e.Holder, cmd.Group)
 }
 
 // graded reports whether the last holder is proven gone as well as the operator

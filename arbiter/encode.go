@@ -137,7 +137,7 @@ func (s *State) check() error {
 			if c.Groups[g] == nil {
 				return fmt.Errorf("cluster %s: group %s is missing", id, g)
 			}
-			if !c.Groups[g].Recovery.whole() {
+			if !c.Groups[g].Recovery.Whole() {
 				return fmt.Errorf("cluster %s: the recovery of group %s is damaged", id, g)
 			}
 		}

@@ -98,14 +98,18 @@ func (c *Cluster) place(g *Group, cmd Order) Verdict {
 	}
 	g.Order = &Switch{To: cmd.To, Epoch: epochOf(g.Lease), By: cmd.By}
 	delete(g.Failed, cmd.To)
+	by := cmd.By
+	if cmd.Reason != "" {
+		by += ": " + cmd.Reason
+	}
 	if g.Lease == nil {
-		return done("%s is to be started on %s, says %s", cmd.Group, cmd.To, cmd.By)
+		return done("%s is to be started on %s, says %s", cmd.Group, cmd.To, by)
 	}
 	if mutant.On(mutant.OrderFrees) {
 		g.end(Ending{Holder: g.Lease.Holder, Epoch: g.Lease.Epoch, Cause: ByReceipt, Grade: E5})
 		return done("%s is free for %s", cmd.Group, cmd.To)
 	}
-	return done("%s is to move from %s to %s, says %s", cmd.Group, g.Lease.Holder, cmd.To, cmd.By)
+	return done("%s is to move from %s to %s, says %s", cmd.Group, g.Lease.Holder, cmd.To, by)
 }
 
 func (c *Cluster) mayOrder(g *Group, cmd Order) *Verdict {

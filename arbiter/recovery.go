@@ -199,8 +199,8 @@ func (r *Recovery) TaskOf(node NodeID) *Task {
 	}
 }
 
-// whole reports whether r holds what its phase needs; nothing is whole.
-func (r *Recovery) whole() bool {
+// Whole reports whether r holds what its phase needs; nothing is whole.
+func (r *Recovery) Whole() bool {
 	if r == nil {
 		return true
 	}

@@ -134,7 +134,8 @@ func TestPairsAreComparedByTheWitness(t *testing.T) {
 		m := Member{Heard: true, Reported: true, Examined: true, ConfigHash: "h", Proven: map[string]time.Duration{"ipmi": time.Hour}}
 		a, b := m, m
 		a.Name, b.Name = "node-a", "node-b"
-		p := Pair{Members: [2]Member{a, b}, STONITH: true}
+		a.Groups, b.Groups = map[string]Copies{"nfs": true, "web": false}, map[string]Copies{"nfs": false, "web": false} // its DRBD is not up yet
+		p := Pair{Members: [2]Member{a, b}, STONITH: true, Groups: map[string]Copies{"nfs": true, "web": false}}
 		p.Timing.SuspectAfter, p.Timing.Renew, p.Timing.RPCTimeout = time.Second, 250*time.Millisecond, 250*time.Millisecond
 		return p
 	}
@@ -152,7 +153,10 @@ func TestPairsAreComparedByTheWitness(t *testing.T) {
 			p.Members[1].Machine = "4c4c4544-0031-4210-8052-b4c04f4e3632"
 			p.Members[0].Switches = map[string]string{"ipmi": "4c4c4544-0031-4210-8052-b4c04f4e3633"}
 		},
-		"suspect_after 500ms <": func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
+		"does not have group web":             func(p *Pair) { delete(p.Members[1].Groups, "web") },
+		"group db, which is not declared":     func(p *Pair) { p.Members[0].Groups["db"] = true },
+		"DRBD resources there, and is declar": func(p *Pair) { p.Members[0].Groups["web"] = true },
+		"suspect_after 500ms <":               func(p *Pair) { p.Timing.SuspectAfter = 500 * time.Millisecond },
 	} {
 		p := good()
 		spoil(&p)

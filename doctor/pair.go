@@ -26,11 +26,18 @@ type Member struct {
 	// Proven says for each fence device of this node how long ago it was seen
 	// going from on to off.
 	Proven map[string]time.Duration
+	// Groups are those of its file, and whether it shows copies of their data; nil: it
+	// has not said which.
+	Groups map[string]Copies
 }
+
+// Copies says whether a group has DRBD resources.
+type Copies bool
 
 // Pair is what the witness knows of both.
 type Pair struct {
 	Members [2]Member
+	Groups  map[string]Copies // as they are declared
 	STONITH Watched
 	Timing  timing.Pair
 }
@@ -40,6 +47,7 @@ func (p Pair) Examine() []Finding {
 	var out findings
 	for _, m := range p.Members {
 		m.examine(&out)
+		m.groups(p.Groups, &out)
 		if p.STONITH {
 			m.proofs(&out)
 		}
@@ -72,6 +80,30 @@ func (m Member) examine(out *findings) {
 		out.add(Note, m.Name, "it has not reported its numbers yet", "its part of the timing is not checked", "wait a minute; an older sbagent reports none")
 	case !bool(m.Examined):
 		out.add(Note, m.Name, "it has not examined itself yet", "its own findings are missing", "wait a minute, or on it: sbagent check")
+	}
+}
+
+// groups asks whether the node's file and the cluster's mean the same.
+func (m Member) groups(declared map[string]Copies, out *findings) {
+	if m.Groups == nil {
+		return
+	}
+	for _, id := range sortedKeys(declared) {
+		if _, ok := m.Groups[id]; !ok {
+			out.add(Critical, m.Name, "its node file does not have group "+id, "it is declared for the pair, and this node will never run it",
+				"write it under groups: in node.yaml of both nodes and restart sbagent, or take it out of cluster.yaml")
+		}
+	}
+	for _, id := range sortedKeys(m.Groups) {
+		drbd, ok := declared[id]
+		switch {
+		case !ok:
+			out.add(Critical, m.Name, "its node file has group "+id+", which is not declared for the pair", "nobody is ever granted it",
+				"write it under groups: in cluster.yaml; then: sbctl cluster add -f cluster.yaml")
+		case bool(m.Groups[id]) && !bool(drbd):
+			out.add(Critical, m.Name, "group "+id+" has DRBD resources there, and is declared without", "no copy of it can be excluded: when a node is lost, the other one cannot go on",
+				"take the group out of cluster.yaml and add it again with drbd: true, while nobody runs it")
+		}
 	}
 }
 

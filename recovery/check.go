@@ -18,7 +18,7 @@ const mostSteps = 4096
 // mostVolume is the highest number that DRBD gives a volume.
 const mostVolume = 1<<16 - 1
 
-// named is what a resource may be called: the name becomes part of paths, of
+// named is what a resource, a group or a node may be called: the name becomes part of paths, of
 // snapshots' names and of command lines.
 var named = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
@@ -71,7 +71,7 @@ func (p Plan) check() error {
 		return fmt.Errorf("it has version %d and this program carries out %d", p.Version, PlanVersion)
 	case !named.MatchString(p.Group):
 		return errors.New("it names no group")
-	case p.Victim == "" || p.Survivor == "" || p.Victim == p.Survivor:
+	case !named.MatchString(string(p.Victim)) || !named.MatchString(string(p.Survivor)) || p.Victim == p.Survivor:
 		return fmt.Errorf("it needs two nodes, not %q and %q", p.Victim, p.Survivor)
 	case p.Family != drbd.Family84 && p.Family != drbd.Family9:
 		return fmt.Errorf("it is for DRBD %q, which is neither %s nor %s", p.Family, drbd.Family84, drbd.Family9)

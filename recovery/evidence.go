@@ -108,6 +108,9 @@ func (e Evidence) Check() error {
 	if a.Node == "" || b.Node == "" || a.Node == b.Node {
 		return fmt.Errorf("evidence of group %s: the two sides need two names, not %q and %q", e.Group, a.Node, b.Node)
 	}
+	if !named.MatchString(e.Group) || !named.MatchString(string(a.Node)) || !named.MatchString(string(b.Node)) {
+		return fmt.Errorf("evidence of group %q of %q and %q: no group and no node is called so", e.Group, a.Node, b.Node)
+	}
 	for _, s := range e.Sides {
 		if err := s.check(); err != nil {
 			return fmt.Errorf("evidence of group %s: %w", e.Group, err)

@@ -334,6 +334,9 @@ func TestCutIsMendedOnlyOnceTheRightIsConfirmed(t *testing.T) {
 	if len(r.ran(guard.Join)) != 1 || count[guard.Lift](r) != 1 {
 		t.Fatalf("want the barrier lifted and the connection looked for:\n%s", r.out.String())
 	}
+	if strings.Count(r.out.String(), "note nfs clients let in") != 1 {
+		t.Errorf("it does not say that clients are let in again:\n%s", r.out.String())
+	}
 	r.done(guard.Join, errors.New("no such resource"))
 	r.live(1, 11*second, 4)
 	if n := len(r.ran(guard.Join)); n != 2 {

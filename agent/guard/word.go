@@ -131,8 +131,11 @@ func (g *Guard) hear(now boottime.Instant, r Right) {
 		g.do(Took{g.agent.conn, gr.Group})
 	case gr.swept && gr.barredAt.IsZero():
 	case gr.Sent >= gr.barredAt && now < gr.Soft:
-		gr.barredAt, gr.swept = 0, true
 		g.do(Lift{gr.Group})
+		if !gr.barredAt.IsZero() {
+			g.note(gr.Group, "clients let in", fmt.Sprintf("the right under epoch %d is confirmed", gr.Epoch))
+		}
+		gr.barredAt, gr.swept = 0, true
 	}
 }
 

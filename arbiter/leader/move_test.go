@@ -1,6 +1,7 @@
 package leader_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,10 @@ func TestIsolatedHolderGivesWayToAPeerThatIsNot(t *testing.T) {
 	s.passWith(2*time.Second, s.reaching(nodeA, e, 0), s.reaching(nodeB, 0, 1))
 	if o := s.order(); o == nil || o.To != nodeB || o.Epoch != e {
 		t.Fatalf("%+v", o)
+	}
+	audit := s.state.Clusters[cluster].Audit
+	if said := audit[len(audit)-1].Sentence; !strings.Contains(said, "isolated for 10s") {
+		t.Errorf("it does not say why: %s", said)
 	}
 	s.must(leader.Release{Release: arbiter.Release{Caller: s.caller(nodeA), Group: data, Epoch: e, Started: true}})
 	e = s.grant(nodeB)

@@ -45,7 +45,10 @@ func (s *Server) Doctor(ctx context.Context, p *sbv1.DoctorRequest) (*sbv1.Docto
 
 // examined are all findings about a cluster, the worst first.
 func examined(v leader.View, wall time.Time) []doctor.Finding {
-	p := doctor.Pair{STONITH: doctor.Watched(v.Cluster.Definition.Stonith), Timing: v.Pair()}
+	p := doctor.Pair{STONITH: doctor.Watched(v.Cluster.Definition.Stonith), Timing: v.Pair(), Groups: map[string]doctor.Copies{}}
+	for id, g := range v.Cluster.Definition.Groups {
+		p.Groups[string(id)] = doctor.Copies(g.DRBD)
+	}
 	var found []doctor.Finding
 	for i, id := range v.Cluster.Definition.Nodes {
 		p.Members[i] = member(v, id, wall)
@@ -64,6 +67,12 @@ func member(v leader.View, id arbiter.NodeID, wall time.Time) doctor.Member {
 	if r := v.Nodes[id].Report; r != nil {
 		m.Reported, m.Examined, m.ConfigHash = true, doctor.Watched(r.Examined), r.ConfigHash
 		m.Machine, m.Switches = r.Machine, r.Switches
+	}
+	if b := v.Nodes[id].Beat; b.Number > 0 {
+		m.Groups = map[string]doctor.Copies{}
+		for _, g := range b.Groups {
+			m.Groups[string(g.Group)] = len(g.Evidence.Disks) > 0
+		}
 	}
 	for device, at := range v.Cluster.Nodes[id].Proven {
 		m.Proven[device] = wall.Sub(time.UnixMilli(at))

@@ -17,6 +17,7 @@ func (n *node) reports(r leader.Report) {
 	n.t.Helper()
 	b := n.nextBeat()
 	b.Report = &r
+	b.Groups = append(b.Groups, leader.GroupBeat{Group: "misspelt", Phase: "stopped"})
 	if err := n.stream.Send(&sbv1.FromAgent{Message: &sbv1.FromAgent_Beat{Beat: wire.ToBeat(b, boottime.Now())}}); err != nil {
 		n.t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestDoctorGathersWhatTheNodesHaveFoundAndWhatDoesNotFit(t *testing.T) {
 		}
 		text := strings.Join(all, "\n")
 		return strings.Contains(text, "node-a: fencing is dont-care") && strings.Contains(text, "do not say the same") &&
-			strings.Contains(text, "it has another machine's UUID")
+			strings.Contains(text, "it has another machine's UUID") && strings.Contains(text, "group misspelt, which is not declared")
 	})
 	numbersNow, err := op.Timing(short(t), &sbv1.TimingRequest{Cluster: string(cluster)})
 	if err != nil || len(numbersNow.GetMissing()) != 0 || len(numbersNow.GetRules()) < 5 {

@@ -46,9 +46,9 @@ var identities = map[string][]string{
 // first time it also declares the cluster, as the operator would before the
 // agents are started.
 const witnessStart = `(cat witness.yaml; echo "pki: $PWD/pki"; echo "state_dir: $PWD/state") >here.yaml
-[ -d state ] || (
-	until ../bin/sbctl --witness ` + lab.WitnessAddr + ` --pki operator cluster add -f cluster.yaml; do sleep 0.1; done
-) >declared.log 2>&1 &
+if ! [ -d state ]; then # asked before the witness, which makes it, is begun
+	(until ../bin/sbctl --witness ` + lab.WitnessAddr + ` --pki operator cluster add -f cluster.yaml; do sleep 0.1; done) >declared.log 2>&1 &
+fi
 exec ../bin/sbwitness --config here.yaml`
 
 // prepare makes credentials and configuration, and says what the lab starts.

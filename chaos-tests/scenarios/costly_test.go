@@ -24,6 +24,10 @@ func TestScenariosThatTakeLonger(t *testing.T) {
 		"fork bomb":                             forkBomb,
 		"busy processes":                        busyProcesses,
 		"memory pressure":                       memoryPressure,
+		"agent that stands still":               agentThatStandsStill,
+		"isolated holder is moved":              isolatedHolderIsMoved,
+		"service that does not start":           serviceThatDoesNotStart,
+		"both copies are stale":                 bothCopiesAreStale,
 	}
 	if os.Getenv(allScenarios) == "" {
 		t.Logf("%d more with %s=1 (make scenarios-all)", len(stories), allScenarios)

@@ -218,6 +218,19 @@ func (s *story) told(host string, words ...string) func() error {
 	}
 }
 
+// toldTimes: a host's log says it at least so often.
+func (s *story) toldTimes(n int, host, what string) error {
+	for _, e := range s.Timeline().Entries(s.Since()) {
+		if e.Host == host && e.What == what {
+			n--
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%s has to say %q %d times more", host, what, n)
+	}
+	return nil
+}
+
 func containsAll(line string, words []string) bool {
 	for _, w := range words {
 		if !strings.Contains(line, w) {

@@ -35,7 +35,7 @@ type answered bool
 // question puts a question and reads one line; the end of the input is an empty
 // answer.
 func (a *app) question(text string) (string, error) {
-	if _, err := a.Err.Write([]byte(text)); err != nil {
+	if _, err := a.Err.Write([]byte(forTerminal(text, false))); err != nil {
 		return "", err //nolint:wrapcheck // the terminal is gone: there is nobody to tell more
 	}
 	if a.lines == nil {

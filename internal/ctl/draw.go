@@ -39,10 +39,10 @@ func drawStatus(w *witness, pairs []*pair, colours colourful) string {
 func (p *pair) draw(b *strings.Builder, colours colourful) {
 	fmt.Fprintf(b, "%s  %s: %s\n", banner(p.level()).show(colours), p.def.GetCluster(), p.headline())
 	for _, alarm := range p.alarms {
-		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(colours), alarm)
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(colours), shownAs(alarm))
 	}
 	for _, f := range p.listed() {
-		fmt.Fprintf(b, "  %s %s\n", tinted("!", banner(f.Level).colour).show(colours), f.What)
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", banner(f.Level).colour).show(colours), shownAs(f.What))
 		if f.Do != "" {
 			fmt.Fprintf(b, "    do: %s\n", f.Do)
 		}

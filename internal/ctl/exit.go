@@ -60,7 +60,7 @@ func (a *app) report(err error) int {
 		a.say("sbctl: %v\nsee: %s --help", err, wrong.path)
 		return ExitUsage
 	case errors.As(err, &no):
-		a.say("sbctl: %v", err)
+		a.say("sbctl: %s", shownAs(err.Error()))
 		if do := advice[no.reason]; do != "" {
 			a.say("what to do: %s", do)
 		}
@@ -72,7 +72,7 @@ func (a *app) report(err error) int {
 
 // say talks to the person, not to the next program.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintf(a.Err, format+"\n", args...)
+	fmt.Fprintln(a.Err, forTerminal(fmt.Sprintf(format, args...), colourful(a.Asks && a.Colours)))
 }
 
 type verdictJSON struct {
@@ -92,7 +92,7 @@ func (a *app) outcome(v *sbv1.Verdict) error {
 		return &refusal{arbiter.Reason(v.GetReason()), v.GetSentence()}
 	}
 	if a.as == table {
-		return a.print("%s\n", v.GetSentence())
+		return a.print("%s\n", shownAs(v.GetSentence()))
 	}
 	return nil
 }

@@ -129,6 +129,18 @@ func gravity(f recovery.Fate) int {
 // ownFiles lists the files of a node's own copy.
 func (a *app) ownFiles(ctx context.Context, node, group string) (listing, error) {
 	var l listing
-	err := a.askNode(ctx, node, &l, "files", group)
-	return l, err
+	if err := a.askNode(ctx, node, &l, "files", group); err != nil {
+		return listing{}, err
+	}
+	return l, l.check()
+}
+
+// check refuses a list of volumes whose names cannot be: they become part of paths.
+func (l listing) check() error {
+	for _, v := range l.Volumes {
+		if _, _, err := recovery.ParseVolume(v.Volume); err != nil {
+			return fmt.Errorf("its answer makes no sense: %w", err)
+		}
+	}
+	return nil
 }

@@ -62,7 +62,7 @@ func (r *rescue) ended(doc *arbiter.Recovery) error {
 	switch doc.Outcome {
 	case arbiter.Recovered:
 		if r.as == table {
-			return r.print("%s: %s; what %s had is kept there\n", r.group, doc.Note, doc.Plan.Victim)
+			return r.print("%s: %s; what %s had is kept there\n", r.group, shownAs(doc.Note), doc.Plan.Victim)
 		}
 		return nil
 	case arbiter.NotChosen, arbiter.NoSplit:
@@ -92,7 +92,7 @@ func (t *teller) tell(doc *arbiter.Recovery, carrying []*sbv1.Carrying) {
 		t.try, t.step, t.failure = doc.Tries, 0, ""
 	}
 	if doc.Step < t.step {
-		t.words("the copies are brought together anew: %s", doc.Failure)
+		t.words("the copies are brought together anew: %s", shownAs(doc.Failure))
 		t.step = doc.Step
 	}
 	for last := doc.Step; t.step < last; t.step++ {
@@ -101,7 +101,7 @@ func (t *teller) tell(doc *arbiter.Recovery, carrying []*sbv1.Carrying) {
 	if doc.Failure != t.failure && doc.Phase == arbiter.Carrying {
 		t.failure = doc.Failure
 		if t.failure != "" {
-			t.words("waits %s: %s; it is tried again until it works", doc.Plan.Steps[doc.Step], t.failure)
+			t.words("waits %s: %s; it is tried again until it works", doc.Plan.Steps[doc.Step], shownAs(t.failure))
 		}
 	}
 	if doc.Phase == arbiter.Carrying && doc.Plan.Steps[doc.Step].Kind == recovery.FollowResync {

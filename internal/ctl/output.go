@@ -1,12 +1,12 @@
 package ctl
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -35,7 +35,7 @@ func (f *format) Type() string { return "table|json" }
 
 // print writes data.
 func (a *app) print(format string, args ...any) error {
-	if _, err := fmt.Fprintf(a.Out, format, args...); err != nil {
+	if _, err := io.WriteString(a.Out, forTerminal(fmt.Sprintf(format, args...), a.colours())); err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
 	return nil
@@ -43,9 +43,13 @@ func (a *app) print(format string, args ...any) error {
 
 // json writes one value on a line of its own.
 func (a *app) json(v any) error {
-	e := json.NewEncoder(a.Out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	if _, err := a.Out.Write(inJSON(b.Bytes())); err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
 	return nil
@@ -123,13 +127,4 @@ func (g *grid) draw(b *strings.Builder, colours colourful) {
 		}
 		b.WriteByte('\n')
 	}
-}
-
-// shownAs writes what a terminal would obey as Go would.
-func shownAs(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return text
-	}
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
 }

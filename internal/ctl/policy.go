@@ -76,6 +76,7 @@ func (a *app) testPolicies(cmd *cobra.Command, policies []recovery.Policy, file 
 	if a.as == jsonLines {
 		return a.json(d)
 	}
+	e, d = forPeople(e), forPeople(d)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: group %s: %s\n", file, e.Group, d.Diagnosis.Kind)
 	fmt.Fprintf(&b, "  %s\n\n", d.Diagnosis.Why)

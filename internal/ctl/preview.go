@@ -91,6 +91,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 		}
 		return p.seen()
 	}
+	p.Evidence, p.Diagnosis = forPeople(p.Evidence), forPeople(p.Diagnosis)
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.Diagnosis.Why)
 	sideBySide(&b, p.Evidence, a.colours())
@@ -98,7 +99,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 		fmt.Fprintf(&b, "%s: %s\n", f.Volume, forecast(f))
 	}
 	for _, problem := range p.problems {
-		fmt.Fprintf(&b, "%s\n", problem)
+		fmt.Fprintf(&b, "%s\n", shownAs(problem))
 	}
 	most := shown
 	if all {

@@ -30,6 +30,9 @@ func (w *witness) recoveries(ctx context.Context, cluster, group string) ([]docu
 		if err := json.Unmarshal(d.GetDocument(), &doc.Recovery); err != nil {
 			return nil, fmt.Errorf("read a recovery: %w; use the sbctl of the witness's release", err)
 		}
+		if doc.Phase != arbiter.Over && !doc.Whole() {
+			return nil, fmt.Errorf("read recovery %s of %s: it lacks what its phase (%s) needs, or has a plan that this release would not make; use the sbctl of the witness's release", doc.ID, doc.Group, doc.Phase)
+		}
 		out = append(out, doc)
 	}
 	return out, nil

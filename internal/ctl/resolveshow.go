@@ -27,6 +27,8 @@ func (a *app) printDocument(doc *arbiter.Recovery) error {
 // describe is a recovery in full: what was found on both sides, who decided what,
 // what is kept and lost, and every step.
 func describe(doc *arbiter.Recovery, colours colourful) string {
+	tidied := forPeople(*doc)
+	doc = &tidied
 	var b strings.Builder
 	fmt.Fprintf(&b, "recovery %s of %s: %s\n", doc.ID, doc.Group, phaseWords(doc))
 	if doc.Note != "" {
@@ -43,7 +45,7 @@ func describe(doc *arbiter.Recovery, colours colourful) string {
 		b.WriteByte('\n')
 		opinions(&b, *doc.Decision, colours)
 	}
-	if doc.Plan != nil {
+	if doc.Plan != nil && doc.Decision != nil {
 		b.WriteByte('\n')
 		describePlan(&b, doc, colours)
 	}

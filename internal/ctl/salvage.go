@@ -85,6 +85,9 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 	if err := a.askNode(ctx, keeper, &kept, "files", group, "--of", "kept", "--recovery", id); err != nil {
 		return err
 	}
+	if err := kept.check(); err != nil {
+		return fmt.Errorf("ask %s: %w", keeper, err)
+	}
 	now, err := a.mountedFiles(ctx, group, pair)
 	if err != nil {
 		a.say("sbctl: %v", err)

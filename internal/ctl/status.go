@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func (a *app) showStatus(cmd *cobra.Command) error {
 	if a.as == jsonLines {
 		return a.json(statusView(w, pairs))
 	}
-	return a.print("%s", a.frame(drawStatus(w, pairs, colourful(a.Colours))))
+	return a.frame(drawStatus(w, pairs, a.colours()))
 }
 
 // chosen are the clusters to show: all, unless one is named.
@@ -81,16 +82,18 @@ func (a *app) showUnknown(err error) error {
 	if a.as == jsonLines {
 		return a.json(statusJSON{Level: levelUnknown, Error: err.Error(), Clusters: []clusterJSON{}})
 	}
-	return a.print("%s", a.frame(fmt.Sprintf("%s  no witness answers; groups that run go on while both nodes hear each other, nothing is taken over\n",
-		banner(levelUnknown).show(colourful(a.Colours)))))
+	return a.frame(fmt.Sprintf("%s  no witness answers; groups that run go on while both nodes hear each other, nothing is taken over\n",
+		banner(levelUnknown).show(a.colours())))
 }
 
-// frame makes a picture replace the one before it where there is a screen.
-func (a *app) frame(picture string) string {
+// frame prints a picture, in the place of the one before it where there is a screen.
+func (a *app) frame(picture string) error {
 	if a.flags.watching && a.Screen {
-		return clearScreen + picture
+		if _, err := io.WriteString(a.Out, clearScreen); err != nil {
+			return fmt.Errorf("write output: %w", err)
+		}
 	}
-	return picture
+	return a.print("%s", picture)
 }
 
 func (a *app) watchStatus(cmd *cobra.Command) error {
