@@ -236,7 +236,7 @@ func (p Pair) bothActive() Bound {
 		return b
 	}
 	for _, n := range p.Nodes {
-		for _, r := range n.leaseRules(n.Plan.TTL) {
+		for _, r := range n.leaseRules(n.Plan.TTL, n.Plan.Promise) {
 			if over := -r.Slack(); over > b.Parts.Total() {
 				b.Parts = one(r.Name+" of "+n.Name+" is too short", over)
 			}

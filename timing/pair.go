@@ -110,7 +110,7 @@ func (g Group) notice() (time.Duration, string) {
 func (p Pair) Rules() []Rule {
 	rules := []Rule{suspicion(p.SuspectAfter, p.Renew, p.RPCTimeout), p.clocks(), handlers()}
 	for _, n := range p.Nodes {
-		rules = append(rules, n.leaseRules(min(n.Plan.TTL, p.TTL))...)
+		rules = append(rules, n.leaseRules(min(n.Plan.TTL, p.TTL), p.promised(n))...)
 		rules = append(rules, p.nodeRules(n)...)
 		for _, g := range n.Groups {
 			rules = append(rules, p.groupRules(n, g)...)
@@ -137,11 +137,21 @@ func handlers() Rule {
 	}
 }
 
-// leaseRules are about a lease of ttl, which is the witness's where that is shorter.
-func (n Node) leaseRules(ttl time.Duration) []Rule {
+// promised is for how long a node goes on by the other one's word.
+func (p Pair) promised(n Node) time.Duration {
+	promise := n.Plan.Promise
+	for _, other := range p.Nodes {
+		promise = min(promise, other.Plan.Promise)
+	}
+	return promise
+}
+
+// leaseRules are about a lease of ttl and a promise, the witness's and the peer's where
+// those are shorter.
+func (n Node) leaseRules(ttl, promised time.Duration) []Rule {
 	p := n.plan()
 	lease := p.lease("ttl", ttl)
-	promise := p.lease("promise", p.Promise)
+	promise := p.lease("promise", promised)
 	lease.Subject, promise.Subject = n.Name, n.Name
 	return []Rule{lease, promise}
 }

@@ -97,6 +97,16 @@ func TestLeaseOfTheWitnessMayBeTooShortForANode(t *testing.T) {
 	}
 }
 
+// A node goes on by what its peer promises, and that is what the peer's file says.
+func TestPromiseOfThePeerMayBeTooShortForANode(t *testing.T) {
+	p := pair(ProfileSTONITH)
+	p.Nodes[1].Plan.Promise = 8 * sec
+	i := slices.IndexFunc(p.Rules(), func(r Rule) bool { return r.Name == "promise" && r.Subject == "node-a" })
+	if r := p.Rules()[i]; r.State() != Broken {
+		t.Errorf("node-a needs 18.3 s and is promised 8 s, and the rule says: %s", r)
+	}
+}
+
 func TestMeasuredSlackIsTightBeforeItIsGone(t *testing.T) {
 	for took, want := range map[time.Duration]State{7 * sec: Holds, 8500 * ms: Tight, 10001 * ms: Broken} {
 		p := pair(ProfileSTONITH)
