@@ -3,6 +3,7 @@ package arbiter
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"sbarbiter/internal/mutant"
 )
@@ -156,11 +157,19 @@ func (a *applying) standby(c *Cluster, cmd Standby) Verdict {
 	return v
 }
 
+// ends says how long maintenance lasts, so that a slip of the key is seen at once.
+func (m Maintenance) ends() string {
+	if m.Until == 0 {
+		return "until somebody ends it"
+	}
+	return "until " + time.Unix(m.Until, 0).UTC().Format("2006-01-02 15:04 UTC")
+}
+
 func (a *applying) maintenance(c *Cluster, cmd Maintenance) Verdict {
 	c.Maintenance, c.Until = cmd.On, cmd.Until
 	v := done("maintenance of %s is over, says %s", cmd.Cluster, cmd.By)
 	if cmd.On {
-		v = done("%s is in maintenance: nothing is taken over, says %s", cmd.Cluster, cmd.By)
+		v = done("%s is in maintenance %s: nothing is taken over, says %s", cmd.Cluster, cmd.ends(), cmd.By)
 	}
 	a.record(c, "", "", "maintenance", v)
 	return v

@@ -10,7 +10,7 @@ import (
 // well is a node that nothing is wrong with.
 func well() Node {
 	return Node{
-		Name: "node-a", Peer: "node-b", Power: true,
+		Name: "node-a", Peer: "node-b", Cluster: "nfs1", Power: true,
 		DRBD:     DRBD{Used: true, Helper: File{Path: "/usr/sbin/sbagent", What: "what DRBD's handlers run", Kind: Program, Mode: 0o755}},
 		Watchdog: Watchdog{Wanted: true, Device: "/dev/watchdog", Driver: "iTCO_wdt", Owner: "sbagent", Ours: true},
 		Devices:  []Device{{Name: "ipmi 10.0.0.242", Address: netip.MustParseAddr("10.0.0.242"), Path: Path{Interface: "eno3"}, Power: "on"}},
@@ -50,14 +50,17 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		"it switches node-a itself": {Critical, "write the address of node-b's device", func(n *Node) {
 			n.Machine, n.Devices[0].Machine = "4c4c4544-0031-4210-8052-b4c04f4e3632", "44454c4c310010428052b4c04f4e3632"
 		}},
-		"by the name bmc-b":                     {Warning, "write its address", func(n *Node) { n.Devices[0].Address, n.Devices[0].HostName = netip.Addr{}, "bmc-b" }},
-		"no route to 10.0.0.242":                {Critical, "ip route get", func(n *Node) { n.Devices[0].Path.Interface = "" }},
-		"as the only heartbeat links are":       {Warning, "another interface", func(n *Node) { n.Links = []Path{{Interface: "eno3"}} }},
-		"may use it (mode 0644)":                {Critical, "chmod 600", func(n *Node) { n.Files[0].Mode = 0o644 }},
+		"by the name bmc-b":               {Warning, "write its address", func(n *Node) { n.Devices[0].Address, n.Devices[0].HostName = netip.Addr{}, "bmc-b" }},
+		"no route to 10.0.0.242":          {Critical, "ip route get", func(n *Node) { n.Devices[0].Path.Interface = "" }},
+		"as the only heartbeat links are": {Warning, "another interface", func(n *Node) { n.Links = []Path{{Interface: "eno3"}} }},
+		"may use it (mode 0644)":          {Critical, "chmod 600", func(n *Node) { n.Files[0].Mode = 0o644 }},
+		"/etc/sbarbiter/node-b.ipmi: it does not": {Critical, "write it into the file", func(n *Node) {
+			n.Files[0].Err, n.Files[0].Mend = "it does not exist", "write it into the file"
+		}},
 		"400 days old":                          {Note, "change it", func(n *Node) { n.Files[0].Changed = 400 * 24 * time.Hour }},
 		"connects DRBD when the machine starts": {Critical, "systemctl disable drbd.service", func(n *Node) { n.DRBD.StartedBy = []string{"drbd.service"} }},
 		"another cluster manager":               {Critical, "systemctl disable --now corosync pacemaker", func(n *Node) { n.Managers = []string{"corosync", "pacemaker"} }},
-		"has expired":                           {Critical, "sbctl pki issue node node-a", func(n *Node) { n.Cert.Left = -time.Hour }},
+		"has expired":                           {Critical, "sbctl pki issue node node-a --cluster nfs1,", func(n *Node) { n.Cert.Left = -time.Hour }},
 		"expires in 3 days":                     {Warning, "sbctl pki issue", func(n *Node) { n.Cert.Left = 80 * time.Hour }},
 		"expires in 20 days":                    {Note, "sbctl pki issue", func(n *Node) { n.Cert.Left = 20 * 24 * time.Hour }},
 		"kept by recovery 1.3 is lost: it has overflown": {Warning, "sbagent recovery release nfs --recovery 1.3 --yes", func(n *Node) {

@@ -7,7 +7,7 @@ import (
 
 // Node is what was looked up on one node.
 type Node struct {
-	Name, Peer string
+	Name, Peer, Cluster string
 	// Refused is what keeps an agent from starting: addresses, programs, secrets
 	// and services that the node file names and the machine does not bear out.
 	Refused  []string
@@ -43,6 +43,7 @@ type Violation struct{ Where, What, Fix string }
 // File is a file that should be there, private or executable.
 type File struct {
 	Path, What string // what it is for
+	Mend       string // where it comes from, if it is not there; may be empty
 	Kind       Kind
 	Err        string // why it cannot be looked at
 	Mode       uint32

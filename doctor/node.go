@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -148,7 +149,7 @@ func (f File) examine(out *findings) {
 	switch {
 	case f.Path == "":
 	case f.Err != "":
-		out.add(Critical, f.Path, f.Err, "it is "+f.What, "put it there again")
+		out.add(Critical, f.Path, f.Err, "it is "+f.What, cmp.Or(f.Mend, "put it there"))
 	case f.Kind == Program && f.Mode&0o111 == 0:
 		out.add(Critical, f.Path, fmt.Sprintf("it is not executable (mode %04o)", f.Mode), "it is "+f.What, "chmod 755 "+f.Path)
 	case f.Kind == Program && f.Mode&0o022 != 0:
@@ -168,9 +169,12 @@ func (n Node) managers(out *findings) {
 		"systemctl disable --now "+strings.Join(n.Managers, " "))
 }
 
+// issue is the command that makes this node's certificate.
+func (n Node) issue() string { return "sbctl pki issue node " + n.Name + " --cluster " + n.Cluster }
+
 func (n Node) certificate(out *findings) {
 	c := n.Cert
-	fix := "where the CA is: sbctl pki issue node " + n.Name + ", and copy the files here; no restart is needed"
+	fix := "where the CA is: " + n.issue() + ", and copy the files here; no restart is needed"
 	switch {
 	case c.Err != "":
 		out.add(Critical, c.Path, c.Err, "the witness does not know this node", fix)

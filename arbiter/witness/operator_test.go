@@ -93,6 +93,9 @@ func TestOperatorOrders(t *testing.T) {
 	}
 	v, err := op.Maintenance(ctx, &sbv1.MaintenanceRequest{Cluster: string(cluster), On: true, ForNs: int64(time.Hour)})
 	expect("maintenance", v, err, arbiter.Done, "")
+	if !strings.Contains(v.GetSentence(), "is in maintenance until 20") {
+		t.Errorf("nobody is told when it ends: %s", v.GetSentence())
+	}
 	if answer, _ := a.beat(); !answer.GetMaintenance() {
 		t.Error("nodes are not told of maintenance")
 	}

@@ -81,7 +81,10 @@ func (d FenceDevice) Weak() bool {
 func (v value) fencing() Fencing {
 	if v.absent() || !v.isList() {
 		if !v.absent() && v.isScalar() {
-			v.oneOf("none")
+			if w := v.text(); w != "none" && w != "" {
+				v.fail("write the other node's devices, as [{driver: ipmi, address: 10.0.0.242, ...}], or none; stonith and watchdog are words of cluster.yaml",
+					"%q is no list of fence devices", w)
+			}
 			return nil
 		}
 		list(v, value.fenceDevice) // says that a list is wanted
@@ -208,7 +211,7 @@ func (v value) notOwn(n Node) {
 
 func (v value) fenceDevice() FenceDevice {
 	common := []string{"driver", "timeout", "call_timeout", "attempts", "cuts"}
-	m := v.mapping(append(common, fenceKeys()...)...)
+	m := v.mappingShowing(append(common, fenceKeys()...), append(common, driverKeys[v.word("driver")]...))
 	d := FenceDevice{Timeout: or(m.get("timeout"), defaultFenceTimeout, value.duration)}
 	driver := m.need("driver", "ipmi").oneOf(fenceDrivers...)
 	call := defaultCallTimeout

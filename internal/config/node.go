@@ -189,7 +189,7 @@ func (v value) references() References {
 	if v.absent() {
 		return References{}
 	}
-	if v.isList() {
+	if v.isList() || v.isScalar() { // a lone address is told that a list is wanted
 		return References{Addresses: v.referenceList(), Need: 1}
 	}
 	m := v.mapping("addresses", "need")

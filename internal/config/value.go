@@ -37,12 +37,17 @@ type mapping struct {
 	value
 	entries map[string]value
 	known   []string
+	shown   []string        // of these, what is said to who has written another
 	meant   map[string]bool // known keys that an unknown one was probably meant to be
 }
 
 // mapping reads v as a mapping that may have the known keys and no others.
-func (v value) mapping(known ...string) mapping {
-	m := mapping{value: v, entries: map[string]value{}, known: known, meant: map[string]bool{}}
+func (v value) mapping(known ...string) mapping { return v.mappingShowing(known, known) }
+
+// mappingShowing is mapping for one whose keys depend on each other: of the known ones
+// it shows those that fit to whoever has written another.
+func (v value) mappingShowing(known, shown []string) mapping {
+	m := mapping{value: v, entries: map[string]value{}, known: known, shown: shown, meant: map[string]bool{}}
 	if v.absent() {
 		return m
 	}
@@ -95,6 +100,21 @@ func (v value) entry(key *ast.StringNode, node ast.Node) entry {
 	return entry{name: key.Value, at: at, value: child}
 }
 
+// word peeks at an entry that is a plain word, and complains of nothing.
+func (v value) word(key string) string {
+	node, ok := v.node.(ast.MapNode)
+	if !ok {
+		return ""
+	}
+	for iter := node.MapRange(); iter.Next(); {
+		name, ok := iter.Key().(*ast.StringNode)
+		if word, plain := iter.Value().(*ast.StringNode); ok && plain && name.Value == key {
+			return word.Value
+		}
+	}
+	return ""
+}
+
 // get returns the entry, absent or not.
 func (m mapping) get(key string) value {
 	if !slices.Contains(m.known, key) {
@@ -116,7 +136,7 @@ func (m mapping) need(key, example string) value {
 }
 
 func (m mapping) unknown(key entry) {
-	hint := "known here: " + strings.Join(m.known, ", ")
+	hint := "known here: " + strings.Join(m.shown, ", ")
 	near := closest(key.name, m.known)
 	if near == "" && slices.Contains(m.known, key.name+"_file") {
 		near = key.name + "_file"

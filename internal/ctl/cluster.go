@@ -29,7 +29,12 @@ func (a *app) addCommand() *cobra.Command {
 already it shows what changes and asks. Declaring a cluster again also tells the
 witness that of two machines with one identity only one is left.`,
 		Example: "  sbctl cluster add -f cluster.yaml\n  sbctl cluster show nfs1 | sbctl cluster add -f - --yes",
-		Args:    args(cobra.NoArgs, "no argument"),
+		Args: func(cmd *cobra.Command, given []string) error {
+			if len(given) == 1 && file == "" {
+				return usage(cmd, "name the definition with -f: sbctl cluster add -f %s", given[0])
+			}
+			return args(cobra.NoArgs, "no argument")(cmd, given)
+		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the definition; - reads the standard input")
 	yes := yesFlag(cmd)

@@ -133,7 +133,7 @@ func (a *app) record(r *sbv1.Record) error {
 // recordLine is a record on one line: when, which, about what, what.
 func recordLine(r *sbv1.Record) string {
 	about := strings.Trim(r.GetGroup()+"/"+r.GetNode(), "/")
-	line := []string{clock(r.GetAtMs()), "#" + decimal(r.GetIndex()), pad(first(about, r.GetCluster()), 14), pad(whatWords(r), 13), r.GetSentence()}
+	line := []string{clock(r.GetAtMs()), pad("#"+decimal(r.GetIndex()), 5), pad(first(about, r.GetCluster()), 14), pad(whatWords(r), 13), r.GetSentence()}
 	if r.GetReason() != "" {
 		line = append(line, "("+r.GetReason()+")")
 	}

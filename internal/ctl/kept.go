@@ -55,7 +55,7 @@ func (a *app) kept(cmd *cobra.Command, group string, pair [2]string) error {
 		}
 	}
 	if len(errs) == len(pair) {
-		return fmt.Errorf("say what is kept of group %s: %w", group, errors.Join(errs...))
+		return fmt.Errorf("say what is kept of group %s: neither %s nor %s could be asked; %s:\n%w", group, pair[0], pair[1], reachedBy, errors.Join(errs...))
 	}
 	for _, err := range errs {
 		a.say("sbctl: %v; what it keeps is not shown", err)

@@ -21,6 +21,9 @@ import (
 // files is too much for a witness's log, and is nobody's business but theirs.
 var defaultShell = []string{"ssh", "-C", "-o", "BatchMode=yes", "root@{node}"}
 
+// reachedBy is where to look when no node can be asked.
+const reachedBy = "shell: in " + settingsFile + " says how they are reached"
+
 // nodeError is what sbagent on a node had to say about why it failed.
 type nodeError struct {
 	node  string
@@ -63,7 +66,10 @@ func (a *app) onNode(ctx context.Context, node string, in io.Reader, out io.Writ
 		if errors.As(err, &exit) && words != "" {
 			return &nodeError{node: node, code: exit.ExitCode(), words: words}
 		}
-		return fmt.Errorf("ask %s (%s; set shell: in %s if that is not how it is reached): %w: %s", node, strings.Join(argv[:len(shell)], " "), s.file, err, words)
+		if words != "" {
+			err = fmt.Errorf("%w: %s", err, words)
+		}
+		return fmt.Errorf("ask %s (%s; set shell: in %s if that is not how it is reached): %w", node, strings.Join(argv[:len(shell)], " "), s.file, err)
 	}
 	return nil
 }

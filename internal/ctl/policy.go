@@ -65,7 +65,7 @@ func (a *app) testPolicies(cmd *cobra.Command, policies []recovery.Policy, file 
 	}
 	e, err := recovery.ParseEvidence(text)
 	if err != nil {
-		return usage(cmd, "%s: %w", file, err)
+		return usage(cmd, "%s: %w; evidence is what sbctl preview GROUP -o json | jq .evidence prints", file, err)
 	}
 	for _, p := range policies {
 		if p.Node != "" && !e.Has(p.Node) {

@@ -49,6 +49,7 @@ type previewed struct {
 	Diagnosis recovery.Diagnosis `json:"diagnosis"`
 	Files     []fileLoss         `json:"files"`
 	problems  []string
+	unlisted  int // sides whose files could not be listed
 }
 
 // preview asks both nodes at once. A node that cannot be asked is missing, with
@@ -76,7 +77,10 @@ func (a *app) preview(ctx context.Context, group string, pair [2]string) (previe
 	p.Diagnosis = recovery.Diagnose(p.Evidence)
 	for i := range pair {
 		if failed[i] != nil {
-			p.problems = append(p.problems, fmt.Sprintf("no list of %s's files: %v", pair[i], failed[i]))
+			p.unlisted++
+			if failed[i].Error() != p.Evidence.Sides[i].Missing { // said already
+				p.problems = append(p.problems, fmt.Sprintf("no list of %s's files: %v", pair[i], failed[i]))
+			}
 			continue
 		}
 		p.Files = append(p.Files, losses(lists[i], lists[1-i], p.Evidence.Forks(recovery.Node(pair[i])))...)
@@ -120,8 +124,8 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 // seen fails where neither copy was: a script must not take that for nothing lost.
 func (p *previewed) seen() error {
 	a, b := p.Evidence.Sides[0], p.Evidence.Sides[1]
-	if a.Missing != "" && b.Missing != "" && len(p.problems) == len(p.Evidence.Sides) {
-		return fmt.Errorf("look at group %s: neither %s nor %s could be asked; shell: in %s says how they are reached", p.Evidence.Group, a.Node, b.Node, settingsFile)
+	if a.Missing != "" && b.Missing != "" && p.unlisted == len(p.Evidence.Sides) {
+		return fmt.Errorf("look at group %s: neither %s nor %s could be asked; %s", p.Evidence.Group, a.Node, b.Node, reachedBy)
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func (a *app) keeper(ctx context.Context, group string, pair [2]string, id strin
 		}
 		return node, latest.Recovery, nil
 	case len(errs) == len(pair):
-		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: neither %s nor %s could be asked what it keeps", group, pair[0], pair[1]))...)
+		return "", "", fmt.Errorf("salvage group %s: neither %s nor %s could be asked what it keeps; %s:\n%w", group, pair[0], pair[1], reachedBy, errors.Join(errs...))
 	case len(errs) > 0:
 		return "", "", errors.Join(append(errs, fmt.Errorf("salvage group %s: the other node keeps no copy of it%s", group, of(id)))...)
 	default:

@@ -81,6 +81,10 @@ func (s Source) Bytes() ([]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
+		var of *os.PathError
+		if errors.As(err, &of) {
+			err = of.Err // the file is named already
+		}
 		return nil, fmt.Errorf("open %s: %w; write the secret into it and run chmod 600", s, err)
 	}
 	defer f.Close()

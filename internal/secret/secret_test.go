@@ -42,8 +42,8 @@ func TestASecretIsTheFirstLineOfAPrivateFile(t *testing.T) {
 		}
 	}
 	for _, path := range []string{filepath.Join(dir, "none"), dir} {
-		if _, err := (Source{File: path}).Line(); err == nil {
-			t.Errorf("%s was read", path)
+		if _, err := (Source{File: path}).Line(); err == nil || strings.Count(err.Error(), path) != 1 {
+			t.Errorf("%s: %v, want an error that names it once", path, err)
 		}
 	}
 }

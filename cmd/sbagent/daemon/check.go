@@ -119,6 +119,6 @@ func (d *Daemon) expiry(src *pki.Source) {
 	c, err := src.Current()
 	if err == nil && time.Until(c.NotAfter) < soon {
 		d.Log.Warn("certificate expires soon", "alarm", true, "not_after", c.NotAfter.Format(time.RFC3339),
-			"why", "issue a new one: sbctl pki issue node "+d.Node.Name)
+			"why", "issue a new one: "+d.issue())
 	}
 }

@@ -188,8 +188,8 @@ func (d *Daemon) credentials() (*pki.Source, error) {
 	}
 	want := pki.Identity{Role: pki.RoleNode, Cluster: d.Node.Cluster, Name: d.Node.Name}
 	if c.Identity != want {
-		return nil, fmt.Errorf("certificate %s is for %s, and this is %s: copy the right one here (sbctl pki issue node %s), or correct cluster: and node: in the node file",
-			filepath.Join(d.Node.PKIDir, pki.CertFile), c.Identity, want, d.Node.Name)
+		return nil, fmt.Errorf("certificate %s is for %s, and this is %s: copy the right one here (%s), or correct cluster: and node: in the node file",
+			filepath.Join(d.Node.PKIDir, pki.CertFile), c.Identity, want, d.issue())
 	}
 	return src, nil
 }

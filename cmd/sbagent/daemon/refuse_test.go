@@ -38,7 +38,7 @@ func TestAgentRefusesWhatItCouldNotKeepItsWordWith(t *testing.T) {
 		spoil func(n *config.Node)
 		want  string
 	}{
-		"another node's certificate":  {func(n *config.Node) { n.PKIDir = r.path("node-b", "pki") }, "sbctl pki issue node node-a"},
+		"another node's certificate":  {func(n *config.Node) { n.PKIDir = r.path("node-b", "pki") }, "sbctl pki issue node node-a --cluster "},
 		"an operator's certificate":   {func(n *config.Node) { n.PKIDir = r.path("admin", "pki") }, "operator admin"},
 		"another cluster's":           {func(n *config.Node) { n.Cluster = "web2" }, "node web2/node-a"},
 		"no heartbeat key":            {func(n *config.Node) { n.HeartbeatKey = r.path("no.key") }, "no.key"},

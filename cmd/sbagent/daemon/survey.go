@@ -74,7 +74,7 @@ func (d *Daemon) refusals() []string {
 // survey is what this machine shows without asking anybody else.
 func (d *Daemon) survey(ctx context.Context) doctor.Node {
 	n := doctor.Node{
-		Name: d.Node.Name, Peer: d.Node.Peer, Watchdog: d.watchdogFacts(), Clock: host.Clock(), Machine: host.Machine(), Managers: host.Managers(),
+		Name: d.Node.Name, Peer: d.Node.Peer, Cluster: d.Node.Cluster, Watchdog: d.watchdogFacts(), Clock: host.Clock(), Machine: host.Machine(), Managers: host.Managers(),
 		Cert: d.certificate(),
 	}
 	for _, g := range d.Node.Groups {
@@ -89,9 +89,10 @@ func (d *Daemon) survey(ctx context.Context) doctor.Node {
 	for _, l := range d.Node.Links {
 		n.Links = append(n.Links, host.Path(l.Peer.Addr()))
 	}
+	issued := "where the CA is: " + d.issue() + ", and copy the files here"
 	n.Files = append(n.Files,
-		host.File(filepath.Join(d.Node.PKIDir, pki.KeyFile), "this node's private key", doctor.Secret),
-		host.File(d.Node.HeartbeatKey, "the key that signs heartbeats", doctor.Secret))
+		secretFile(filepath.Join(d.Node.PKIDir, pki.KeyFile), "this node's private key", issued),
+		secretFile(d.Node.HeartbeatKey, "the key that signs heartbeats", issued))
 	for _, level := range d.Node.Fencing {
 		for _, device := range level {
 			f := doctor.Device{Name: device.Name(), Address: device.Address(), HostName: device.HostName()}
@@ -100,11 +101,23 @@ func (d *Daemon) survey(ctx context.Context) doctor.Node {
 			}
 			n.Devices = append(n.Devices, f)
 			for _, path := range device.SecretFiles() {
-				n.Files = append(n.Files, host.File(path, "the secret of "+device.Name(), doctor.Secret))
+				n.Files = append(n.Files, secretFile(path, "the secret of "+device.Name(), "write it into the file and run chmod 600 "+path))
 			}
 		}
 	}
 	return n
+}
+
+// secretFile looks at a file that only its owner may read, and says where it comes from.
+func secretFile(path, what, mend string) doctor.File {
+	f := host.File(path, what, doctor.Secret)
+	f.Mend = mend
+	return f
+}
+
+// issue is the command that makes this node's certificate.
+func (d *Daemon) issue() string {
+	return "sbctl pki issue node " + d.Node.Name + " --cluster " + d.Node.Cluster
 }
 
 // keptFacts is what recoveries have kept on this node.
