@@ -154,6 +154,10 @@ type FencePeer struct {
 // DiskFailed is DRBD's local-io-error call.
 type DiskFailed struct{ Resource string }
 
+// SplitSeen is DRBD's word that it has found a split brain and drops the connection;
+// it does so once its handler has returned.
+type SplitSeen struct{ Resource string }
+
 // OutdateDone says whether an Outdate was read back.
 type OutdateDone struct {
 	Group arbiter.GroupID
@@ -197,6 +201,7 @@ func (PowerRead) event()      {}
 func (ShotDone) event()       {}
 func (FencePeer) event()      {}
 func (DiskFailed) event()     {}
+func (SplitSeen) event()      {}
 func (OutdateDone) event()    {}
 func (InvalidateDone) event() {}
 func (SaveFailed) event()     {}

@@ -79,6 +79,9 @@ func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
 	if ev.Known && ev.Alone && !was.Alone && g.joined {
 		m.beatAt = 0 // DRBD may have given up, and a recovery begins with that word
 	}
+	if g.split == ev.Resource && slices.ContainsFunc(ev.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
+		g.split = ""
+	}
 	if lostDisk(was, ev) {
 		m.onDiskFailed(DiskFailed{ev.Resource})
 	}

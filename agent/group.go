@@ -54,6 +54,7 @@ type group struct {
 	demoteAt boottime.Instant
 	thawAt   boottime.Instant // no write waited without a handler at
 	stranded bool             // said that nobody may take over
+	split    string           // the resource that DRBD has called split, until it is connected
 	joined   bool             // DRBD looks for its peer, or did so in this boot
 	parting  bool             // DRBD is being disconnected
 	doubting bool             // the copy is being invalidated

@@ -194,6 +194,8 @@ func (m *Machine) handle(now boottime.Instant, ev Event) {
 		m.onCarried(now, ev)
 	case DiskFailed:
 		m.onDiskFailed(ev)
+	case SplitSeen:
+		m.onSplit(ev)
 	case OutdateDone:
 		m.onOutdated(ev)
 	case InvalidateDone:

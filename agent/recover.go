@@ -228,6 +228,14 @@ func (m *Machine) parted(g *group) bool {
 	return g.joined && alone
 }
 
+// onSplit passes on that DRBD has found a split brain: the recovery need not wait until
+// its handlers are through and it says StandAlone.
+func (m *Machine) onSplit(ev SplitSeen) {
+	if g := m.groupOf(ev.Resource); g != nil && g.joined {
+		g.split, m.beatAt = ev.Resource, 0
+	}
+}
+
 // carrying is how far the step under way is, nil without one.
 func (g *group) carrying() *leader.Carrying {
 	if g.errand == nil || g.errand.task.Round != 0 {

@@ -218,6 +218,25 @@ func TestThatDRBDHasGivenUpIsSaidAtOnce(t *testing.T) {
 	}
 }
 
+func TestDRBDsOwnWordOfASplitIsPassedOnUntilTheTwoAreConnected(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	apart := Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}
+	c.step(apart)
+	c.told(leader.GroupAnswer{})
+	says := func(actions []Action, parted bool) {
+		t.Helper()
+		if b, ok := first[Beat](actions); !ok || b.Beat.Groups[0].Parted != parted {
+			t.Errorf("it says %v", actions)
+		}
+	}
+	says(c.step(SplitSeen{"r0"}), true)
+	c.step(apart)
+	says(c.told(leader.GroupAnswer{}), true)
+	apart.Disks = []arbiter.Disk{{Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}}
+	c.step(apart)
+	says(c.told(leader.GroupAnswer{}), false)
+}
+
 func TestCopyingIsLookedAfterByBothSides(t *testing.T) {
 	c := conversing(t, idle(stonith()))
 	c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}})

@@ -36,6 +36,9 @@ func (r *Runner) watchDRBD() error {
 			r.log.Warn("DRBD's state is not known", "resource", o.Resource, "error", o.Cause)
 			r.post(agent.Storage{Resource: o.Resource})
 		case kernel.HandlerSeen:
+			if o.Event.Handler == drbd.HandlerSplitBrain && !o.Event.Returned {
+				r.post(agent.SplitSeen{Resource: o.Event.Resource})
+			}
 			if code, ok := o.Event.Status.Exited(); o.Event.Returned && (!ok || code != 0) {
 				r.log.Info("handler ended", "resource", o.Event.Resource, "handler", string(o.Event.Handler), "status", o.Event.Status.String())
 			}
