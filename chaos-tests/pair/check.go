@@ -18,6 +18,7 @@ type Report struct {
 	Acked       int           // records that were acknowledged
 	Lost        int           // of these, missing on the node that holds the group
 	Audited     bool          // the records could be compared
+	Unaudited   string        // why not
 	Shots       []string      // nodes that their BMC was told to switch off, in order
 	Gap         time.Duration // the longest time in which nobody wrote
 }
@@ -66,11 +67,14 @@ func (p *Pair) Report(ctx context.Context) Report {
 	if !ok {
 		return r
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	if audit, err := p.CheckRecords(ctx, p.Lab.Node(lab.NodeName(last.Node))); err == nil {
-		r.Audited, r.Lost = true, len(audit.Lost)
+	audit, err := p.CheckRecords(ctx, p.Lab.Node(lab.NodeName(last.Node)))
+	if err != nil {
+		r.Unaudited = err.Error()
+		return r
 	}
+	r.Audited, r.Lost = true, len(audit.Lost)
 	return r
 }
 

@@ -51,7 +51,7 @@ func (s *story) end() {
 		s.t.Error(err)
 	}
 	if !r.Audited && r.Acked > 0 {
-		s.t.Error("the records could not be compared with what was acknowledged")
+		s.t.Errorf("the records could not be compared with what was acknowledged: %s", r.Unaudited)
 	}
 	s.t.Logf("%+v", r)
 	if s.t.Failed() {
