@@ -65,13 +65,14 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 		if ev.Refused && m.repeats(now, g, ev.Err.Error()) {
 			return
 		}
+		g.attempt = attempt{}
 		m.failed(now, g, ev.Err.Error())
 		g.right.failed = g.failed
 		m.note(g, "start failed", fmt.Sprintf("%s; this node asks for it again in %v, if nobody else runs it then", g.failed, g.backoff.Sub(now))).Alarm = true
 		m.stop(now, g, "it could not be started: "+g.failed)
 		return
 	}
-	g.phase, g.wasUp, g.failures = Running, true, 0
+	g.phase, g.wasUp, g.failures, g.attempt = Running, true, 0, attempt{}
 	m.note(g, "running", fmt.Sprintf("epoch %d", g.right.epoch))
 	m.beatAt = 0
 	m.saveBoot()
