@@ -32,6 +32,7 @@ const (
 	groupGrid
 	mandateGrid
 	leaderGrid
+	recoveryGrid
 )
 
 var grids = [...]grid{
@@ -39,6 +40,11 @@ var grids = [...]grid{
 	groupGrid:   {"arbiter's group", []string{"unborn", "held", "running", "moving", "free", "learning"}, names(commands)},
 	mandateGrid: {"arbiter's mandate", []string{"none", "open", "begun", "settled"}, names(commands)},
 	leaderGrid:  {"leader", []string{"listening", "busy", "leading"}, append(names(messages), "Tick", "Applied", "Verified", "Lost")},
+	recoveryGrid: {
+		"arbiter's recovery",
+		[]string{"none", "collecting", "undecided", "awaiting", "decided", "confirming", "sparing", "giving up", "readmitting"},
+		names(aboutRecoveries),
+	},
 }
 
 // What cores are told. The orders are the grids'.
@@ -73,6 +79,15 @@ var (
 		reflect.TypeFor[arbiter.GiveUp](),
 	}
 )
+
+// aboutRecoveries are what a recovery is told, and what else may come between.
+var aboutRecoveries = []reflect.Type{
+	reflect.TypeFor[arbiter.Resolve](), reflect.TypeFor[arbiter.Measured](), reflect.TypeFor[arbiter.Unmeasured](),
+	reflect.TypeFor[arbiter.MeasureAgain](), reflect.TypeFor[arbiter.Approve](), reflect.TypeFor[arbiter.StepDone](),
+	reflect.TypeFor[arbiter.CancelRecovery](), reflect.TypeFor[arbiter.Lead](), reflect.TypeFor[arbiter.NodeUp](),
+	reflect.TypeFor[arbiter.Acquire](), reflect.TypeFor[arbiter.Release](), reflect.TypeFor[arbiter.Exclude](),
+	reflect.TypeFor[arbiter.OwnWord](), reflect.TypeFor[arbiter.Readmit](),
+}
 
 func indexOf(types []reflect.Type, told any) int {
 	i := slices.Index(types, reflect.TypeOf(told))
@@ -163,6 +178,7 @@ func (w *World) groupOf(r string) arbiter.GroupID {
 
 // toldArbiter notes what the replicated state is told.
 func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
+	w.toldRecovery(state, cmd)
 	if ofRecovery(cmd) {
 		return
 	}
@@ -185,6 +201,34 @@ func (w *World) toldArbiter(state *arbiter.State, cmd arbiter.Command) {
 			w.met.meet(groupGrid, groupState(c, g), told)
 		}
 	}
+}
+
+// toldRecovery notes what a group's recovery is told.
+func (w *World) toldRecovery(state *arbiter.State, cmd arbiter.Command) {
+	told := slices.Index(aboutRecoveries, reflect.TypeOf(cmd))
+	c := state.Clusters[w.Definition.Cluster]
+	if told < 0 || c == nil {
+		return
+	}
+	for i, id := range w.groups {
+		if g := c.Groups[id]; g != nil && w.disks[i] != nil {
+			w.met.meet(recoveryGrid, recoveryState(g.Recovery), told)
+		}
+	}
+}
+
+func recoveryState(r *arbiter.Recovery) int {
+	switch {
+	case r == nil:
+		return 0
+	case r.Phase != arbiter.Carrying:
+		return slices.Index([]arbiter.RecoveryPhase{"", arbiter.Collecting, arbiter.Undecided, arbiter.Awaiting, arbiter.Decided, arbiter.Confirming}, r.Phase)
+	case r.Cancellable():
+		return 6
+	case r.Apart():
+		return 7
+	}
+	return 8
 }
 
 func groupState(c *arbiter.Cluster, g *arbiter.Group) int {

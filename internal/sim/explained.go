@@ -50,6 +50,14 @@ var impossible = []explanation{
 		noDevices,
 	},
 	{
+		"arbiter's recovery", "undecided awaiting", "*",
+		"the simulated operator names whose copy is given up, and waits for no machine; arbiter's stories do",
+	},
+	{
+		"arbiter's recovery", "*", "MeasureAgain",
+		"nobody waits for a machine; arbiter's stories do",
+	},
+	{
 		"leader", "*", "Looked ShotDone",
 		noDevices,
 	},
@@ -99,6 +107,10 @@ var seldom = []explanation{
 	{
 		"arbiter's group", "unborn", "Lead Define Release Exclude",
 		"the pair would have to be in trouble before anybody was granted the group, a second after its start",
+	},
+	{
+		"arbiter's recovery", "*", "*",
+		"one seed in 64 has a split brain, and both would have to come within the seconds of its recovery",
 	},
 	{
 		"leader", "busy listening", "Applied Lost Confirm Maintenance GiveUp",

@@ -178,8 +178,8 @@ func (w *World) deliberate(c *replica) bool {
 	return true
 }
 
-// ofRecovery reports whether a core is told something about a recovery: the pairs of
-// the coverage's grids do not split.
+// ofRecovery reports whether a core is told something about a recovery, which has a grid
+// of the coverage for itself (see toldRecovery).
 func ofRecovery(told any) bool {
 	switch told.(type) {
 	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.MeasureAgain, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery,
