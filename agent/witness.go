@@ -42,7 +42,7 @@ func (m *Machine) hello(now boottime.Instant) {
 		return
 	}
 	m.helloAt = now.Add(helloSoon)
-	report := arbiter.Report{Fresh: m.mem.Fresh, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
+	report := arbiter.Report{Fresh: m.mem.Fresh, Since: m.started, Groups: map[arbiter.GroupID]arbiter.GroupReport{}, Mandates: m.mem.Mandates}
 	for _, g := range m.groups {
 		gm := m.mem.Groups[g.id]
 		report.Groups[g.id] = arbiter.GroupReport{

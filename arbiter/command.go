@@ -1,5 +1,7 @@
 package arbiter
 
+import "sbarbiter/internal/boottime"
+
 // Command is one entry of the log. The set is closed.
 type Command interface{ command() }
 
@@ -42,6 +44,7 @@ type NodeUp struct {
 // Report is what a node's store knows.
 type Report struct {
 	Fresh    bool                    `json:"fresh,omitempty"` // the store was empty
+	Since    boottime.Instant        `json:"since,omitempty"` // this life of the agent began, on its machine's clock; 0: not known
 	Groups   map[GroupID]GroupReport `json:"groups,omitempty"`
 	Mandates []MandateID             `json:"mandates,omitempty"` // begun by this node and perhaps still in flight
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"sbarbiter/internal/boottime"
 )
 
 // State is everything that a witness remembers. Only [State.Apply] changes it.
@@ -68,6 +70,9 @@ type Node struct {
 	// Newest is the highest request answered: an earlier one that arrives late
 	// (a give-back, say) must not undo what a later one has done.
 	Newest RequestID `json:"newest,omitempty"`
+	// Since is when the life of its agent that has reported last began, on the clock of
+	// that boot.
+	Since boottime.Instant `json:"since,omitempty"`
 }
 
 // Answer is a verdict kept for a repeated request.

@@ -30,9 +30,11 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 	if v := returned(n, cmd); v != nil {
 		return *v
 	}
+	again := n.Boot == caller.Boot && cmd.Report.Since != 0 && cmd.Report.Since == n.Since
 	if cmd.Report.Fresh && caller.Incarnation <= n.Incarnation {
-		// An empty store counts from one again; the witness remembers for it.
-		caller.Incarnation = n.Incarnation + 1
+		if v := n.number(&caller, cmd.Report, again); v != nil {
+			return *v
+		}
 	}
 	if v := c.impostor(n, caller, cmd.Report); v != nil {
 		if v.Reason == RolledBack {
@@ -46,8 +48,9 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 	if n.Incarnation != caller.Incarnation {
 		n.Incarnation, n.Answers, n.Newest = caller.Incarnation, nil, 0
 	}
+	n.Since = cmd.Report.Since
 	n.Floor = max(n.Floor, caller.Floor)
-	if cmd.Report.Fresh {
+	if cmd.Report.Fresh && !again {
 		n.Floor = caller.Floor
 	}
 	if caller.Floor > c.Epoch && !c.Learning {
@@ -60,6 +63,21 @@ func (a *applying) introduce(c *Cluster, n *Node, cmd NodeUp) Verdict {
 	v := done("%s is up: boot %s, agent start %d", caller.Node, caller.Boot, caller.Incarnation)
 	v.Incarnation = caller.Incarnation
 	return v
+}
+
+// number gives a life of an agent whose store was empty, and counts from one again, its
+// number: the witness remembers for it. The same life keeps the one it was given:
+// whoever hears late that it was introduced asks to be so again. And what a life before
+// the present one has sent, and was long on its way, introduces nobody.
+func (n *Node) number(caller *Caller, report Report, again bool) *Verdict {
+	if n.Boot == caller.Boot && report.Since != 0 && report.Since < n.Since {
+		return refused(StaleAgent, "the agent on %s has been restarted since it sent this", caller.Node)
+	}
+	caller.Incarnation = n.Incarnation
+	if !again {
+		caller.Incarnation++
+	}
+	return nil
 }
 
 // plausible refuses a report that no real history can have led to.

@@ -161,7 +161,7 @@ func readings(list []string) []arbiter.Reading {
 }
 
 // report reads runs=nfs@4 knows=nfs@4:node-a excluded=nfs:1.1 own=nfs:1
-// obtained=nfs:1.1 pending=nfs mandates=1.
+// obtained=nfs:1.1 pending=nfs mandates=1 since=5.
 func report(w *words) arbiter.Report {
 	r := arbiter.Report{Fresh: w.has("fresh"), Groups: map[arbiter.GroupID]arbiter.GroupReport{}}
 	each := func(key, sep string, set func(g *arbiter.GroupReport, v string)) {
@@ -183,6 +183,9 @@ func report(w *words) arbiter.Report {
 	each("own", ":", func(g *arbiter.GroupReport, v string) { g.OwnWord = atoi(v) })
 	each("obtained", ":", func(g *arbiter.GroupReport, v string) { g.Obtained = exclusionNumber(v) })
 	each("pending", ":", func(g *arbiter.GroupReport, _ string) { g.Pending = true })
+	for _, at := range w.list("since") {
+		r.Since = boottime.Instant(atoi(at))
+	}
 	for _, m := range w.list("mandates") {
 		r.Mandates = append(r.Mandates, arbiter.MandateID(atoi(m)))
 	}

@@ -126,6 +126,7 @@ var hellos = rapid.Custom(func(t *rapid.T) leader.Hello {
 	mandates := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) arbiter.MandateID { return arbiter.MandateID(numbers.Draw(t, "mandate")) }), 0, 2)
 	return leader.Hello{Sender: senders.Draw(t, "sender"), Report: arbiter.Report{
 		Fresh: flags.Draw(t, "fresh"), Groups: groups.Draw(t, "groups"), Mandates: mandates.Draw(t, "mandates"),
+		Since: boottime.Instant(rapid.Int64Min(0).Draw(t, "since")),
 	}}
 })
 

@@ -15,7 +15,7 @@ const phaseRunning = "running"
 
 // ToHello writes the first message of a session, groups by name.
 func ToHello(h leader.Hello) *sbv1.Hello {
-	p := &sbv1.Hello{Caller: ToCaller(h.Caller, h.Seen), Fresh: h.Report.Fresh}
+	p := &sbv1.Hello{Caller: ToCaller(h.Caller, h.Seen), Fresh: h.Report.Fresh, SinceNs: int64(h.Report.Since)}
 	for _, id := range slices.Sorted(maps.Keys(h.Report.Groups)) {
 		g := h.Report.Groups[id]
 		p.Groups = append(p.Groups, &sbv1.GroupReport{
@@ -34,7 +34,7 @@ func FromHello(p *sbv1.Hello) (leader.Hello, error) {
 	var r reader
 	who, err := FromCaller(p.GetCaller())
 	r.in("caller", err)
-	h := leader.Hello{Sender: who, Report: arbiter.Report{Fresh: p.GetFresh()}}
+	h := leader.Hello{Sender: who, Report: arbiter.Report{Fresh: p.GetFresh(), Since: boottime.Instant(p.GetSinceNs())}}
 	for _, g := range few(&r, "groups", p.GetGroups()) {
 		if h.Report.Groups == nil {
 			h.Report.Groups = map[arbiter.GroupID]arbiter.GroupReport{}

@@ -209,7 +209,8 @@ type Hello struct {
 	Caller        *Caller                `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
 	Fresh         bool                   `protobuf:"varint,2,opt,name=fresh,proto3" json:"fresh,omitempty"` // the store was empty
 	Groups        []*GroupReport         `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
-	Mandates      []uint64               `protobuf:"varint,4,rep,packed,name=mandates,proto3" json:"mandates,omitempty"` // begun by this node and perhaps still in flight
+	Mandates      []uint64               `protobuf:"varint,4,rep,packed,name=mandates,proto3" json:"mandates,omitempty"`       // begun by this node and perhaps still in flight
+	SinceNs       int64                  `protobuf:"varint,5,opt,name=since_ns,json=sinceNs,proto3" json:"since_ns,omitempty"` // when this life began, on the machine's boot-time clock
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +271,13 @@ func (x *Hello) GetMandates() []uint64 {
 		return x.Mandates
 	}
 	return nil
+}
+
+func (x *Hello) GetSinceNs() int64 {
+	if x != nil {
+		return x.SinceNs
+	}
+	return 0
 }
 
 type GroupReport struct {
@@ -2380,12 +2388,13 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\awelcome\x18\x01 \x01(\v2\x0e.sb.v1.VerdictH\x00R\awelcome\x12+\n" +
 	"\x06answer\x18\x02 \x01(\v2\x11.sb.v1.BeatAnswerH\x00R\x06answer\x12'\n" +
 	"\x06notice\x18\x03 \x01(\v2\r.sb.v1.NoticeH\x00R\x06noticeB\t\n" +
-	"\amessage\"\x8c\x01\n" +
+	"\amessage\"\xa7\x01\n" +
 	"\x05Hello\x12%\n" +
 	"\x06caller\x18\x01 \x01(\v2\r.sb.v1.CallerR\x06caller\x12\x14\n" +
 	"\x05fresh\x18\x02 \x01(\bR\x05fresh\x12*\n" +
 	"\x06groups\x18\x03 \x03(\v2\x12.sb.v1.GroupReportR\x06groups\x12\x1a\n" +
-	"\bmandates\x18\x04 \x03(\x04R\bmandates\"\xd2\x01\n" +
+	"\bmandates\x18\x04 \x03(\x04R\bmandates\x12\x19\n" +
+	"\bsince_ns\x18\x05 \x01(\x03R\asinceNs\"\xd2\x01\n" +
 	"\vGroupReport\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
