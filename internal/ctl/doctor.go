@@ -164,7 +164,11 @@ func drawDoctor(out doctorJSON, colours colourful) string {
 	var b strings.Builder
 	for _, f := range out.Findings {
 		tint := map[doctor.Severity]colour{doctor.Critical: red, doctor.Warning: yellow}[f.Severity]
-		fmt.Fprintf(&b, "%s  %s: %s: %s\n", tinted(pad(string(f.Severity), 8), tint).show(colours), f.Node, f.Subject, f.What)
+		about := f.Node
+		if f.Subject != f.Node { // it may be about the node itself
+			about += ": " + f.Subject
+		}
+		fmt.Fprintf(&b, "%s  %s: %s\n", tinted(pad(string(f.Severity), 8), tint).show(colours), about, f.What)
 		fmt.Fprintf(&b, "          why: %s\n          fix: %s\n", f.Why, f.Fix)
 	}
 	if len(out.Findings) == 0 {
