@@ -224,12 +224,12 @@ func (c *Cluster) inFlight(id MandateID, executor NodeID) {
 
 // learnt ends the learning. Epochs, mandates and exclusion numbers go on far
 // above everything that a lost memory may have given out. The one before it may
-// have learnt the same, or nothing at all, and been lost before anybody heard what
-// it gave, so the distance grows with each.
+// have learnt more, from a copy of a disk that is gone, and been lost before anybody
+// heard what it gave: so each incarnation has a range of its own, whatever it learnt.
 func (c *Cluster) learnt(incarnation uint32) {
 	if (c.Epoch > 0 || incarnation > 1) && !mutant.On(mutant.NumbersGivenAgain) {
-		c.Epoch = (c.Epoch + Epoch(incarnation)<<32) / 4 * 4
-		c.Mandates += MandateID(incarnation) << 32
+		c.Epoch = Epoch(above(uint64(c.Epoch), incarnation)) / 4 * 4
+		c.Mandates = MandateID(above(uint64(c.Mandates), incarnation))
 	}
 	for id, g := range c.Groups {
 		c.learntGroup(id, g)
@@ -241,6 +241,13 @@ func (c *Cluster) learnt(incarnation uint32) {
 	}
 	c.numberPending(incarnation)
 	c.Learning = false
+}
+
+// above returns where an incarnation's numbers begin, which has learnt the floor: as
+// far above it as it would be had every incarnation before heard of the last one's.
+func above(floor uint64, incarnation uint32) uint64 {
+	n := uint64(incarnation)
+	return max(floor+n<<32, n*(n+1)/2<<32)
 }
 
 // numberPending numbers the exclusions that a holder knows by its peer's word
