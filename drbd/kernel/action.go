@@ -61,7 +61,7 @@ func (d *Driver) Promote(ctx context.Context, resource string) error {
 }
 
 // stale refuses to promote what is no good copy. The kernel promotes also the
-// target of a resync, on its peer's data.
+// target of a resync, and a node whose disk has just failed, on its peer's data.
 func stale(r drbd.Resource) error {
 	if len(r.Volumes) > 0 && !r.WorstDisk().AtLeast(drbd.DiskConsistent) {
 		return fmt.Errorf("%w: %s", ErrNeedUpToDate, describe(r))

@@ -48,16 +48,19 @@ func TestHalfAPromotionIsTakenBack(t *testing.T) {
 }
 
 // The peer may come back, and begin to overwrite this copy, while the promotion
-// waits for the fence-peer handler. The kernel then promotes it on its peer's data.
-func TestACopyThatBecameATargetMeanwhileIsDemotedAgain(t *testing.T) {
-	f := newFakeTools(t)
-	f.on("primary", f.to("Primary", "Primary", "Inconsistent", "Connected"))
-	f.on("secondary", f.to("Secondary", "Secondary", "Inconsistent", "Connected"))
-	if err := f.driver.Promote(t.Context(), "r0"); !errors.Is(err, ErrNeedUpToDate) || errors.Is(err, ErrPartlyPromoted) {
-		t.Errorf("got %v", err)
-	}
-	if got := f.calls(); !strings.HasSuffix(got, "drbdsetup secondary 0; drbdsetup secondary 1") {
-		t.Errorf("ran %q", got)
+// waits for the fence-peer handler, or the disk may fail while the peer is asked. The
+// kernel then promotes this node on its peer's data.
+func TestACopyThatIsNoneAnyMoreWhenItIsPromotedIsDemotedAgain(t *testing.T) {
+	for _, disk := range []string{"Inconsistent", "Diskless"} {
+		f := newFakeTools(t)
+		f.on("primary", f.to("Primary", "Primary", disk, "Connected"))
+		f.on("secondary", f.to("Secondary", "Secondary", disk, "Connected"))
+		if err := f.driver.Promote(t.Context(), "r0"); !errors.Is(err, ErrNeedUpToDate) || errors.Is(err, ErrPartlyPromoted) {
+			t.Errorf("%s: got %v", disk, err)
+		}
+		if got := f.calls(); !strings.HasSuffix(got, "drbdsetup secondary 0; drbdsetup secondary 1") {
+			t.Errorf("%s: ran %q", disk, got)
+		}
 	}
 }
 

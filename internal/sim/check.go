@@ -93,16 +93,17 @@ func (w *World) checkPromotion(c *replica) {
 		w.breaks("S1: both copies of %s are Primary", g)
 	}
 	data, s := c, c.state()
-	if s.Repl == drbd.ReplSyncTarget && s.PeerDisk == drbd.DiskUpToDate {
-		// It has met its peer while it waited for the handler: DRBD promotes the
-		// target of a resync, which reads what it lacks from its source (see also
-		// checkUse).
+	if s.PeerDisk == drbd.DiskUpToDate && (s.Repl == drbd.ReplSyncTarget || s.Disk == drbd.DiskDiskless) {
+		// It has met its peer while it waited for the handler, or its disk has failed
+		// while its peer was asked: DRBD promotes the target of a resync, and a node
+		// without a disk, which read what they lack from their peer. insist takes that
+		// back (see also checkUse).
 		data = c.other()
 	} else if d := s.Disk; d != drbd.DiskUpToDate {
 		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, d)
 	}
 	if known := w.witness.State(); known != nil && !known.Learning {
-		if e, ok := known.Groups[g].Excluded[c.n.id]; ok {
+		if e, ok := known.Groups[g].Excluded[c.n.id]; ok && !c.stopIsOnItsWay(known.Groups[g].Recovery, e) {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}

@@ -73,8 +73,8 @@ func (c *replica) insist(v model.Verb, wanted func() bool, done func(error)) {
 	c.command(v, func(a model.Answer) {
 		switch {
 		case a.OK() && v == model.Promote && !c.state().Disk.AtLeast(drbd.DiskConsistent):
-			// The peer has come back meanwhile and overwrites this copy: drbd/kernel
-			// takes that back.
+			// The peer has come back meanwhile and overwrites this copy, or its disk has
+			// failed: drbd/kernel takes that back.
 			c.insist(model.Demote, wanted, func(error) { done(fmt.Errorf("%w: %s: the own disk is %s", errRefused, v, c.state().Disk)) })
 		case a.OK():
 			done(nil)
@@ -142,10 +142,16 @@ func (n *Node) invalidate(g arbiter.GroupID) {
 
 // remembersLoss reports whether the node's store says that its own copy of a
 // group is stale.
-func (n *Node) remembersLoss(g arbiter.GroupID) bool {
+func (n *Node) remembersLoss(g arbiter.GroupID) bool { return n.remembers(g).OwnWord != 0 }
+
+// remembers returns what the node's store says of a group.
+func (n *Node) remembers(g arbiter.GroupID) agent.GroupMemory {
 	if n.memory == nil {
-		return false
+		return agent.GroupMemory{}
 	}
 	m, err := agent.DecodeMemory(n.memory)
-	return err == nil && m.Groups[g].OwnWord != 0
+	if err != nil {
+		return agent.GroupMemory{}
+	}
+	return m.Groups[g]
 }

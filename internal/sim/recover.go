@@ -178,6 +178,17 @@ func (w *World) deliberate(c *replica) bool {
 	return true
 }
 
+// stopIsOnItsWay reports whether a copy was excluded by a recovery that gives it up, and
+// its node, which was just starting the group, cannot know yet. The first step of the plan
+// stops it, and nothing is given up before both sides have been measured behind that.
+func (c *replica) stopIsOnItsWay(r *arbiter.Recovery, e arbiter.Exclusion) bool {
+	if r.Victim() != c.n.id || r.Number != e.Number || r.Plan.Steps[r.Step].Kind != recovery.StopServices {
+		return false
+	}
+	s := c.n.service(c.v.group)
+	return s.number != 0 && (s.stops || c.n.remembers(c.v.group).Excluded != e.Number)
+}
+
 // ofRecovery reports whether a core is told something about a recovery, which has a grid
 // of the coverage for itself (see toldRecovery).
 func ofRecovery(told any) bool {
