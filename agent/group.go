@@ -42,6 +42,7 @@ type group struct {
 
 	bid     *bid
 	release *call
+	receipt arbiter.Epoch // the latest that this life of the agent has given back
 
 	answer   leader.GroupAnswer // the witness's latest
 	answerAt boottime.Instant   // send time of the beat it answers
@@ -186,11 +187,31 @@ func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
 	if failed != "" {
 		why = failed
 	}
+	m.sendReceipt(now, g, arbiter.Release{Group: g.id, Epoch: epoch, Started: started, Failed: failed != "", Reason: why})
+}
+
+// giveBackAgain sends the receipt of an earlier life of this agent, which the witness
+// has not heard: it takes this node for the holder. Nobody else asks while that is so,
+// and a node that does not ask itself, or is refused, would keep the group from both.
+func (m *Machine) giveBackAgain(now boottime.Instant, g *group) {
+	gm, a := m.mem.Groups[g.id], g.answer
+	switch {
+	case a.Holder != m.cfg.Node || a.Epoch != gm.Epoch || g.answerAt != m.answered || !m.witnessNear(now):
+		return
+	case !gm.GivenBack || gm.Holder != m.cfg.Node || g.phase != Stopped || g.right.epoch != 0 || g.receipt == gm.Epoch || g.release != nil:
+		return
+	case g.bid != nil && (g.bid.call != nil || g.bid.last == ""):
+		return // it may be granted to it once more
+	}
+	m.sendReceipt(now, g, arbiter.Release{Group: g.id, Epoch: gm.Epoch, Reason: "stopped before this agent's start"})
+}
+
+func (m *Machine) sendReceipt(now boottime.Instant, g *group, r arbiter.Release) {
+	g.receipt = r.Epoch
 	g.release = m.call(now, &call{
 		message: func(id arbiter.RequestID) leader.Message {
-			return leader.Release{Seen: m.mem.Seen, Release: arbiter.Release{
-				Caller: m.caller(id), Group: g.id, Epoch: epoch, Started: started, Failed: failed != "", Reason: why,
-			}}
+			r.Caller = m.caller(id)
+			return leader.Release{Seen: m.mem.Seen, Release: r}
 		},
 		done: func(_ boottime.Instant, _ *call, v arbiter.Verdict) {
 			g.release = nil

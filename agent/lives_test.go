@@ -185,3 +185,42 @@ func TestAnswersOfAWitnessThatWasReplacedAreDropped(t *testing.T) {
 		t.Error("the new witness renews nothing")
 	}
 }
+
+// The receipt of the life before has not arrived, and this one does not ask for the
+// group: nobody would have it for ever, for the other node hears this one.
+func TestReceiptThatAnEarlierLifeHasNotBroughtIsSentAgain(t *testing.T) {
+	for _, c := range []struct {
+		why    string
+		memory GroupMemory
+		sent   bool
+	}{
+		{"given back", GroupMemory{Holder: "node-a", Epoch: 8, GivenBack: true}, true},
+		{"not confirmed down", GroupMemory{Holder: "node-a", Epoch: 8}, false},
+		{"another lease", GroupMemory{Holder: "node-a", Epoch: 4, GivenBack: true}, false},
+	} {
+		mem := NewMemory()
+		mem.Groups["db"] = c.memory
+		m := New(boot, stonith(), mem, &BootMemory{Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}})
+		m.Step(boot, SessionUp{})
+		m.Step(boot, Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}})
+		answered := func(at boottime.Instant) (leader.Release, bool) {
+			t.Helper()
+			beat, ok := first[Beat](m.Step(at, Tick{}))
+			if !ok {
+				t.Fatal("no beat")
+			}
+			call, _ := first[Call](m.Step(at, Answered{Clock: at, Answer: leader.BeatAnswer{
+				Number: beat.Beat.Number, Standby: true, Groups: []leader.GroupAnswer{{Group: "db", Holder: "node-a", Epoch: 8}},
+			}}))
+			r, ok := call.Message.(leader.Release)
+			m.Step(at, CallDone{Request: call.Request, Verdict: arbiter.Verdict{Kind: arbiter.Done}})
+			return r, ok
+		}
+		if r, ok := answered(boot.Add(time.Second)); ok != c.sent || ok && r.Epoch != 8 {
+			t.Errorf("%s: a receipt is sent: %v, %+v", c.why, ok, r)
+		}
+		if _, ok := answered(boot.Add(2 * time.Second)); ok {
+			t.Errorf("%s: a receipt is sent though this life has sent one, or may not", c.why)
+		}
+	}
+}

@@ -226,6 +226,7 @@ func (m *Machine) tick(now boottime.Instant) {
 		m.join(now, g)
 		m.exclusions(now, g)
 		m.ask(now, g)
+		m.giveBackAgain(now, g)
 		m.strand(now, g)
 		m.recover(now, g)
 	}
