@@ -44,7 +44,7 @@ type voter struct {
 	up       bool
 	life     int
 	paused   bool
-	stood    time.Duration // still, since
+	awake    boottime.Instant // told its leadership something last, on its clock
 	deferred []func()
 	full     bool
 	leads    bool // in this term, as far as it knows
@@ -144,13 +144,6 @@ func (v *voter) crash() {
 }
 
 func (v *voter) pause(paused bool) {
-	stood := v.x.w.now - v.stood
-	if v.paused && !paused && v.x.last == v && stood > v.x.w.Definition.Timing.Renew { // not a deposed leader that wakes up
-		v.x.listens = v.x.w.now
-	}
-	if paused && !v.paused {
-		v.stood = v.x.w.now
-	}
 	v.paused = paused
 	for !v.paused && len(v.deferred) > 0 {
 		do := v.deferred[0]

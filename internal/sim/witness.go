@@ -269,6 +269,7 @@ func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
 // perform carries a leadership's actions out.
 func (v *voter) perform(actions []leader.Action) {
 	term := v.term
+	v.wake()
 	for _, a := range actions {
 		if v.lead == nil || v.term != term {
 			return
@@ -292,6 +293,16 @@ func (v *voter) perform(actions []leader.Action) {
 		}
 	}
 	v.arm()
+}
+
+// wake notes that a leader was late itself: it counts as new. What it stood still for is
+// not all of that, since it had perhaps nothing to do before.
+func (v *voter) wake() {
+	now := v.clock.now()
+	if v == v.x.last && now.Sub(v.awake) > v.x.w.Definition.Timing.Renew { // not a deposed leader that wakes up
+		v.x.listens = v.x.w.now
+	}
+	v.awake = now
 }
 
 // arm waits for what the leader does next by time alone.
@@ -353,7 +364,7 @@ func (v *voter) opened() {
 	v.lead = leader.New(v.clock.now(), x.state.Version, x.clusters())
 	v.lead.Remembers(x.state.Leads)
 	v.lead.Reaches(x.w.reaches())
-	x.last, x.listens = v, x.w.now
+	x.last, x.listens, v.awake = v, x.w.now, v.clock.now()
 	x.Changes++
 	v.reign = x.Changes
 	x.w.line(v.host.String(), "", "leads", "")
