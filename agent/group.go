@@ -57,6 +57,7 @@ type group struct {
 	stranded bool             // said that nobody may take over
 	split    string           // the resource that DRBD has called split, until it is connected
 	joined   bool             // DRBD looks for its peer, or did so in this boot
+	brought  bool             // together by a recovery, which does not look after it any more
 	parting  bool             // DRBD is being disconnected
 	doubting bool             // the copy is being invalidated
 	renewed  bool             // it was, in this boot

@@ -21,6 +21,7 @@ const meetWithin = 5 * time.Second
 // itself, or begin a generation of its own, and nobody else would know: not
 // even this node, should that primary die before the two are in step.
 func (m *Machine) join(now boottime.Instant, g *group) {
+	m.joinAnew(g)
 	if g.joined || !g.drbd() {
 		return
 	}
@@ -52,6 +53,15 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		}
 		m.note(g, "looking for the peer", "no write waits there for this node's copy to be excluded")
 		m.do(Join{Group: g.id, Discard: g.renewed && !g.hot()})
+	}
+}
+
+// joinAnew has DRBD look for its peer once more where a recovery has left it alone.
+// Once: if the two part again, it is for whoever resolves that.
+func (m *Machine) joinAnew(g *group) {
+	if g.brought && !g.answer.Apart && m.parted(g) {
+		g.joined, g.brought = false, false
+		m.saveBoot()
 	}
 }
 

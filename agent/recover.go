@@ -57,6 +57,7 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	}
 	switch {
 	case t == nil:
+		g.brought = g.brought || m.broughtTogether(g.errand)
 		g.errand = nil
 	case g.errand == nil || !g.errand.same(t):
 		e := &errand{task: *t, unfit: mutant.Weak(mutant.PlanUnread, t.Check(), nil)}
@@ -66,6 +67,13 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 			m.note(g, "recovery", fmt.Sprintf("%s, step %d of %d: %s", t.Recovery, t.Step+1, len(t.Plan.Steps), e.step()))
 		}
 	}
+}
+
+// broughtTogether reports whether this node, whose copy was given up, looked after the
+// resync to the last. It may have parted the two a moment before it was told that the
+// resync is over, to give the flag anew: nothing of the recovery connects them then.
+func (m *Machine) broughtTogether(e *errand) bool {
+	return e != nil && e.task.Round == 0 && e.unfit == nil && e.step().Kind == recovery.FollowResync && arbiter.NodeID(e.task.Plan.Victim) == m.cfg.Node
 }
 
 // recover does what a recovery wants, one thing at a time, and only while the

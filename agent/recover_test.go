@@ -351,3 +351,28 @@ func TestCopyingIsBrokenOffWhenTheRecoveryIsCalledOff(t *testing.T) {
 		})
 	}
 }
+
+// The victim parts the two to give the flag anew, in the moment in which the survivor
+// says that the resync is over. Nothing of the recovery connects them after that.
+func TestWhatARecoveryLeavesAloneIsConnectedOnceMore(t *testing.T) {
+	out := arbiter.Exclusion{Number: 1<<32 | 1}
+	alone := Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}
+	seeking := Storage{Resource: "r0", Known: true, Disks: alone.Disks}
+	for name, task := range map[string]*arbiter.Task{"the resync is followed": taskAt(8), "it had not come so far": taskAt(3)} {
+		c := conversing(t, idle(stonith()))
+		c.step(seeking)
+		c.told(leader.GroupAnswer{Own: out, Task: task, Apart: true})
+		c.step(alone)
+		for round := range 3 {
+			joined := false
+			for range 20 {
+				joined = joined || has[Join](c.told(leader.GroupAnswer{Own: out}))
+			}
+			if want := round == 0 && task.Step == 8; joined != want {
+				t.Errorf("%s: when the two are alone for the %d. time: connected %v", name, round+1, joined)
+			}
+			c.step(seeking)
+			c.step(alone)
+		}
+	}
+}
