@@ -102,16 +102,43 @@ func (a *applying) abandon(g *Group, cmd CancelRecovery) Verdict {
 	return done("recovery %s of %s is %s", r.ID, cmd.Group, r.Note)
 }
 
-// loose reports whether a node was to give its copy up in a recovery that was
-// abandoned: DRBD there may still want to, at the next handshake.
+// loose reports whether a node was to give its copy up in a recovery that was let go
+// of, or forgotten, in the middle: DRBD there may still want to, at the next handshake.
 func (g *Group) loose(n NodeID) bool {
 	for _, r := range slices.Backward(g.Recovered) {
 		switch {
 		case r.Outcome == Recovered:
 			return false
-		case r.Outcome == Abandoned && NodeID(r.Plan.Victim) == n:
+		case r.leftLoose() && NodeID(r.Plan.Victim) == n:
 			return true
 		}
 	}
 	return false
+}
+
+// leftLoose reports whether a recovery has ended after its victim may have been told to
+// give its copy up, and perhaps before it had. How far a forgotten one came, nobody knows.
+func (r *Recovery) leftLoose() bool {
+	return r.Plan != nil && (r.Outcome == Abandoned || r.Outcome == Forgotten)
+}
+
+// remember keeps the latest recoveries. What a node may still want of an earlier one is
+// not forgotten for those that have come to nothing since.
+func (g *Group) remember(r Recovery) {
+	list := append(slices.Clone(g.Recovered), r)
+	if len(list) > keptRecoveries {
+		since := 0 // the latest that brought both copies together
+		for i := range list {
+			if list[i].Outcome == Recovered {
+				since = i
+			}
+		}
+		drop := 0
+		for drop >= since && drop < keptRecoveries && list[drop].leftLoose() {
+			drop++
+		}
+		drop %= keptRecoveries // where all of them are such: the oldest
+		list = slices.Delete(list, drop, drop+1)
+	}
+	g.Recovered = list
 }

@@ -200,7 +200,7 @@ func (a *applying) over(g *Group, outcome RecoveryOutcome, note string) {
 	r := g.Recovery
 	r.Phase, r.Outcome, r.Note, r.Ended, r.Sides = Over, outcome, note, a.entry.At, nil
 	g.Recovery = nil
-	g.Recovered = lastOf(append(g.Recovered, *r.clone()), keptRecoveries)
+	g.remember(*r.clone())
 }
 
 // recovers refuses a group whose recovery keeps the other node's copy.

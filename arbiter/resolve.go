@@ -73,7 +73,10 @@ func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 }
 
 func (a *applying) open(c *Cluster, g *Group, cmd Resolve) Verdict {
-	if g.Recovery != nil {
+	if r := g.Recovery; r != nil {
+		if r.Cancellable() { // it may have begun, and gone back to its decision
+			c.putBack(g, a.state.Version.Incarnation)
+		}
 		a.over(g, Superseded, "superseded by an order of "+cmd.Order.By)
 	}
 	c.Recoveries++
