@@ -93,7 +93,25 @@ func (q Requirements) CheckFiles(dump Section) []Violation {
 		out = append(out, q.check(prepend(conn, base), q.connectionRules(), label("connection", i, len(conns)))...)
 	}
 	out = append(out, q.checkVolumes(res, base)...)
-	return append(out, q.checkHandlers(base)...)
+	out = append(out, q.checkHandlers(base)...)
+	return append(out, q.checkTemplate(res)...)
+}
+
+const templated = "its settings are in a template"
+
+// checkTemplate refuses what DRBD 9 takes settings from, and drbdadm does not print: not
+// even its policies after a split brain would be seen.
+func (q Requirements) checkTemplate(res Section) []Violation {
+	var out []Violation
+	for _, o := range res.Options {
+		if o.Keyword == "template-file" {
+			out = append(out, Violation{
+				What:  fmt.Sprintf("%s (template-file %s), which cannot be checked", templated, clip(strings.Join(o.Values, " "))),
+				Where: q.where(""), Fix: fmt.Sprintf("resource %s { net { ... } }, without template-file", q.Resource),
+			})
+		}
+	}
+	return out
 }
 
 // CheckSplit checks only what would let DRBD resolve a split brain on its own,
@@ -101,7 +119,7 @@ func (q Requirements) CheckFiles(dump Section) []Violation {
 func (q Requirements) CheckSplit(dump Section) []Violation {
 	var out []Violation
 	for _, v := range q.CheckFiles(dump) {
-		if strings.HasPrefix(v.What, "after-sb-") || strings.HasPrefix(v.What, "rr-conflict") {
+		if strings.HasPrefix(v.What, templated) || strings.HasPrefix(v.What, "after-sb-") || strings.HasPrefix(v.What, "rr-conflict") {
 			out = append(out, v)
 		}
 	}

@@ -124,3 +124,13 @@ func TestBrokenConfigurationIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// As drbdadm of DRBD 9 prints it: what the template says is not there, and holds.
+func TestTemplateWhosePoliciesDrbdadmDoesNotPrintIsRefused(t *testing.T) {
+	file := parseConfig(t, "resource r0 { template-file /etc/drbd.d/r0.tmpl; }")
+	for _, got := range [][]Violation{requirements(Family9).CheckSplit(file), requirements(Family9).CheckFiles(file)} {
+		if !strings.Contains(lines(got), "template-file /etc/drbd.d/r0.tmpl), which cannot be checked") {
+			t.Errorf("got\n%s", lines(got))
+		}
+	}
+}

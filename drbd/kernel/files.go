@@ -91,7 +91,8 @@ func (d *Driver) files(ctx context.Context, f drbd.Family) (drbd.Section, error)
 	return s, nil
 }
 
-var include = regexp.MustCompile(`(?m)^\s*include\s+"?([^";\n]+?)"?\s*;`)
+// include finds the names of further files: of any, and of a resource's template.
+var include = regexp.MustCompile(`\b(?:include|template-file)\s+"?([^";\n]+?)"?\s*;`)
 
 // configured sums up the files that match a pattern, with all that they include.
 func configured(pattern string) (sum [sha256.Size]byte, readable bool) {
@@ -120,13 +121,18 @@ func configured(pattern string) (sum [sha256.Size]byte, readable bool) {
 	return [sha256.Size]byte(h.Sum(nil)), true
 }
 
-// included are the files that one includes, by patterns that count from where it is.
+// included are the files that one includes, by patterns that count from where it is. So
+// they do for drbdadm from where a directory's symbolic link leads.
 func included(name string, text []byte) []string {
 	var out []string
+	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+	if err != nil {
+		dir = filepath.Dir(name)
+	}
 	for _, m := range include.FindAllSubmatch(text, -1) {
 		pattern := string(m[1])
 		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(filepath.Dir(name), pattern)
+			pattern = filepath.Join(dir, pattern)
 		}
 		found, err := filepath.Glob(pattern)
 		if err != nil {

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,44 @@ func TestConfigurationIsReadAgainOnlyAfterItHasChanged(t *testing.T) {
 	}
 	if asked() != 5 {
 		t.Errorf("what cannot be read may have changed: %s", f.calls())
+	}
+}
+
+// drbdadm takes a resource's settings from its template, and follows links of directories
+// before it looks for what is beside them.
+func TestFilesThatAreFoundOnlyByDrbdadmsOwnRulesAreWatchedToo(t *testing.T) {
+	for name, file := range map[string]string{
+		"in a line":      "beside.res",
+		"template":       "r0.tmpl",
+		"behind a link":  "real/common.inc",
+		"link of a link": "real/conf.d/more.res",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeTools(t)
+			f.configured()
+			if err := errors.Join(os.MkdirAll(filepath.Join(f.dir, "real/conf.d"), 0o755), os.Symlink("real/conf.d", filepath.Join(f.dir, "link"))); err != nil {
+				t.Fatal(err)
+			}
+			f.write("drbd.conf", "global { usage-count no; } include \"beside.res\"; include link/r.res;\n")
+			f.write("beside.res", "resource r1 {}\n")
+			f.write("real/conf.d/r.res", "resource r0 { template-file \"../../r0.tmpl\"; }\ninclude ../common.inc;\ninclude more.res;\n")
+			for _, more := range []string{"r0.tmpl", "real/common.inc", "real/conf.d/more.res"} {
+				f.write(more, "common {}\n")
+			}
+			asked := func() int {
+				if _, err := f.driver.Backing(t.Context(), "r0"); err != nil {
+					t.Fatal(err)
+				}
+				return strings.Count(f.calls(), "sh-ll-dev")
+			}
+			if first, again := asked(), asked(); first != 1 || again != 1 {
+				t.Errorf("asked %d and %d times", first, again)
+			}
+			f.write(file, "common { net { after-sb-0pri discard-zero-changes; } }\n")
+			if asked() != 2 {
+				t.Errorf("%s has changed: %s", file, f.calls())
+			}
+		})
 	}
 }
 
