@@ -61,6 +61,7 @@ func (w *World) checkGrants(c *arbiter.Cluster) {
 		return
 	}
 	w.watchMandate(c)
+	w.agreements(c)
 	for i, id := range w.groups {
 		g := c.Groups[id]
 		if g == nil || g.Lease == nil {
@@ -78,6 +79,9 @@ func (w *World) checkGrants(c *arbiter.Cluster) {
 			w.breaks("S4: epoch %d was granted to %s for %s, and now to %s for %s", e, was.holder, was.group, is.holder, is.group)
 		case !known && e <= w.epoch:
 			w.breaks("S4: the epoch went back from %d to %d", w.epoch, e)
+		}
+		if c := w.nodeOf(is.holder).replica(id); c != nil && !known {
+			c.agreed = 0 // it may be written to again
 		}
 		w.granted[e] = is
 		w.epoch = max(w.epoch, e)

@@ -161,21 +161,47 @@ func (w *World) chosen(c *replica) bool {
 	return last.Outcome == arbiter.Cancelled && last.Stale == c.n.peer.id && g.Lease.Epoch > last.Epoch
 }
 
+// agreements notes which copies a recovery has begun to give up. A witness may forget
+// that, with its disk; DRBD goes on at the peer's next word as it was told, and who has
+// agreed has agreed. It ends with the recovery, unless that was forgotten, where that goes
+// back to the decision, and once the copy may be written to again (see checkGrants).
+func (w *World) agreements(c *arbiter.Cluster) {
+	if w.witness.unnoticed() {
+		return
+	}
+	for i, id := range w.groups {
+		g := c.Groups[id]
+		if g == nil || w.disks[i] == nil {
+			continue
+		}
+		for _, end := range w.disks[i].ends {
+			r := g.Recovery
+			if r != nil && r.Victim() == end.n.id && !r.Cancellable() {
+				end.agreed = r.ID
+				continue
+			}
+			over := r != nil && r.ID == end.agreed
+			for _, was := range g.Recovered {
+				over = over || was.ID == end.agreed && was.Outcome != arbiter.Forgotten
+			}
+			if over {
+				end.agreed = 0
+			}
+		}
+	}
+}
+
 // deliberate reports whether a recovery has begun to give a copy up, as it must: with
 // somebody's word or a policy, and after it was kept.
 func (w *World) deliberate(c *replica) bool {
-	known := w.witness.State()
-	if known == nil || known.Groups[c.v.group] == nil {
-		return false
+	begun := c.agreed != 0
+	if known := w.witness.State(); known != nil && known.Groups[c.v.group] != nil {
+		begun = begun || known.Groups[c.v.group].Recovery.Victim() == c.n.id
 	}
-	r := known.Groups[c.v.group].Recovery
-	if r == nil || r.Victim() != c.n.id {
-		return false
+	if begun && (c.kept == "" || c.agreed == 0) {
+		w.breaks("S6: %s's copy of %s is overwritten before a recovery has kept it and come so far", c.n.id, c.v.group)
 	}
-	if c.kept == "" || r.Cancellable() {
-		w.breaks("S6: %s's copy of %s is overwritten before recovery %s has kept it and come so far", c.n.id, c.v.group, r.ID)
-	}
-	return true
+	return begun
 }
 
 // stopIsOnItsWay reports whether a copy was excluded by a recovery that gives it up, and

@@ -36,12 +36,13 @@ type replica struct {
 	arrival  once      // of what is on the wire
 	answers  []awaited // of commands
 	commands model.CommandID
-	happened int    // to it
-	pushing  bool   // a resync's next step is on its way
-	telling  bool   // the agent is about to be told
-	byHand   bool   // a person promotes it
-	stray    bool   // and has, and nobody has demoted it yet
-	kept     string // the latest try of a recovery that has kept what is here
+	happened int                // to it
+	pushing  bool               // a resync's next step is on its way
+	telling  bool               // the agent is about to be told
+	byHand   bool               // a person promotes it
+	stray    bool               // and has, and nobody has demoted it yet
+	kept     string             // the latest try of a recovery that has kept what is here
+	agreed   arbiter.RecoveryID // to give up what is here; see agreements
 }
 
 // awaited is somebody who waits for the answer to a command.
