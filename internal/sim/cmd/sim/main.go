@@ -16,6 +16,7 @@ Its last line is RESULT and a JSON object. hours are simulated hours, hours_step
 those of them that were stepped through; the rest is calm that was leapt over after it
 had been shown to go round in circles. hours_per_core_s is hours by the CPU time of this
 process, user and system, with garbage collection: never by the clock on the wall.
+Not in it is shrink_core_s, which it took to make schedules smaller that broke something.
 
 `
 
