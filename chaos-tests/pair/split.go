@@ -11,8 +11,8 @@ import (
 )
 
 // Fork has both nodes written to while they cannot see each other: the holder goes on
-// by right, and somebody forces the other copy and runs a script there that writes to
-// it. It returns with the replication link cut and both agents at work.
+// by right, and somebody forces the other copy, as often as DRBD has doubts, and runs a
+// script there that writes to it. It returns with the replication link cut and both agents at work.
 func (p *Pair) Fork(ctx context.Context, holder *lab.Node, write string) error {
 	if err := p.CutReplication(ctx); err != nil {
 		return err
@@ -31,7 +31,7 @@ func (p *Pair) Fork(ctx context.Context, holder *lab.Node, write string) error {
 	if err := other.Must(ctx, `set -e
 		systemctl stop sbagent
 		helper=/sys/module/drbd/parameters/usermode_helper; was=$(cat $helper); printf /bin/true >$helper
-		drbdadm primary --force r0
+		forced=; for try in 1 2 3 4 5; do drbdadm primary --force r0 && { forced=1; break; }; sleep 1; done; [ -n "$forced" ]
 		`+write+`
 		drbdadm secondary r0
 		printf %s "$was" >$helper
