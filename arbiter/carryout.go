@@ -17,7 +17,7 @@ const keptRecoveries = 8
 func (a *applying) carryOut(c *Cluster, g *Group) {
 	r := g.Recovery
 	victim, survivor := NodeID(r.Plan.Victim), NodeID(r.Plan.Survivor)
-	if r.Tries == 0 {
+	if r.Stale == "" {
 		r.Before, r.Epoch = maps.Clone(g.Excluded), epochOf(g.Lease)
 	}
 	r.Tries++

@@ -173,6 +173,10 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
 	was := r.Note
+	if untouched(r) && (err != nil || !d.Diagnosis.Kind.Split()) {
+		c.putBack(g, a.state.Version.Incarnation) // it ends here, or waits, and the copy is as it was
+		r.Stale = ""
+	}
 	r.Decision, r.Plan, r.Approved, r.Failure, r.Step = &d, nil, "", "", 0
 	r.Revision, r.Grounds = a.index, clonePointer(r.Evidence)
 	switch {
@@ -193,6 +197,20 @@ func (a *applying) decide(c *Cluster, g *Group) {
 		a.over(g, OnlyShown, r.Note)
 	}
 	a.tell(c, r)
+}
+
+// untouched reports whether the copy that a plan was to give up, and excluded, is whole
+// and still what was decided on: it may be the only one that can run the group.
+func untouched(r *Recovery) bool {
+	if r.Tries == 0 || r.Plan == nil {
+		return false
+	}
+	for _, s := range r.Evidence.Sides {
+		if s.Node == r.Plan.Victim {
+			return r.Plan.HoldsSide(s) == nil && !slices.ContainsFunc(s.Volumes, func(v recovery.Volume) bool { return !v.Disk.AtLeast(drbd.DiskOutdated) })
+		}
+	}
+	return false
 }
 
 func because(d recovery.Decision) string {
