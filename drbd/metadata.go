@@ -22,7 +22,7 @@ type Metadata struct {
 // statements, in which comments tell what was counted. Of DRBD 9's bitmaps, one
 // for each peer, a pair has one.
 func ParseMetadata(text string) (Metadata, error) {
-	m, version, sized := Metadata{Clean: true}, "", false
+	m, version, sized, counted := Metadata{Clean: true}, "", false, false
 	var bits, perBit uint64
 	for line := range strings.Lines(text) {
 		words := strings.Fields(strings.ReplaceAll(line, ";", " "))
@@ -45,7 +45,7 @@ func ParseMetadata(text string) (Metadata, error) {
 		case words[0] == "bm-byte-per-bit":
 			perBit = n
 		case words[0] == "bits-set":
-			bits += n
+			bits, counted = bits+n, true
 		}
 	}
 	if version != `"v08"` && version != `"v09"` {
@@ -53,6 +53,9 @@ func ParseMetadata(text string) (Metadata, error) {
 	}
 	if !sized || perBit == 0 {
 		return Metadata{}, errors.New("read metadata: it does not say how large the volume is")
+	}
+	if !counted { // which comes after the bitmap: nothing counted is not nothing changed
+		return Metadata{}, errors.New("read metadata: it ends before it says how much has changed")
 	}
 	m.OutOfSync = bits * perBit
 	return m, nil

@@ -19,7 +19,7 @@ func TestMetadataOfBothFamilies(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", file, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "version \"v07\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n", "version \"v08\";\nbm-byte-per-bit 4096;\n"} {
+	for _, bad := range []string{"", "version \"v07\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n", "version \"v08\";\nbm-byte-per-bit 4096;\n# bits-set 1;\n", "version \"v08\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n bm {\n 0xffff"} {
 		if got, err := ParseMetadata(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)
 		}

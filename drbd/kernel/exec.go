@@ -18,8 +18,9 @@ const (
 	killGrace = 500 * time.Millisecond
 	// pipeGrace is how long a command's offspring may keep its output open.
 	pipeGrace = time.Second
-	// mostOutput is more than any answer of the tools has.
-	mostOutput = 1 << 20
+	// mostOutput is more than any answer of the tools has, but for the metadata of a
+	// large volume: a bitmap of 1 TiB may take 76 MiB as text.
+	mostOutput, mostMetadata = 1 << 20, 512 << 20
 )
 
 // answer is what a command printed and how it ended.
@@ -54,6 +55,9 @@ func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
 		return answer{}, fmt.Errorf("run %q: not begun: %w", cmd, context.Cause(ctx))
 	}
 	var stdout, stderr limitedBuffer
+	if cmd.Program == drbd.Drbdmeta {
+		stdout.most = mostMetadata
+	}
 	c := d.command(cmd)
 	c.Stdout, c.Stderr = &stdout, &stderr
 	c.WaitDelay = pipeGrace
@@ -79,6 +83,9 @@ func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
 	}
 	if !c.ProcessState.Exited() {
 		return answer{}, fmt.Errorf("run %q: %s, the outcome is unknown", cmd, c.ProcessState)
+	}
+	if stdout.cut { // its end may be what counts
+		return answer{}, fmt.Errorf("run %q: it has printed more than can be taken in", cmd)
 	}
 	return answer{stdout: stdout.String(), stderr: stderr.String(), exit: c.ProcessState.ExitCode()}, nil
 }
@@ -121,12 +128,20 @@ func killGroup(c *exec.Cmd) {
 }
 
 // limitedBuffer keeps the beginning of what is written to it.
-type limitedBuffer struct{ buf bytes.Buffer }
+type limitedBuffer struct {
+	buf  bytes.Buffer
+	most int  // mostOutput if 0
+	cut  bool // more than that was written
+}
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if room := mostOutput - b.buf.Len(); room > 0 {
-		b.buf.Write(p[:min(len(p), room)])
+	most := b.most
+	if most == 0 {
+		most = mostOutput
 	}
+	room := most - b.buf.Len()
+	b.cut = b.cut || len(p) > room
+	b.buf.Write(p[:min(len(p), max(room, 0))])
 	return len(p), nil
 }
 

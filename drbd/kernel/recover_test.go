@@ -42,6 +42,22 @@ func TestDisksAndTheirMetadataAreFound(t *testing.T) {
 	}
 }
 
+// What a large volume has changed is counted at the end of its metadata, behind a bitmap
+// of many MiB.
+func TestMetadataOfALargeVolumeIsReadToItsEnd(t *testing.T) {
+	f := newFakeTools(t)
+	f.configured()
+	f.on("--force", "yes 0x5555555555555555 | head -c 3000000; echo '# bits-set 7;'")
+	text, err := f.driver.DumpMetadata(t.Context(), "r0", 1)
+	if err != nil || !strings.HasSuffix(text, "# bits-set 7;\n") {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	f.on("dump", "yes | head -c 3000000")
+	if _, err := f.driver.SplitPolicies(t.Context(), "r0"); err == nil || !strings.Contains(err.Error(), "more than can be taken in") {
+		t.Errorf("an answer that was cut: %v", err)
+	}
+}
+
 func TestStoredGenerationsAreReadOffADiskThatIsNotAttached(t *testing.T) {
 	f := newFakeTools(t)
 	f.write("unconfigured", "")
