@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"sbarbiter/drbd"
@@ -78,7 +79,7 @@ func (e Evidence) opinion(d Diagnosis, p Policy) Opinion {
 		o.Why = err.Error()
 		return o
 	}
-	victim, why := p.choose(e)
+	victim, why := p.choose(e.sinceFork(d))
 	o.Why = why
 	if victim == "" {
 		return o
@@ -92,6 +93,21 @@ func (e Evidence) opinion(d Diagnosis, p Policy) Opinion {
 	}
 	o.Victim = victim
 	return o
+}
+
+// sinceFork leaves out what a bitmap counts from some later moment than the fork: a side
+// that has changed nothing since then may have changed anything before.
+func (e Evidence) sinceFork(d Diagnosis) Evidence {
+	for s := range e.Sides {
+		side := &e.Sides[s]
+		side.Volumes = slices.Clone(side.Volumes)
+		for i, f := range d.Volumes {
+			if f.Kind == MissingAncestor {
+				side.Volumes[i].OutOfSync = nil
+			}
+		}
+	}
+	return e
 }
 
 // forbids says why a side cannot be the victim: the other one has no whole copy to

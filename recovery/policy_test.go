@@ -58,7 +58,7 @@ func TestPoliciesDecideBothWays(t *testing.T) {
 		"a volume that nobody changed":   {Policy{Name: DiscardLeastChanges}, second(0, 0), "node-b", "r0/0"},
 		"less than the guard allows":     {Policy{Name: DiscardLeastChanges, Guards: Guards{MaxDiscard: counted(2 * mib)}}, nil, "node-b", ""},
 		"more than the guard allows":     {Policy{Name: DiscardLeastChanges, Guards: Guards{MaxDiscard: counted(mib)}}, nil, "", "max_discard is 1.0 MiB"},
-		"an old fork is all of it":       {Policy{Name: DiscardLeastChanges, Guards: Guards{MaxDiscard: counted(200 * mib)}}, gis(giOldFork1, giOldFork2), "", "256.0 MiB would be discarded"},
+		"an old fork is all of it":       {Policy{Name: DiscardUnleased, Guards: Guards{MaxDiscard: counted(200 * mib)}}, gis(giOldFork1, giOldFork2), "", "256.0 MiB would be discarded"},
 		"no room for a snapshot":         {Policy{Name: DiscardUnleased, Guards: Guards{RequireSnapshot: true}}, func(e *Evidence) { e.Sides[1].Volumes[0].SnapshotRoom = 11 * mib }, "", "room for 11.0 MiB of the 12.0 MiB"},
 		"room for a snapshot":            {Policy{Name: DiscardUnleased, Guards: Guards{RequireSnapshot: true}}, nil, "node-b", ""},
 		"mounted":                        {Policy{Name: DiscardUnleased, Guards: Guards{RequireUnmounted: true}}, func(e *Evidence) { e.Sides[1].Mounted = []string{"/srv/nfs"} }, "", "mounted at /srv/nfs"},
@@ -219,5 +219,23 @@ func TestNobodyIsDiscardedForACopyThatIsNotWhole(t *testing.T) {
 		if d, err := Choose(e, "node-b"); err == nil {
 			t.Errorf("%s: an operator keeps one: %+v", family, d)
 		}
+	}
+}
+
+// Where the bitmaps count from some later moment than the fork, a side that has changed
+// nothing since may have changed everything before.
+func TestChangesThatWereNotCountedFromTheForkDecideNothing(t *testing.T) {
+	e := split().with(func(e *Evidence) {
+		e.Sides[0].Volumes[0].Generations, e.Sides[1].Volumes[0].Generations = giOldFork1, giOldFork2
+		e.Sides[1].Volumes[0].OutOfSync = counted(0)
+	})
+	for _, p := range []Policy{{Name: DiscardZeroChanges}, {Name: DiscardLeastChanges}, {Name: Consensus, Of: []PolicyName{DiscardZeroChanges, DiscardLeastChanges}}} {
+		d := Decide(e, []Policy{p})
+		if d.Diagnosis.Kind != MissingAncestor || d.Victim != "" || !strings.Contains(d.Opinions[0].Why, "could not be counted") {
+			t.Errorf("%s: %s: discards %q: %s", p, d.Diagnosis.Kind, d.Victim, d.Opinions[0].Why)
+		}
+	}
+	if d := Decide(e, []Policy{{Name: DiscardUnleased}}); d.Victim != "node-b" || d.Discard != 256*mib {
+		t.Errorf("%+v", d)
 	}
 }
