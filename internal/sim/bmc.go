@@ -115,23 +115,28 @@ func (b *bmc) off(by hand, within time.Duration, notAfter boottime.Instant, answ
 			b.lies, b.lied = true, b.lied || !b.lies
 			return
 		}
-		boots := b.boots
+		boots, wrong := b.boots, b.stuck && !b.n.power
 		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() {
 			if b.boots == boots {
-				b.lands(by)
+				b.lands(by, wrong)
 			}
 		})
 	}, answered)
 }
 
-// lands is where a shot takes effect.
-func (b *bmc) lands(by hand) {
+// lands is where a shot takes effect. One that was sent to a switch which said wrongly
+// that the machine was on seems to have landed at once, when the switch says off.
+func (b *bmc) lands(by hand, wrong bool) {
 	w := b.n.w
 	if !b.n.power || b.dead {
 		return
 	}
 	w.line(b.n.host.String(), "", "POWER OFF", "by "+by.name)
-	w.checkShot(b.n, by)
+	if wrong && w.begun.over {
+		w.except("a power switch that said on of a machine that was off, and obeyed once that was on again")
+	} else {
+		w.checkShot(b.n, by)
+	}
 	b.n.power = false
 	b.n.die()
 	b.n.shot = true

@@ -107,7 +107,7 @@ func (w *World) checkPromotion(c *replica) {
 		w.breaks("S3: %s promotes its copy of %s, which is %s", c.n.id, g, d)
 	}
 	if known := w.witness.State(); known != nil && !known.Learning {
-		if e, ok := known.Groups[g].Excluded[c.n.id]; ok && !c.stopIsOnItsWay(known.Groups[g].Recovery, e) {
+		if e, ok := known.Groups[g].Excluded[c.n.id]; ok && !c.stopIsOnItsWay(known.Groups[g].Recovery, e) && !c.hasTakenBack(e) {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}
@@ -116,6 +116,12 @@ func (w *World) checkPromotion(c *replica) {
 	} else if lost > 0 {
 		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
 	}
+}
+
+// hasTakenBack reports whether an exclusion is no more than the node's own word, which
+// was cleared since: a witness that was restored from an old copy says it again.
+func (c *replica) hasTakenBack(e arbiter.Exclusion) bool {
+	return e.Number == 0 && c.n.remembers(c.v.group).OwnWord == 0
 }
 
 // checkUse holds whenever services begin to use a copy.
