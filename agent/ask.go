@@ -89,6 +89,7 @@ func (m *Machine) onBid(now boottime.Instant, g *group, c *call, v arbiter.Verdi
 	b.call, b.next = nil, now.Add(m.timing.Renew)
 	switch v.Kind {
 	case arbiter.Granted:
+		b.last = "" // one that says nothing about now is asked again
 		m.onGrant(now, g, c, v)
 	case arbiter.FenceFirst:
 		m.fenceFirst(g, v)

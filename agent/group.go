@@ -43,6 +43,7 @@ type group struct {
 	bid     *bid
 	release *call
 	receipt arbiter.Epoch // the latest that this life of the agent has given back
+	earlier arbiter.Epoch // the latest that an earlier life may have taken
 
 	answer   leader.GroupAnswer // the witness's latest
 	answerAt boottime.Instant   // send time of the beat it answers
@@ -191,20 +192,42 @@ func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
 	m.sendReceipt(now, g, arbiter.Release{Group: g.id, Epoch: epoch, Started: started, Failed: failed != "", Reason: why})
 }
 
-// giveBackAgain sends the receipt of an earlier life of this agent, which the witness
-// has not heard: it takes this node for the holder. Nobody else asks while that is so,
-// and a node that does not ask itself, or is refused, would keep the group from both.
+// giveBackAgain gives back what the witness takes this node to hold, and what it will
+// not run: the receipt of an earlier life has not arrived, or the grant was never taken,
+// for its answer was lost. Nobody else asks while that is so, and a node that does not
+// ask itself, or is refused, would keep the group from both.
 func (m *Machine) giveBackAgain(now boottime.Instant, g *group) {
 	gm, a := m.mem.Groups[g.id], g.answer
 	switch {
 	case a.Holder != m.cfg.Node || a.Epoch != gm.Epoch || g.answerAt != m.answered || !m.witnessNear(now):
 		return
-	case !gm.GivenBack || gm.Holder != m.cfg.Node || g.phase != Stopped || g.right.epoch != 0 || g.receipt == gm.Epoch || g.release != nil:
+	case gm.Holder != m.cfg.Node || g.phase != Stopped || g.right.epoch != 0 || g.receipt == gm.Epoch || g.release != nil:
 		return
 	case g.bid != nil && (g.bid.call != nil || g.bid.last == ""):
 		return // it may be granted to it once more
 	}
-	m.sendReceipt(now, g, arbiter.Release{Group: g.id, Epoch: gm.Epoch, Reason: "stopped before this agent's start"})
+	why := "stopped before this agent's start"
+	if !gm.GivenBack {
+		if gm.Epoch <= g.earlier || g.bid == nil && !m.standby {
+			return // it may have run under it, or has not asked yet whether it may
+		}
+		why = "it was never taken"
+		m.remember(g, func(gm *GroupMemory) { gm.GivenBack = true })
+	}
+	m.sendReceipt(now, g, arbiter.Release{Group: g.id, Epoch: gm.Epoch, Reason: why})
+}
+
+// dateLives notes, at the first answer that this life hears, what it cannot know not to
+// have been taken by an earlier one: what is in its store, and, where that or the file
+// that dies with the boot was empty, all that was granted until now.
+func (m *Machine) dateLives(g *group, a leader.GroupAnswer) {
+	if !g.answerAt.IsZero() {
+		return
+	}
+	g.earlier = m.mem.Groups[g.id].Epoch
+	if m.blank {
+		g.earlier = max(g.earlier, a.Epoch)
+	}
 }
 
 func (m *Machine) sendReceipt(now boottime.Instant, g *group, r arbiter.Release) {

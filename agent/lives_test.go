@@ -186,21 +186,24 @@ func TestAnswersOfAWitnessThatWasReplacedAreDropped(t *testing.T) {
 	}
 }
 
-// The receipt of the life before has not arrived, and this one does not ask for the
-// group: nobody would have it for ever, for the other node hears this one.
+// The receipt of the life before has not arrived, or the answer that granted it the
+// group, and this one does not ask: nobody would have it for ever, for the other node
+// hears this one.
 func TestReceiptThatAnEarlierLifeHasNotBroughtIsSentAgain(t *testing.T) {
 	for _, c := range []struct {
 		why    string
 		memory GroupMemory
+		whole  bool // the file that dies with the boot is there
 		sent   bool
 	}{
-		{"given back", GroupMemory{Holder: "node-a", Epoch: 8, GivenBack: true}, true},
-		{"not confirmed down", GroupMemory{Holder: "node-a", Epoch: 8}, false},
-		{"another lease", GroupMemory{Holder: "node-a", Epoch: 4, GivenBack: true}, false},
+		{"given back", GroupMemory{Holder: "node-a", Epoch: 8, GivenBack: true}, true, true},
+		{"not confirmed down", GroupMemory{Holder: "node-a", Epoch: 8}, true, false},
+		{"never taken", GroupMemory{Holder: "node-a", Epoch: 4, GivenBack: true}, true, true},
+		{"perhaps taken", GroupMemory{Holder: "node-a", Epoch: 4, GivenBack: true}, false, false},
 	} {
 		mem := NewMemory()
 		mem.Groups["db"] = c.memory
-		m := New(boot, stonith(), mem, &BootMemory{Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}})
+		m := New(boot, stonith(), mem, &BootMemory{Cleared: c.whole, Groups: map[arbiter.GroupID]HeldRight{}})
 		m.Step(boot, SessionUp{})
 		m.Step(boot, Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}})
 		answered := func(at boottime.Instant) (leader.Release, bool) {
@@ -222,5 +225,49 @@ func TestReceiptThatAnEarlierLifeHasNotBroughtIsSentAgain(t *testing.T) {
 		if _, ok := answered(boot.Add(2 * time.Second)); ok {
 			t.Errorf("%s: a receipt is sent though this life has sent one, or may not", c.why)
 		}
+	}
+}
+
+// The answer that granted the group was lost, and came again when it counted for
+// nothing; then a recovery excluded this node's copy. It never ran the group.
+func TestLeaseThatWasNeverTakenAndMayNotBeIsGivenBack(t *testing.T) {
+	now, cfg := boot.Add(time.Minute), stonith()
+	cfg.Groups[0].Resources = nil
+	m := New(now, cfg, nil, &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	m.Step(now, SessionUp{})
+	m.Step(now, Welcomed{Verdict: arbiter.Verdict{Kind: arbiter.Done}})
+	next := func(a leader.GroupAnswer) Call {
+		now = now.Add(time.Second)
+		beat, _ := first[Beat](m.Step(now, Tick{}))
+		a.Group = "db"
+		call, _ := first[Call](m.Step(now, Answered{Clock: now, Answer: leader.BeatAnswer{Number: beat.Beat.Number, Groups: []leader.GroupAnswer{a}}}))
+		return call
+	}
+	answer := func(c Call, v arbiter.Verdict) (Call, bool) {
+		if _, ok := c.Message.(leader.Acquire); !ok {
+			t.Fatalf("no ask: %+v", c)
+		}
+		return first[Call](m.Step(now, CallDone{Request: c.Request, Verdict: v}))
+	}
+	refused := arbiter.Verdict{Kind: arbiter.Refused, Reason: arbiter.IsIsolated}
+	held := leader.GroupAnswer{Holder: "node-a", Epoch: 8}
+	answer(next(leader.GroupAnswer{}), refused)
+	ask := next(leader.GroupAnswer{})
+	if c := next(held); c.Message != nil {
+		if _, ok := c.Message.(leader.Release); ok {
+			t.Error("given back while an ask is on its way")
+		}
+	}
+	if c, ok := answer(ask, arbiter.Verdict{Kind: arbiter.Granted, Epoch: 8, Repeated: true}); ok {
+		t.Errorf("more than asking again is done at once after a repeated grant: %+v", c)
+	}
+	refused.Reason = arbiter.IsExcluded
+	c, _ := answer(next(held), refused)
+	r, ok := c.Message.(leader.Release)
+	if !ok || r.Epoch != 8 || r.Started {
+		t.Fatalf("the lease that was never taken is not given back: %+v", c)
+	}
+	if !m.mem.Groups["db"].GivenBack {
+		t.Error("that it was given back is not stored")
 	}
 }

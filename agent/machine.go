@@ -60,6 +60,7 @@ type Machine struct {
 	feedAt     boottime.Instant
 	disagrees  bool   // with the witness about durations
 	hasty      bool   // the witness gives a shot less time than the devices may take
+	blank      bool   // its store, or what the boot keeps, was empty when it started
 	orderly    bool   // the machine's boot before this one ended in order
 	leaving    string // why this agent ends for good
 	down       bool   // because its machine does
@@ -100,6 +101,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.mem.Left = ""
 	m.mem.Promise = max(m.mem.Promise, cfg.Timing.Promise)
 	m.bindsTo, m.dirty = now.Add(mutant.Weak(mutant.PromiseForgotten, arbiter.Guard(m.mem.Promise), 0)), true
+	m.blank = m.mem.Fresh || !boot.Cleared
 	m.cleared = boot.Cleared || mutant.On(mutant.QuarantineSkipped)
 	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {

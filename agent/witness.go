@@ -204,6 +204,7 @@ func (m *Machine) onGroupAnswer(now boottime.Instant, g *group, a leader.GroupAn
 	if was := g.answer.Peer; was.Number != a.Peer.Number || was.OwnWord != a.Peer.OwnWord {
 		g.peerOutAt = now
 	}
+	m.dateLives(g, a)
 	g.answer, g.answerAt = a, sent
 	m.learnHolder(g, a.Holder, a.Epoch)
 	m.learnExclusions(g, a)
