@@ -63,7 +63,7 @@ func (m *Machine) dueOf(d *dueAfter, g *group) {
 			d.at(g.joinAt)
 		}
 		d.at(g.excl.next)
-		d.at(g.peerOutAt.Add(newsWithin))
+		d.at(g.newsOf())
 		d.at(g.excl.since.Add(2*m.timing.RPCTimeout) + 1)
 		if g.hot() {
 			d.at(g.thawAt.Add(thawWithin) + 1)

@@ -193,12 +193,13 @@ func (m *Machine) onFencePeer(now boottime.Instant, ev FencePeer) {
 	case mutant.On(mutant.EarlyExit4):
 		m.do(Exit{ev.Call, exitExcluded, ""})
 	default:
-		if len(g.excl.waiting) == 0 {
+		isFirst := len(g.excl.waiting) == 0
+		if isFirst {
 			g.excl.since = now
 		}
 		g.excl.waiting = append(g.excl.waiting, ev.Call)
 		m.note(g, "peer lost by DRBD", "resource "+ev.Resource+" asks whether to go on alone")
-		if g.excl.call == nil {
+		if isFirst || g.excl.call == nil { // what was asked before DRBD asked is no answer to it
 			m.askExclusion(now, g)
 		}
 	}
@@ -268,6 +269,7 @@ func (m *Machine) askExclusion(now boottime.Instant, g *group) {
 			return false
 		},
 	}
+	m.dropCall(g.excl.call) // the witness may have answered it before the copies were last in step
 	g.excl.call = c
 	m.call(now, c)
 }
@@ -323,9 +325,13 @@ func (m *Machine) refusedExclusion(now boottime.Instant, g *group, code int, why
 }
 
 // newsWithin is how late an agent may hear of what DRBD has noticed, and more. A
-// copy is not readmitted sooner than that after its exclusion was learnt: what
-// either side takes for "in step" may be of the time before.
+// copy is not readmitted sooner than that after its exclusion was learnt, nor after
+// writes were let go on by it: what either side takes for "in step" may be of the
+// time before.
 const newsWithin = 5 * time.Second
+
+// newsOf returns when this node knows whether the copies of g are in step again.
+func (g *group) newsOf() boottime.Instant { return max(g.peerOutAt, g.excl.at).Add(newsWithin) }
 
 // readmission asks the witness to readmit the peer by the numbers that both
 // sides know while they are in step.
@@ -334,7 +340,7 @@ func (m *Machine) readmission(now boottime.Instant, g *group) {
 	if g.answer.Own != (arbiter.Exclusion{}) || m.mem.Groups[g.id].OwnWord != 0 {
 		return // then neither copy is known to be good
 	}
-	if g.readmit != nil || g.excl.call != nil || now.Sub(g.peerOutAt) < newsWithin || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
+	if g.readmit != nil || g.excl.call != nil || now < g.newsOf() || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
 		return
 	}
 	p := m.peer.group(g.id)

@@ -319,6 +319,11 @@ func (m *Machine) send(now boottime.Instant, c *call) {
 	m.do(Call{Request: c.id, Message: c.message(c.id), Timeout: m.timing.RPCTimeout})
 }
 
+// dropCall asks no more, and hears no answer.
+func (m *Machine) dropCall(c *call) {
+	m.calls = slices.DeleteFunc(m.calls, func(other *call) bool { return other == c })
+}
+
 func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
 	i := slices.IndexFunc(m.calls, func(c *call) bool { return c.id == ev.Request })
 	if i < 0 {
@@ -339,7 +344,7 @@ func (m *Machine) onCall(now boottime.Instant, ev CallDone) {
 		c.retryAt = now.Add(m.timing.Renew)
 		return
 	}
-	m.calls = slices.DeleteFunc(m.calls, func(other *call) bool { return other == c })
+	m.dropCall(c)
 	if unknown {
 		return
 	}
