@@ -107,6 +107,10 @@ func (c *replica) carryStep(a agent.Carry, s recovery.Step, then func(done bool,
 			then(true, nil)
 			return
 		}
+		if is.Conn != drbd.ConnStandAlone { // DRBD declares nothing bad while it looks for its peer
+			c.command(model.Disconnect, func(model.Answer) { tell(model.Invalidate, true) })
+			return
+		}
 		tell(model.Invalidate, true)
 	case recovery.Discard:
 		c.discard(is, over, tell, then)
