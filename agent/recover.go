@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -120,13 +121,22 @@ func (m *Machine) refuseErrand(now boottime.Instant, g *group, e *errand) {
 }
 
 // doubtsVictim has the copy that is given up declared bad as a whole where it must
-// not be believed, before DRBD is let copy over it by bitmaps. See doubt.
+// not be believed, before DRBD is let copy over it by bitmaps. See doubt. What is not
+// known yet of the disks of a machine that has just started is waited for.
 func (m *Machine) doubtsVictim(g *group, e *errand) bool {
 	p := e.task.Plan
-	if arbiter.NodeID(p.Victim) != m.cfg.Node || e.task.Step < p.NoReturn() {
+	switch {
+	case arbiter.NodeID(p.Victim) != m.cfg.Node || e.task.Step < p.NoReturn():
 		return false
+	case !g.joined && !m.disksKnown(g):
+		return true
 	}
 	return (!g.joined || m.mem.Groups[g.id].Spoilt && m.parted(g)) && m.doubt(g)
+}
+
+// disksKnown reports whether DRBD has told of all the group's resources.
+func (m *Machine) disksKnown(g *group) bool {
+	return !slices.ContainsFunc(g.cfg.Resources, func(r string) bool { return !m.disk(r).Known })
 }
 
 // onSide reports what was measured, with when this node was Primary.

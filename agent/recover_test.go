@@ -376,3 +376,28 @@ func TestWhatARecoveryLeavesAloneIsConnectedOnceMore(t *testing.T) {
 		}
 	}
 }
+
+// A victim that lost its power in the resync has lost what its disk's cache had. Told to
+// go on before it knows its own disk, it waits for that.
+func TestVictimThatStartsInTheMiddleOfTheResyncIsNotBelieved(t *testing.T) {
+	cfg := stonith()
+	c := conversing(t, New(boot, cfg, NewMemory(), &BootMemory{Boot: cfg.Boot, Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}}))
+	follow := leader.GroupAnswer{Task: taskAt(8), Apart: true}
+	if has[Carry](c.told(follow)) {
+		t.Fatal("the resync is followed, and the disk is not known")
+	}
+	actions := c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}})
+	for range 20 {
+		actions = append(actions, c.told(follow)...)
+	}
+	if !has[Invalidate](actions) || has[Carry](actions) {
+		t.Fatalf("declared bad as a whole: %v; connected before: %v", has[Invalidate](actions), has[Carry](actions))
+	}
+	actions = c.step(InvalidateDone{Group: "db"})
+	for range 20 {
+		actions = append(actions, c.told(follow)...)
+	}
+	if !has[Carry](actions) {
+		t.Error("the resync is not followed after that")
+	}
+}
