@@ -50,7 +50,11 @@ func TestSlowBMCShootsOneThoughItsTargetIsBackMeanwhile(t *testing.T) {
 	s.must("plug its cables in again", s.Heal(s.ctx, s.holder.Name))
 
 	s.takenOver(20 * time.Second)
-	s.restsOn("E3")
+	if s.told("witness", "given back", string(s.holder.Name))() == nil {
+		s.restsOn("E5") // on a slow machine its right is over before it is back, and its receipt comes first
+	} else {
+		s.restsOn("E3")
+	}
 	s.throughout(3*time.Second, "the new holder stays", s.writing(s.standby))
 	s.shotOnly(s.holder)
 }
