@@ -250,10 +250,15 @@ func (d *Driver) perform(ctx context.Context, resource string, a action) error {
 	if a.done(before) && !a.always {
 		return nil
 	}
-	if err := d.runAll(ctx, f, before, a); err != nil {
-		return err
+	err = d.runAll(ctx, f, before, a)
+	if err == nil {
+		return d.verify(ctx, resource, a)
 	}
-	return d.verify(ctx, resource, a)
+	// DRBD may have dropped by itself, since the look before, what was to be ended.
+	if a.absent && errors.Is(err, ErrUnconfigured) && d.verify(ctx, resource, a) == nil {
+		return nil
+	}
+	return err
 }
 
 // runAll runs an action's commands in order until one is refused.

@@ -156,6 +156,21 @@ func TestConnectWithTheFlagOnlyFromStandAlone(t *testing.T) {
 	}
 }
 
+// A handshake that fails leaves no connection to end: 8.4 calls that an invalid request.
+func TestWhatDRBDHasDroppedMeanwhileIsDisconnected(t *testing.T) {
+	refusal := "echo 'Failure: (162) Invalid configuration request'; exit 10"
+	f := newFakeTools(t)
+	f.on("disconnect", f.to("Secondary", "Secondary", "UpToDate", "StandAlone")+"\n"+refusal)
+	if err := f.driver.Disconnect(t.Context(), "r0"); err != nil {
+		t.Errorf("it is StandAlone: %v", err)
+	}
+	f.on("disconnect", f.to("Secondary", "Secondary", "UpToDate", "Connecting")+"\n"+refusal)
+	f.state("Secondary", "Secondary", "UpToDate", "Connecting")
+	if err := f.driver.Disconnect(t.Context(), "r0"); !errors.Is(err, ErrUnconfigured) {
+		t.Errorf("it looks for its peer still: %v", err)
+	}
+}
+
 func TestAttachAndDown(t *testing.T) {
 	f := newFakeTools(t)
 	if err := f.driver.Attach(t.Context(), "r0"); err != nil || f.calls() != "" {
