@@ -19,6 +19,12 @@ func alarms(v leader.View, listening time.Duration) []string {
 	var out []string
 	alarm := func(format string, a ...any) { out = append(out, fmt.Sprintf(format, a...)) }
 	c := v.Cluster
+	groups := slices.Sorted(maps.Keys(c.Groups))
+	for _, id := range groups { // before what merely follows from it
+		if split := splitOf(v, id); split != nil {
+			alarm("%s; type: %s", split.GetWhat(), split.GetDo())
+		}
+	}
 	if c.Learning {
 		missing := unreported(c)
 		have := "has"
@@ -31,7 +37,7 @@ func alarms(v leader.View, listening time.Duration) []string {
 		nodeAlarms(v, id, listening, alarm)
 		keptAlarms(v, id, alarm)
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
+	for _, id := range groups {
 		groupAlarms(v, id, alarm)
 		recoveryAlarm(v, id, alarm)
 	}

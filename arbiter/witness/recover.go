@@ -118,22 +118,42 @@ func carrying(v leader.View, r *arbiter.Recovery) []*leader.Carrying {
 	return out
 }
 
-// recoveryAlarm says what a recovery waits for, or that a split brain waits for one.
-func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) {
-	g := v.Cluster.Groups[id]
-	r := g.Recovery
+// splitOf says that a group's copies have split and that an operator's word is waited
+// for, with the line to type; nil: as far as is known they have not.
+func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
+	r := v.Cluster.Groups[id].Recovery
 	switch {
 	case (r == nil || r.Phase == arbiter.Carrying && !r.Apart()) && v.Parted(id):
-		alarm("%s: DRBD has given up looking for the peer (StandAlone), as after a split brain; see what both copies hold, with nothing touched: sbctl resolve %s --dry-run", id, id)
+		return &sbv1.SplitStatus{
+			What: fmt.Sprintf("split brain of %s, by all that is seen: DRBD has given up connecting its two copies (StandAlone)", id),
+			Do:   fmt.Sprintf("sbctl resolve %s --dry-run", id),
+		}
 	case r == nil:
 	case r.Phase == arbiter.Undecided:
-		alarm("%s: split brain, and nobody has decided (recovery %s): %s; type: %s", id, r.ID, r.Note, v.Cluster.ResolveLine(id))
+		return &sbv1.SplitStatus{
+			What: fmt.Sprintf("split brain of %s, and nobody has decided (recovery %s): %s", id, r.ID, r.Note), Do: v.Cluster.ResolveLine(id),
+		}
+	case r.Phase == arbiter.Decided && r.Order.WhenBack:
+		return &sbv1.SplitStatus{
+			What: fmt.Sprintf("split brain of %s; recovery %s of %s, which has waited, wants a word to what was measured", id, r.ID, r.Order.By),
+			Do:   fmt.Sprintf("sbctl resolve %s --discard %s", id, r.Plan.Victim),
+		}
+	case r.Phase == arbiter.Decided:
+		return &sbv1.SplitStatus{
+			What: fmt.Sprintf("split brain of %s; recovery %s of %s waits for the word to its decision", id, r.ID, r.Order.By),
+			Do:   fmt.Sprintf("sbctl recovery show %s", id),
+		}
+	}
+	return nil
+}
+
+// recoveryAlarm says what a recovery waits for that needs no word to a split.
+func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) {
+	r := v.Cluster.Groups[id].Recovery
+	switch {
+	case r == nil || splitOf(v, id) != nil:
 	case r.Phase == arbiter.Awaiting:
 		alarm("%s: recovery %s of %s waits for a machine, and holds nobody up: %s; to let go of it: sbctl recovery cancel %s", id, r.ID, r.Order.By, r.Note, id)
-	case r.Phase == arbiter.Decided && r.Order.WhenBack:
-		alarm("%s: split brain; recovery %s of %s, which has waited, wants a word to what was measured: sbctl resolve %s --discard %s", id, r.ID, r.Order.By, id, r.Plan.Victim)
-	case r.Phase == arbiter.Decided:
-		alarm("%s: split brain; recovery %s of %s waits for the word to its decision: sbctl recovery show %s", id, r.ID, r.Order.By, id)
 	case absent(v, r) != "":
 		alarm("%s: recovery %s waits for %s, which is not heard (%s); %s", id, r.ID, absent(v, r), r.Plan.Steps[r.Step], letGo(r))
 	case r.Failure != "":

@@ -58,7 +58,7 @@ func nodeStatus(v leader.View, id arbiter.NodeID) *sbv1.NodeStatus {
 
 func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 	g := v.Cluster.Groups[id]
-	out := &sbv1.GroupStatus{Name: string(id)}
+	out := &sbv1.GroupStatus{Name: string(id), Split: splitOf(v, id)}
 	if l := g.Lease; l != nil {
 		out.Holder, out.Epoch, out.Started, out.Unshot = string(l.Holder), uint64(l.Epoch), l.Started, l.Unshot
 		out.Basis, out.RemainingNs = wire.ToBasis(l.Basis), v.Leases[id].Nanoseconds()

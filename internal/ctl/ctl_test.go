@@ -109,6 +109,7 @@ func TestGreenOnlyWhenNothingIsMissing(t *testing.T) {
 		"a mandate":               func(c *cluster) { c.Mandate = &sbv1.MandateStatus{Phase: "open", Target: "node-b"} },
 		"learning":                func(c *cluster) { c.Learning = true },
 		"maintenance":             func(c *cluster) { c.Maintenance = true },
+		"a split brain":           func(c *cluster) { c.Groups[0].Split = &sbv1.SplitStatus{What: "split brain of nfs"} },
 		"an alarm":                func(c *cluster) { c.Alarms = []string{"something"} },
 		"a watchdog that pauses with its machine": func(c *cluster) {
 			c.Definition.Stonith = false

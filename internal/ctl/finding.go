@@ -1,7 +1,6 @@
 package ctl
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -30,6 +29,8 @@ type finding struct {
 	What  string `json:"what"`
 	Do    string `json:"do"` // "": the sentence says it, or nothing is to be done
 
+	// cause: most of the others follow from it, so it is said first.
+	cause bool
 	// alarmed: the witness has an alarm of its own for this, which also says what
 	// it waits for.
 	alarmed bool
@@ -58,6 +59,7 @@ func examine(status *sbv1.ClusterStatus) *pair {
 	}
 	for _, g := range status.GetGroups() {
 		p.groupRuns(g)
+		p.groupSplit(g)
 	}
 	p.wholeCluster()
 	for _, n := range status.GetNodes() {
@@ -66,19 +68,8 @@ func examine(status *sbv1.ClusterStatus) *pair {
 	for _, g := range status.GetGroups() {
 		p.groupCopies(g)
 	}
-	slices.SortStableFunc(p.found, func(a, b finding) int { return cmp.Compare(b.Level.rank(), a.Level.rank()) })
+	slices.SortStableFunc(p.found, worstFirst)
 	return p
-}
-
-func (p *pair) level() level {
-	worst := levelOK
-	if len(p.found) > 0 {
-		worst = p.found[0].Level
-	}
-	if worst == levelOK && len(p.alarms) > 0 {
-		return levelAttention
-	}
-	return worst
 }
 
 func (p *pair) find(l level, do, format string, args ...any) {
@@ -313,7 +304,7 @@ func (p *pair) groupCopies(g *sbv1.GroupStatus) {
 			}
 		}
 	}
-	if p.declared(name).GetDrbd() && len(g.GetExclusions()) == 0 {
+	if p.declared(name).GetDrbd() && len(g.GetExclusions()) == 0 && g.GetSplit() == nil {
 		p.disks(g)
 	}
 }

@@ -31,6 +31,7 @@ var scenes = map[string]func() scene{
 	"blind":       blind,
 	"slow-stop":   slowStop,
 	"ill":         ill,
+	"standalone":  standalone,
 	"split":       parted("split", 10, 2),
 	"tie":         parted("split", 5, 5, recovery.DiscardLeastChanges),
 	"policy":      parted("split", 10, 2, recovery.DiscardLeastChanges),
@@ -269,5 +270,21 @@ func unreached(nodes ...string) scene {
 			n.References = 0
 		}
 	}
+	return s
+}
+
+// standalone: the two have met after both were written to, and the loser of it is stale
+// and has lost a link.
+func standalone() scene {
+	s := excluded()
+	c, g, _, b := pairOf(s)
+	b.Links[0].HearsPeer = false
+	for _, on := range g.Nodes {
+		on.Disks[0].Own, on.Disks[0].Peer, on.Disks[0].Connected = "UpToDate", "DUnknown", false
+	}
+	g.Split = &sbv1.SplitStatus{
+		What: "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone)", Do: "sbctl resolve nfs --dry-run",
+	}
+	c.Alarms = append([]string{g.Split.What + "; type: " + g.Split.Do, "node-b hears nothing of node-a on link cross; look at cable, address and firewall"}, c.Alarms...)
 	return s
 }

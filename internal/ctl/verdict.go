@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -21,10 +22,7 @@ func (p *pair) headline() string {
 		parts = nil // what is down comes first
 	default:
 	}
-	all := make([]string, 0, len(p.found))
-	for _, f := range p.found {
-		all = append(all, f.What)
-	}
+	all := each(p.found, finding.brief)
 	if len(all) == 0 {
 		all = p.alarms
 	}
@@ -33,6 +31,47 @@ func (p *pair) headline() string {
 		parts = append(parts, fmt.Sprintf("and %d more below", more))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// brief is a finding as a headline has it: with the line to type where that is the
+// only thing to do.
+func (f finding) brief() string {
+	if f.cause {
+		return f.What + "; type: " + f.Do
+	}
+	return f.What
+}
+
+func (p *pair) level() level {
+	worst := levelOK
+	for _, f := range p.found {
+		if f.Level.rank() > worst.rank() {
+			worst = f.Level
+		}
+	}
+	if worst == levelOK && len(p.alarms) > 0 {
+		return levelAttention
+	}
+	return worst
+}
+
+// worstFirst orders findings: what others follow from, then by their level.
+func worstFirst(a, b finding) int {
+	switch {
+	case a.cause && !b.cause:
+		return -1
+	case b.cause && !a.cause:
+		return 1
+	}
+	return cmp.Compare(b.Level.rank(), a.Level.rank())
+}
+
+// groupSplit finds a split brain that waits for an operator's word.
+func (p *pair) groupSplit(g *sbv1.GroupStatus) {
+	if split := g.GetSplit(); split != nil {
+		p.alarm(levelAttention, split.GetDo(), "%s", split.GetWhat())
+		p.found[len(p.found)-1].cause = true
+	}
 }
 
 // running says which groups run where: "nfs and web run on node-a".

@@ -499,7 +499,8 @@ type GroupStatus struct {
 	Exclusions    []*ExclusionStatus     `protobuf:"bytes,8,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
 	Nodes         []*GroupOnNode         `protobuf:"bytes,9,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Unshot        string                 `protobuf:"bytes,10,opt,name=unshot,proto3" json:"unshot,omitempty"`
-	Last          *Basis                 `protobuf:"bytes,11,opt,name=last,proto3" json:"last,omitempty"` // how the lease before ended
+	Last          *Basis                 `protobuf:"bytes,11,opt,name=last,proto3" json:"last,omitempty"`   // how the lease before ended
+	Split         *SplitStatus           `protobuf:"bytes,12,opt,name=split,proto3" json:"split,omitempty"` // unset: nothing is known of a split brain
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -611,6 +612,65 @@ func (x *GroupStatus) GetLast() *Basis {
 	return nil
 }
 
+func (x *GroupStatus) GetSplit() *SplitStatus {
+	if x != nil {
+		return x.Split
+	}
+	return nil
+}
+
+type SplitStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Do            string                 `protobuf:"bytes,2,opt,name=do,proto3" json:"do,omitempty"` // the line to type
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitStatus) Reset() {
+	*x = SplitStatus{}
+	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitStatus) ProtoMessage() {}
+
+func (x *SplitStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitStatus.ProtoReflect.Descriptor instead.
+func (*SplitStatus) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SplitStatus) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *SplitStatus) GetDo() string {
+	if x != nil {
+		return x.Do
+	}
+	return ""
+}
+
 type ExclusionStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -625,7 +685,7 @@ type ExclusionStatus struct {
 
 func (x *ExclusionStatus) Reset() {
 	*x = ExclusionStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	mi := &file_sb_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +697,7 @@ func (x *ExclusionStatus) String() string {
 func (*ExclusionStatus) ProtoMessage() {}
 
 func (x *ExclusionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	mi := &file_sb_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +710,7 @@ func (x *ExclusionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExclusionStatus.ProtoReflect.Descriptor instead.
 func (*ExclusionStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExclusionStatus) GetNode() string {
@@ -708,7 +768,7 @@ type GroupOnNode struct {
 
 func (x *GroupOnNode) Reset() {
 	*x = GroupOnNode{}
-	mi := &file_sb_v1_operator_proto_msgTypes[8]
+	mi := &file_sb_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +780,7 @@ func (x *GroupOnNode) String() string {
 func (*GroupOnNode) ProtoMessage() {}
 
 func (x *GroupOnNode) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[8]
+	mi := &file_sb_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +793,7 @@ func (x *GroupOnNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupOnNode.ProtoReflect.Descriptor instead.
 func (*GroupOnNode) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GroupOnNode) GetNode() string {
@@ -781,7 +841,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[9]
+	mi := &file_sb_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +853,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[9]
+	mi := &file_sb_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +866,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ServiceStatus) GetName() string {
@@ -836,7 +896,7 @@ type MandateStatus struct {
 
 func (x *MandateStatus) Reset() {
 	*x = MandateStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[10]
+	mi := &file_sb_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +908,7 @@ func (x *MandateStatus) String() string {
 func (*MandateStatus) ProtoMessage() {}
 
 func (x *MandateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[10]
+	mi := &file_sb_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +921,7 @@ func (x *MandateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MandateStatus.ProtoReflect.Descriptor instead.
 func (*MandateStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MandateStatus) GetId() uint64 {
@@ -911,7 +971,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[11]
+	mi := &file_sb_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +983,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[11]
+	mi := &file_sb_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +996,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WhyRequest) GetCluster() string {
@@ -977,7 +1037,7 @@ type WhyAnswer struct {
 
 func (x *WhyAnswer) Reset() {
 	*x = WhyAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[12]
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1049,7 @@ func (x *WhyAnswer) String() string {
 func (*WhyAnswer) ProtoMessage() {}
 
 func (x *WhyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[12]
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1062,7 @@ func (x *WhyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyAnswer.ProtoReflect.Descriptor instead.
 func (*WhyAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WhyAnswer) GetRecords() []*Record {
@@ -1028,7 +1088,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1100,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1113,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DoctorRequest) GetCluster() string {
@@ -1075,7 +1135,7 @@ type DoctorAnswer struct {
 
 func (x *DoctorAnswer) Reset() {
 	*x = DoctorAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1147,7 @@ func (x *DoctorAnswer) String() string {
 func (*DoctorAnswer) ProtoMessage() {}
 
 func (x *DoctorAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1160,7 @@ func (x *DoctorAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorAnswer.ProtoReflect.Descriptor instead.
 func (*DoctorAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DoctorAnswer) GetFindings() []*Finding {
@@ -1129,7 +1189,7 @@ type FenceProof struct {
 
 func (x *FenceProof) Reset() {
 	*x = FenceProof{}
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1201,7 @@ func (x *FenceProof) String() string {
 func (*FenceProof) ProtoMessage() {}
 
 func (x *FenceProof) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1214,7 @@ func (x *FenceProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceProof.ProtoReflect.Descriptor instead.
 func (*FenceProof) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FenceProof) GetNode() string {
@@ -1187,7 +1247,7 @@ type TimingRequest struct {
 
 func (x *TimingRequest) Reset() {
 	*x = TimingRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1259,7 @@ func (x *TimingRequest) String() string {
 func (*TimingRequest) ProtoMessage() {}
 
 func (x *TimingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1272,7 @@ func (x *TimingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRequest.ProtoReflect.Descriptor instead.
 func (*TimingRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TimingRequest) GetCluster() string {
@@ -1235,7 +1295,7 @@ type TimingAnswer struct {
 
 func (x *TimingAnswer) Reset() {
 	*x = TimingAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1307,7 @@ func (x *TimingAnswer) String() string {
 func (*TimingAnswer) ProtoMessage() {}
 
 func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1320,7 @@ func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingAnswer.ProtoReflect.Descriptor instead.
 func (*TimingAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimingAnswer) GetRules() []*TimingRule {
@@ -1304,7 +1364,7 @@ type TimingRule struct {
 
 func (x *TimingRule) Reset() {
 	*x = TimingRule{}
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1376,7 @@ func (x *TimingRule) String() string {
 func (*TimingRule) ProtoMessage() {}
 
 func (x *TimingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1389,7 @@ func (x *TimingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRule.ProtoReflect.Descriptor instead.
 func (*TimingRule) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TimingRule) GetName() string {
@@ -1414,7 +1474,7 @@ type TimingTerm struct {
 
 func (x *TimingTerm) Reset() {
 	*x = TimingTerm{}
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1486,7 @@ func (x *TimingTerm) String() string {
 func (*TimingTerm) ProtoMessage() {}
 
 func (x *TimingTerm) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1499,7 @@ func (x *TimingTerm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingTerm.ProtoReflect.Descriptor instead.
 func (*TimingTerm) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TimingTerm) GetWhat() string {
@@ -1486,7 +1546,7 @@ type TimingBound struct {
 
 func (x *TimingBound) Reset() {
 	*x = TimingBound{}
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1558,7 @@ func (x *TimingBound) String() string {
 func (*TimingBound) ProtoMessage() {}
 
 func (x *TimingBound) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1571,7 @@ func (x *TimingBound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingBound.ProtoReflect.Descriptor instead.
 func (*TimingBound) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TimingBound) GetGroup() string {
@@ -1574,7 +1634,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1646,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1659,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EventsRequest) GetCluster() string {
@@ -1632,7 +1692,7 @@ type AddClusterRequest struct {
 
 func (x *AddClusterRequest) Reset() {
 	*x = AddClusterRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1704,7 @@ func (x *AddClusterRequest) String() string {
 func (*AddClusterRequest) ProtoMessage() {}
 
 func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1717,7 @@ func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddClusterRequest.ProtoReflect.Descriptor instead.
 func (*AddClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AddClusterRequest) GetDefinition() *Definition {
@@ -1680,7 +1740,7 @@ type SwitchoverRequest struct {
 
 func (x *SwitchoverRequest) Reset() {
 	*x = SwitchoverRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1752,7 @@ func (x *SwitchoverRequest) String() string {
 func (*SwitchoverRequest) ProtoMessage() {}
 
 func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1765,7 @@ func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwitchoverRequest.ProtoReflect.Descriptor instead.
 func (*SwitchoverRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SwitchoverRequest) GetCluster() string {
@@ -1754,7 +1814,7 @@ type StandbyRequest struct {
 
 func (x *StandbyRequest) Reset() {
 	*x = StandbyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[24]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1826,7 @@ func (x *StandbyRequest) String() string {
 func (*StandbyRequest) ProtoMessage() {}
 
 func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[24]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1839,7 @@ func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandbyRequest.ProtoReflect.Descriptor instead.
 func (*StandbyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StandbyRequest) GetCluster() string {
@@ -1814,7 +1874,7 @@ type MaintenanceRequest struct {
 
 func (x *MaintenanceRequest) Reset() {
 	*x = MaintenanceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[25]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1886,7 @@ func (x *MaintenanceRequest) String() string {
 func (*MaintenanceRequest) ProtoMessage() {}
 
 func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[25]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1899,7 @@ func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*MaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MaintenanceRequest) GetCluster() string {
@@ -1873,7 +1933,7 @@ type RehearseFenceRequest struct {
 
 func (x *RehearseFenceRequest) Reset() {
 	*x = RehearseFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +1945,7 @@ func (x *RehearseFenceRequest) String() string {
 func (*RehearseFenceRequest) ProtoMessage() {}
 
 func (x *RehearseFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +1958,7 @@ func (x *RehearseFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehearseFenceRequest.ProtoReflect.Descriptor instead.
 func (*RehearseFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RehearseFenceRequest) GetCluster() string {
@@ -1928,7 +1988,7 @@ type GiveUpRequest struct {
 
 func (x *GiveUpRequest) Reset() {
 	*x = GiveUpRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2000,7 @@ func (x *GiveUpRequest) String() string {
 func (*GiveUpRequest) ProtoMessage() {}
 
 func (x *GiveUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2013,7 @@ func (x *GiveUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveUpRequest.ProtoReflect.Descriptor instead.
 func (*GiveUpRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GiveUpRequest) GetCluster() string {
@@ -2004,7 +2064,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2076,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2089,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -2086,7 +2146,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2158,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2171,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResolveRequest) GetCluster() string {
@@ -2190,7 +2250,7 @@ type ApproveRecoveryRequest struct {
 
 func (x *ApproveRecoveryRequest) Reset() {
 	*x = ApproveRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2262,7 @@ func (x *ApproveRecoveryRequest) String() string {
 func (*ApproveRecoveryRequest) ProtoMessage() {}
 
 func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2275,7 @@ func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApproveRecoveryRequest) GetCluster() string {
@@ -2266,7 +2326,7 @@ type CancelRecoveryRequest struct {
 
 func (x *CancelRecoveryRequest) Reset() {
 	*x = CancelRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2338,7 @@ func (x *CancelRecoveryRequest) String() string {
 func (*CancelRecoveryRequest) ProtoMessage() {}
 
 func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2351,7 @@ func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*CancelRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelRecoveryRequest) GetCluster() string {
@@ -2339,7 +2399,7 @@ type RecoveriesRequest struct {
 
 func (x *RecoveriesRequest) Reset() {
 	*x = RecoveriesRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2411,7 @@ func (x *RecoveriesRequest) String() string {
 func (*RecoveriesRequest) ProtoMessage() {}
 
 func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2424,7 @@ func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesRequest.ProtoReflect.Descriptor instead.
 func (*RecoveriesRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RecoveriesRequest) GetCluster() string {
@@ -2391,7 +2451,7 @@ type RecoveriesAnswer struct {
 
 func (x *RecoveriesAnswer) Reset() {
 	*x = RecoveriesAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2463,7 @@ func (x *RecoveriesAnswer) String() string {
 func (*RecoveriesAnswer) ProtoMessage() {}
 
 func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2476,7 @@ func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesAnswer.ProtoReflect.Descriptor instead.
 func (*RecoveriesAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RecoveriesAnswer) GetRecoveries() []*RecoveryDocument {
@@ -2436,7 +2496,7 @@ type RecoveryDocument struct {
 
 func (x *RecoveryDocument) Reset() {
 	*x = RecoveryDocument{}
-	mi := &file_sb_v1_operator_proto_msgTypes[34]
+	mi := &file_sb_v1_operator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2508,7 @@ func (x *RecoveryDocument) String() string {
 func (*RecoveryDocument) ProtoMessage() {}
 
 func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[34]
+	mi := &file_sb_v1_operator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2521,7 @@ func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryDocument.ProtoReflect.Descriptor instead.
 func (*RecoveryDocument) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{34}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RecoveryDocument) GetDocument() []byte {
@@ -2530,7 +2590,7 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"hears_peer\x18\x02 \x01(\bR\thearsPeer\x12&\n" +
 	"\x0flost_in_percent\x18\x03 \x01(\rR\rlostInPercent\x12(\n" +
-	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xe7\x02\n" +
+	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\x91\x03\n" +
 	"\vGroupStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -2545,7 +2605,11 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x05nodes\x18\t \x03(\v2\x12.sb.v1.GroupOnNodeR\x05nodes\x12\x16\n" +
 	"\x06unshot\x18\n" +
 	" \x01(\tR\x06unshot\x12 \n" +
-	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\"\x98\x01\n" +
+	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\x12(\n" +
+	"\x05split\x18\f \x01(\v2\x12.sb.v1.SplitStatusR\x05split\"1\n" +
+	"\vSplitStatus\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
+	"\x02do\x18\x02 \x01(\tR\x02do\"\x98\x01\n" +
 	"\x0fExclusionStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
@@ -2724,7 +2788,7 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_sb_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: sb.v1.StatusRequest
 	(*StatusAnswer)(nil),           // 1: sb.v1.StatusAnswer
@@ -2733,108 +2797,110 @@ var file_sb_v1_operator_proto_goTypes = []any{
 	(*NodeStatus)(nil),             // 4: sb.v1.NodeStatus
 	(*LinkStatus)(nil),             // 5: sb.v1.LinkStatus
 	(*GroupStatus)(nil),            // 6: sb.v1.GroupStatus
-	(*ExclusionStatus)(nil),        // 7: sb.v1.ExclusionStatus
-	(*GroupOnNode)(nil),            // 8: sb.v1.GroupOnNode
-	(*ServiceStatus)(nil),          // 9: sb.v1.ServiceStatus
-	(*MandateStatus)(nil),          // 10: sb.v1.MandateStatus
-	(*WhyRequest)(nil),             // 11: sb.v1.WhyRequest
-	(*WhyAnswer)(nil),              // 12: sb.v1.WhyAnswer
-	(*DoctorRequest)(nil),          // 13: sb.v1.DoctorRequest
-	(*DoctorAnswer)(nil),           // 14: sb.v1.DoctorAnswer
-	(*FenceProof)(nil),             // 15: sb.v1.FenceProof
-	(*TimingRequest)(nil),          // 16: sb.v1.TimingRequest
-	(*TimingAnswer)(nil),           // 17: sb.v1.TimingAnswer
-	(*TimingRule)(nil),             // 18: sb.v1.TimingRule
-	(*TimingTerm)(nil),             // 19: sb.v1.TimingTerm
-	(*TimingBound)(nil),            // 20: sb.v1.TimingBound
-	(*EventsRequest)(nil),          // 21: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),      // 22: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),      // 23: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),         // 24: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),     // 25: sb.v1.MaintenanceRequest
-	(*RehearseFenceRequest)(nil),   // 26: sb.v1.RehearseFenceRequest
-	(*GiveUpRequest)(nil),          // 27: sb.v1.GiveUpRequest
-	(*ConfirmFenceRequest)(nil),    // 28: sb.v1.ConfirmFenceRequest
-	(*ResolveRequest)(nil),         // 29: sb.v1.ResolveRequest
-	(*ApproveRecoveryRequest)(nil), // 30: sb.v1.ApproveRecoveryRequest
-	(*CancelRecoveryRequest)(nil),  // 31: sb.v1.CancelRecoveryRequest
-	(*RecoveriesRequest)(nil),      // 32: sb.v1.RecoveriesRequest
-	(*RecoveriesAnswer)(nil),       // 33: sb.v1.RecoveriesAnswer
-	(*RecoveryDocument)(nil),       // 34: sb.v1.RecoveryDocument
-	(*Version)(nil),                // 35: sb.v1.Version
-	(*Definition)(nil),             // 36: sb.v1.Definition
-	(*Watchdog)(nil),               // 37: sb.v1.Watchdog
-	(*Basis)(nil),                  // 38: sb.v1.Basis
-	(*Disk)(nil),                   // 39: sb.v1.Disk
-	(*Record)(nil),                 // 40: sb.v1.Record
-	(*Finding)(nil),                // 41: sb.v1.Finding
-	(*Carrying)(nil),               // 42: sb.v1.Carrying
-	(*Verdict)(nil),                // 43: sb.v1.Verdict
+	(*SplitStatus)(nil),            // 7: sb.v1.SplitStatus
+	(*ExclusionStatus)(nil),        // 8: sb.v1.ExclusionStatus
+	(*GroupOnNode)(nil),            // 9: sb.v1.GroupOnNode
+	(*ServiceStatus)(nil),          // 10: sb.v1.ServiceStatus
+	(*MandateStatus)(nil),          // 11: sb.v1.MandateStatus
+	(*WhyRequest)(nil),             // 12: sb.v1.WhyRequest
+	(*WhyAnswer)(nil),              // 13: sb.v1.WhyAnswer
+	(*DoctorRequest)(nil),          // 14: sb.v1.DoctorRequest
+	(*DoctorAnswer)(nil),           // 15: sb.v1.DoctorAnswer
+	(*FenceProof)(nil),             // 16: sb.v1.FenceProof
+	(*TimingRequest)(nil),          // 17: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),           // 18: sb.v1.TimingAnswer
+	(*TimingRule)(nil),             // 19: sb.v1.TimingRule
+	(*TimingTerm)(nil),             // 20: sb.v1.TimingTerm
+	(*TimingBound)(nil),            // 21: sb.v1.TimingBound
+	(*EventsRequest)(nil),          // 22: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),      // 23: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),      // 24: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),         // 25: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),     // 26: sb.v1.MaintenanceRequest
+	(*RehearseFenceRequest)(nil),   // 27: sb.v1.RehearseFenceRequest
+	(*GiveUpRequest)(nil),          // 28: sb.v1.GiveUpRequest
+	(*ConfirmFenceRequest)(nil),    // 29: sb.v1.ConfirmFenceRequest
+	(*ResolveRequest)(nil),         // 30: sb.v1.ResolveRequest
+	(*ApproveRecoveryRequest)(nil), // 31: sb.v1.ApproveRecoveryRequest
+	(*CancelRecoveryRequest)(nil),  // 32: sb.v1.CancelRecoveryRequest
+	(*RecoveriesRequest)(nil),      // 33: sb.v1.RecoveriesRequest
+	(*RecoveriesAnswer)(nil),       // 34: sb.v1.RecoveriesAnswer
+	(*RecoveryDocument)(nil),       // 35: sb.v1.RecoveryDocument
+	(*Version)(nil),                // 36: sb.v1.Version
+	(*Definition)(nil),             // 37: sb.v1.Definition
+	(*Watchdog)(nil),               // 38: sb.v1.Watchdog
+	(*Basis)(nil),                  // 39: sb.v1.Basis
+	(*Disk)(nil),                   // 40: sb.v1.Disk
+	(*Record)(nil),                 // 41: sb.v1.Record
+	(*Finding)(nil),                // 42: sb.v1.Finding
+	(*Carrying)(nil),               // 43: sb.v1.Carrying
+	(*Verdict)(nil),                // 44: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	35, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	36, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	36, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	37, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
-	10, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
+	11, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	37, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	38, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
-	7,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
-	8,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	38, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	39, // 13: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
-	9,  // 14: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	40, // 15: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	41, // 16: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
-	15, // 17: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
-	18, // 18: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
-	20, // 19: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
-	19, // 20: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
-	19, // 21: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
-	19, // 22: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	36, // 23: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	34, // 24: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
-	42, // 25: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
-	0,  // 26: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
-	11, // 27: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
-	13, // 28: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
-	16, // 29: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
-	21, // 30: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
-	22, // 31: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
-	23, // 32: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
-	24, // 33: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
-	25, // 34: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	26, // 35: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
-	28, // 36: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	27, // 37: sb.v1.Operator.GiveUp:input_type -> sb.v1.GiveUpRequest
-	29, // 38: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
-	30, // 39: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
-	31, // 40: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
-	32, // 41: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
-	1,  // 42: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	12, // 43: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	14, // 44: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
-	17, // 45: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	40, // 46: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	43, // 47: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	43, // 48: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	43, // 49: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	43, // 50: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	43, // 51: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
-	43, // 52: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	43, // 53: sb.v1.Operator.GiveUp:output_type -> sb.v1.Verdict
-	43, // 54: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
-	43, // 55: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
-	43, // 56: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
-	33, // 57: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
-	42, // [42:58] is the sub-list for method output_type
-	26, // [26:42] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	38, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	39, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	8,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
+	9,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
+	39, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	7,  // 13: sb.v1.GroupStatus.split:type_name -> sb.v1.SplitStatus
+	40, // 14: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	10, // 15: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
+	41, // 16: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	42, // 17: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	16, // 18: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
+	19, // 19: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
+	21, // 20: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
+	20, // 21: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
+	20, // 22: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
+	20, // 23: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
+	37, // 24: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	35, // 25: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
+	43, // 26: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
+	0,  // 27: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
+	12, // 28: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
+	14, // 29: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
+	17, // 30: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
+	22, // 31: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
+	23, // 32: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
+	24, // 33: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
+	25, // 34: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
+	26, // 35: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
+	27, // 36: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
+	29, // 37: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	28, // 38: sb.v1.Operator.GiveUp:input_type -> sb.v1.GiveUpRequest
+	30, // 39: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
+	31, // 40: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
+	32, // 41: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
+	33, // 42: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
+	1,  // 43: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	13, // 44: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	15, // 45: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	18, // 46: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	41, // 47: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	44, // 48: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	44, // 49: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	44, // 50: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	44, // 51: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	44, // 52: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
+	44, // 53: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	44, // 54: sb.v1.Operator.GiveUp:output_type -> sb.v1.Verdict
+	44, // 55: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
+	44, // 56: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
+	44, // 57: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
+	34, // 58: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
+	43, // [43:59] is the sub-list for method output_type
+	27, // [27:43] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_operator_proto_init() }
@@ -2844,14 +2910,14 @@ func file_sb_v1_operator_proto_init() {
 	}
 	file_sb_v1_arbiter_proto_init()
 	file_sb_v1_types_proto_init()
-	file_sb_v1_operator_proto_msgTypes[29].OneofWrappers = []any{}
+	file_sb_v1_operator_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
