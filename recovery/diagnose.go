@@ -186,14 +186,34 @@ func (f VolumeFinding) forecast(a, b Volume) (atLeast, atMost uint64) {
 	return min(max(*a.OutOfSync, *b.OutOfSync), size), min(plus(*a.OutOfSync, *b.OutOfSync), size)
 }
 
+// connected reports whether both sides say of every volume that DRBD is connected, and
+// that the disk is no worse than that.
+func (e Evidence) connected(disk drbd.DiskState) bool {
+	for _, s := range e.Sides {
+		for _, v := range s.Volumes {
+			if g, err := drbd.ParseGI(v.Generations); err != nil || !g.Flags.Connected || !v.Disk.AtLeast(disk) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // explain puts a diagnosis into words, with what to do.
 func (e Evidence) explain(d Diagnosis) (why, advice string) {
 	a, b := e.Sides[0].Node, e.Sides[1].Node
 	switch d.Kind {
 	case InSync:
+		if e.connected(drbd.DiskUpToDate) {
+			return "both copies are connected and in step: nothing is wrong", "there is nothing to resolve"
+		}
 		return "both copies are the same generation", "connect them: drbdadm connect on whichever side is StandAlone"
 	case Resync:
-		return fmt.Sprintf("%s lags behind %s: no split brain", e.Other(d.Source), d.Source), "connect them: DRBD copies what is missing, and nothing that both had is lost"
+		why = fmt.Sprintf("%s lags behind %s: no split brain", e.Other(d.Source), d.Source)
+		if e.connected(drbd.DiskInconsistent) {
+			return why, "there is nothing to resolve: they are connected, and DRBD copies what is missing by itself"
+		}
+		return why, "connect them: DRBD copies what is missing, and nothing that both had is lost"
 	case Empty:
 		return fmt.Sprintf("%s never held data", e.Other(d.Source)), fmt.Sprintf("connect them: the whole of %s is copied", d.Source)
 	case SplitBrain:

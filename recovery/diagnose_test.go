@@ -55,6 +55,32 @@ func TestOnlyAProvenSplitBrainIsOne(t *testing.T) {
 	}
 }
 
+// A pair that is connected is not advised to connect.
+func TestConnectedPairIsToldThatNothingIsWrong(t *testing.T) {
+	const (
+		source = "1111000000000002:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:0:1:0:0:0"
+		target = "2118A6CB62BB9566:0000000000000000:0000000000000000:0000000000000000:1:1:0:1:0:0:0"
+		alone  = "2118A6CB62BB9566:0000000000000000:0000000000000000:0000000000000000:1:1:0:0:0:0:0"
+	)
+	for name, c := range map[string]struct {
+		a, b, why, advice string
+	}{
+		"in step":                  {giBoth, giBoth, "both copies are connected and in step: nothing is wrong", "there is nothing to resolve"},
+		"copying":                  {source, target, "node-b lags behind node-a: no split brain", "there is nothing to resolve: they are connected, and DRBD copies what is missing by itself"},
+		"in step, one StandAlone":  {giBoth, alone, "both copies are the same generation", "connect them: drbdadm connect on whichever side is StandAlone"},
+		"one lags, not connected":  {source, alone, "node-b lags behind node-a: no split brain", "connect them: DRBD copies what is missing, and nothing that both had is lost"},
+		"in step, both StandAlone": {alone, alone, "both copies are the same generation", "connect them: drbdadm connect on whichever side is StandAlone"},
+	} {
+		if d := Diagnose(split().with(gis(c.a, c.b))); d.Why != c.why || d.Advice != c.advice {
+			t.Errorf("%s: %s; %s", name, d.Why, d.Advice)
+		}
+	}
+	spoilt := split().with(func(e *Evidence) { gis(giBoth, giBoth)(e); bothDisks(e, drbd.DiskOutdated) })
+	if d := Diagnose(spoilt); strings.Contains(d.Why, "nothing is wrong") {
+		t.Errorf("both are Outdated: %s", d.Why)
+	}
+}
+
 func bothDisks(e *Evidence, d drbd.DiskState) {
 	e.Sides[0].Volumes[0].Disk, e.Sides[1].Volumes[0].Disk = d, d
 }
