@@ -1,6 +1,11 @@
 package recovery
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"sbarbiter/drbd"
+)
 
 // highest returns the highest epoch of a lease under which the side was Primary.
 func (s Side) highest() (epoch uint64, held bool) {
@@ -50,6 +55,36 @@ func (t Tenure) String() string {
 		return fmt.Sprintf("under epoch %d", t.Epoch)
 	}
 	return fmt.Sprintf("without a lease, epoch %d being the last that it knew", t.Epoch)
+}
+
+// LastPrimary says for people when a side was Primary last, as far as that is known.
+// Who promotes a copy while no agent runs is not seen; DRBD's own UUIDs still tell that
+// somebody has.
+func (s Side) LastPrimary() string {
+	last, recorded := Tenure{}, len(s.Tenures) > 0
+	if recorded {
+		last = s.Tenures[len(s.Tenures)-1]
+	}
+	switch {
+	case s.Missing != "":
+		return ""
+	case s.Role == drbd.RolePrimary && (!recorded || !last.Until.IsZero()):
+		return "now; promoted with no agent looking, not seen when"
+	case recorded && last.Leased:
+		return fmt.Sprintf("under epoch %d", last.Epoch)
+	case recorded:
+		return fmt.Sprintf("without a lease, after epoch %d", last.Epoch)
+	case slices.ContainsFunc(s.Volumes, Volume.wentOn):
+		return "promoted with no agent looking, not seen when: DRBD has begun a generation of its own there"
+	}
+	return "not that its agent remembers"
+}
+
+// wentOn reports whether the volume has begun a generation of its own without its peer,
+// as only a Primary does.
+func (v Volume) wentOn() bool {
+	g, err := drbd.ParseGI(v.Generations)
+	return err == nil && g.Bitmap != 0 && !g.Flags.Connected
 }
 
 // Forks are when each side's own clock read a moment after which the two had lost

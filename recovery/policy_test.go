@@ -3,6 +3,7 @@ package recovery
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -237,5 +238,29 @@ func TestChangesThatWereNotCountedFromTheForkDecideNothing(t *testing.T) {
 	}
 	if d := Decide(e, []Policy{{Name: DiscardUnleased}}); d.Victim != "node-b" || d.Discard != 256*mib {
 		t.Errorf("%+v", d)
+	}
+}
+
+// What is not recorded is said, and what DRBD knows of it.
+func TestWhoWasPrimaryWithNoAgentLookingIsNotPassedOver(t *testing.T) {
+	ended := Tenure{Epoch: 4, Leased: true, Until: time.Unix(1, 0)}
+	for name, c := range map[string]struct {
+		change func(*Side)
+		want   string
+	}{
+		"under a lease":              {func(s *Side) { s.Tenures = []Tenure{{Epoch: 8, Leased: true}} }, "under epoch 8"},
+		"by hand, and seen":          {func(s *Side) { s.Tenures = []Tenure{ended, {Epoch: 4}} }, "without a lease, after epoch 4"},
+		"by hand, no agent":          {func(*Side) {}, "promoted with no agent looking, not seen when: DRBD has begun a generation of its own there"},
+		"by hand, and still":         {func(s *Side) { s.Role = drbd.RolePrimary }, "now; promoted with no agent looking, not seen when"},
+		"by hand, after its lease":   {func(s *Side) { s.Role, s.Tenures = drbd.RolePrimary, []Tenure{ended} }, "now; promoted with no agent looking, not seen when"},
+		"in step":                    {func(s *Side) { s.Volumes[0].Generations = giBoth }, "not that its agent remembers"},
+		"not there":                  {func(s *Side) { *s = Side{Node: "node-b", Missing: "it is off"} }, ""},
+		"the source of a resync now": {func(s *Side) { s.Volumes[0].Generations = strings.TrimSuffix(giYounger, ":0:0:0:0") + ":1:0:0:0" }, "not that its agent remembers"},
+	} {
+		s := split().with(func(*Evidence) {}).Sides[1]
+		s.Tenures = nil
+		if c.change(&s); s.LastPrimary() != c.want {
+			t.Errorf("%s: %q", name, s.LastPrimary())
+		}
 	}
 }

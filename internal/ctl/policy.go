@@ -3,7 +3,6 @@ package ctl
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,7 +99,7 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
 	row("not known", func(s recovery.Side) string { return s.Missing })
 	row("role", func(s recovery.Side) string { return string(s.Role) })
 	row("in use", inUse)
-	row("primary", lastTenure)
+	row("primary", recovery.Side.LastPrimary)
 	for i := range max(len(x.Volumes), len(y.Volumes)) {
 		for _, f := range volumeFacts {
 			row(volumeName(x, y, i)+" "+f.name, func(s recovery.Side) string {
@@ -153,17 +152,6 @@ func inUse(s recovery.Side) string {
 		return "open"
 	}
 	return "no"
-}
-
-func lastTenure(s recovery.Side) string {
-	if len(s.Tenures) == 0 {
-		return ""
-	}
-	t := s.Tenures[len(s.Tenures)-1]
-	if !t.Leased {
-		return "without a lease, after epoch " + strconv.FormatUint(t.Epoch, 10)
-	}
-	return "under epoch " + strconv.FormatUint(t.Epoch, 10)
 }
 
 func probeNames(e recovery.Evidence) []string {
