@@ -166,7 +166,7 @@ func (a *applying) cancel(c *Cluster, cmd CancelRecovery) Verdict {
 // that has what was written since.
 func (c *Cluster) putBack(g *Group, incarnation uint32) {
 	r := g.Recovery
-	if r.Tries == 0 || g.Excluded[r.Stale].Number != r.Number || epochOf(g.Lease) > r.Epoch || g.Last.Epoch > r.Epoch {
+	if r.Tries == 0 || g.Excluded[r.Stale].Number != r.Number || g.grantedSince(r) {
 		return
 	}
 	_, before := r.Before[r.Stale]
@@ -183,6 +183,21 @@ func (c *Cluster) putBack(g *Group, incarnation uint32) {
 	if !before {
 		delete(g.Excluded, r.Stale)
 	}
+}
+
+// keepsFor reports whether a copy that was stale counts as good for this recovery alone,
+// which may still go back to its decision, or be called off: it must not have run then.
+func (r *Recovery) keepsFor(g *Group, node NodeID) bool {
+	if r == nil || r.Stale == "" || r.Stale == node || !r.Cancellable() || g.grantedSince(r) {
+		return false
+	}
+	_, stale := r.Before[node]
+	return stale
+}
+
+// grantedSince reports whether the group was granted after a recovery had begun.
+func (g *Group) grantedSince(r *Recovery) bool {
+	return epochOf(g.Lease) > r.Epoch || g.Last.Epoch > r.Epoch
 }
 
 // forgetRecoveries ends what a memory that has turned out to be an old one had under
@@ -203,10 +218,15 @@ func (a *applying) over(g *Group, outcome RecoveryOutcome, note string) {
 	g.remember(*r.clone())
 }
 
-// recovers refuses a group whose recovery keeps the other node's copy.
+// recovers refuses a group whose recovery keeps the other node's copy, or may not keep
+// this one's in the end.
 func (g *Group) recovers(id GroupID, node NodeID) *Verdict {
 	if s := g.Recovery.Survivor(); s != "" && s != node {
 		return refused(RecoveryUnderWay, "recovery %s of %s keeps %s's copy; ask again when it is over", g.Recovery.ID, id, s)
+	}
+	if g.Recovery.keepsFor(g, node) && !mutant.On(mutant.KeptTooSoon) {
+		return refused(RecoveryUnderWay, "%s's copy of %s was stale, and recovery %s has not measured both sides for the last time: nobody runs it before; if an operator is asked again: sbctl resolve %s, or sbctl recovery cancel %s",
+			node, id, g.Recovery.ID, id, id)
 	}
 	return nil
 }

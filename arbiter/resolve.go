@@ -196,6 +196,10 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	if r.Phase == Undecided && r.Order.DryRun {
 		a.over(g, OnlyShown, r.Note)
 	}
+	if r.Tries > 0 && (r.Phase == Undecided || r.Phase == Decided && r.Order.WhenBack) {
+		c.putBack(g, a.state.Version.Incarnation) // nobody is there to be asked: until then it runs where it ran
+		r.Stale = ""
+	}
 	a.tell(c, r)
 }
 

@@ -15,6 +15,9 @@ const (
 	silentFor, measureWithin = 3 * time.Second, 30 * time.Second
 	// approveWithin is how long an operator may look at a decision.
 	approveWithin = 10 * time.Minute
+	// approveAgainWithin is how long where the plan had begun, and the group runs nowhere
+	// meanwhile: who is asked again has answered a moment ago.
+	approveAgainWithin = 2 * time.Minute
 	// partedFor is how long DRBD has given up on one side before that is believed: what
 	// a node does by itself is over sooner. Where both say so they have met and split.
 	partedFor = 300 * time.Millisecond
@@ -205,9 +208,13 @@ func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbi
 			}
 		}
 	case arbiter.Decided:
-		if waited >= approveWithin && !r.Order.WhenBack {
+		within := approveWithin
+		if r.HoldsUp() {
+			within = approveAgainWithin
+		}
+		if waited >= within && !r.Order.WhenBack {
 			return arbiter.CancelRecovery{
-				Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, By: "sbwitness", Reason: fmt.Sprintf("nobody has approved it within %v", approveWithin),
+				Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, By: "sbwitness", Reason: fmt.Sprintf("nobody has approved it within %v", within),
 			}
 		}
 	case arbiter.Awaiting:

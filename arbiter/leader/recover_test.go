@@ -45,11 +45,17 @@ func (s *stage) passParted(d time.Duration) {
 // sides reports what both have measured: node-b has changed less.
 func (s *stage) sides(r *arbiter.Recovery) {
 	s.t.Helper()
+	s.measured(r, 1<<20)
+}
+
+// measured is the same where node-b has changed so many bytes.
+func (s *stage) measured(r *arbiter.Recovery, ofB uint64) {
+	s.t.Helper()
 	for n, gi := range map[arbiter.NodeID]string{
 		nodeA: "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
 		nodeB: "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
 	} {
-		changed := uint64(1 << 20)
+		changed := ofB
 		if n == nodeA {
 			changed = 9 << 20
 		}
@@ -181,6 +187,34 @@ func TestDecisionThatNobodyApprovesIsCalledOff(t *testing.T) {
 	s.passParted(2 * time.Minute)
 	if r := s.underWay(); r != nil {
 		t.Errorf("it waits for ever: %+v", r)
+	}
+}
+
+// Where the plan had begun the group runs nowhere while an operator is asked again: that
+// is for two minutes, and then what was stopped may run as before.
+func TestDecisionThatNobodyTakesAgainIsCalledOffSoon(t *testing.T) {
+	s := split(t)
+	s.must(arbiter.Resolve{Cluster: cluster, Group: data, Order: arbiter.RecoveryOrder{By: "alice", Discard: nodeB}})
+	s.sides(s.underWay())
+	r := s.underWay()
+	s.must(arbiter.Approve{Cluster: cluster, Group: data, Recovery: r.ID, Revision: r.Revision, By: "alice"})
+	s.sides(r)
+	for r = s.underWay(); !r.Cancellable() || r.Phase != arbiter.Carrying || r.Plan.Steps[r.Step].Kind != recovery.Measure; r = s.underWay() {
+		s.must(leader.StepDone{StepDone: arbiter.StepDone{
+			Caller: s.caller(arbiter.NodeID(r.Plan.Steps[r.Step].Node)), Group: data, Recovery: r.ID, Tries: r.Tries, Attempt: r.Attempt, Step: r.Step,
+		}})
+	}
+	s.measured(r, 2<<20)
+	if r = s.underWay(); !r.HoldsUp() {
+		t.Fatalf("%s: %s", r.Phase, r.Note)
+	}
+	s.passParted(119 * time.Second)
+	if s.underWay() == nil {
+		t.Fatal("called off under the operator's eyes")
+	}
+	s.passParted(2 * time.Second)
+	if r := s.underWay(); r != nil || len(s.state.Clusters[cluster].Groups[data].Excluded) != 0 {
+		t.Errorf("the group runs nowhere any more: %+v", r)
 	}
 }
 

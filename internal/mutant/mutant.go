@@ -114,6 +114,7 @@ const (
 	MeasuredOnce                          // nothing is measured again before something is given up
 	GenerationsIgnored                    // copies that have moved on are what was decided on
 	VictimNotExcluded                     // the copy that is given up is not stale before it is
+	KeptTooSoon                           // a stale copy that a recovery keeps runs before both sides were measured for the last time
 	PartedIgnored                         // agents connect the copies meanwhile as at any time
 	CalledOffTooLate                      // a recovery may be called off after something was given up
 	ReadmittedTooSoon                     // a victim is readmitted before the copies were brought together

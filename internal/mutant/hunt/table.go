@@ -90,6 +90,7 @@ var table = []row{
 	{name: mutant.MeasuredOnce, word: "measured-once", rule: "before anything is given up both sides are measured again", breaks: "S6", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.GenerationsIgnored, word: "generations-ignored", rule: "a plan is void where a copy has left the generation that was decided on", breaks: "S6", test: "sbarbiter/recovery TestPlanEndsWhenTheWorldHasMovedOn"},
 	{name: mutant.VictimNotExcluded, word: "victim-not-excluded", rule: "the victim is excluded in the step in which its recovery begins", breaks: "S2", aim: []string{"has a peer that a person promotes and writes to while the two are parted"}},
+	{name: mutant.KeptTooSoon, word: "kept-too-soon", rule: "a stale copy that a recovery keeps is granted the group behind the last measurement", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.PartedIgnored, word: "parted-ignored", rule: "only a recovery's steps let DRBD look for its peer meanwhile", breaks: "L1", test: "sbarbiter/agent TestApartKeepsDRBDFromLookingForItsPeer"},
 	{name: mutant.CalledOffTooLate, word: "called-off-too-late", rule: "what has begun to give a copy up can only go on", breaks: "L1", aim: []string{"has a peer that a person promotes and writes to while the two are parted"}},
 	{name: mutant.ReadmittedTooSoon, word: "readmitted-too-soon", rule: "a victim is readmitted once its recovery has brought the copies together", breaks: "S3", test: "sbarbiter/arbiter TestStories"},
