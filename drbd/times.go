@@ -16,14 +16,18 @@ const (
 )
 
 // Times are the durations that the kernel goes by for a resource, parsed from
-// "drbdsetup show". Of several connections the slowest counts.
+// "drbdsetup show". Of several connections the slowest counts. Before a resource may
+// look for its peer the driver has been told no times: its own would be a false alarm.
 func Times(show Section, resource string) (timing.DRBD, bool) {
 	res, ok := show.resource(resource)
 	if !ok {
 		return timing.DRBD{}, false
 	}
-	scopes := [][]Section{{res}}
-	if conns := res.all("connection"); len(conns) > 0 {
+	scopes, conns := [][]Section{{res}}, res.all("connection")
+	if len(conns) == 0 && len(res.all("net")) == 0 {
+		return timing.DRBD{}, false
+	}
+	if len(conns) > 0 {
 		scopes = nil
 		for _, c := range conns {
 			scopes = append(scopes, []Section{c, res})

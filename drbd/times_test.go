@@ -31,3 +31,12 @@ func TestTimesOfTheSlowestConnection(t *testing.T) {
 		t.Errorf("%+v, not %+v", got, want)
 	}
 }
+
+// A resource that is attached and not let connect yet is shown without what drbdadm
+// will tell the driver.
+func TestTimesAreNotKnownBeforeAResourceMayConnect(t *testing.T) {
+	show := parseConfig(t, `resource r0 { options { cpu-mask ""; } _this_host { volume 0 { device minor 0; disk "/dev/vg0/r0"; } } }`)
+	if got, ok := Times(show, "r0"); ok {
+		t.Errorf("%+v", got)
+	}
+}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,13 +23,15 @@ const (
 	// examineEvery is how often this node examines itself.
 	examineEvery  = 5 * time.Minute
 	examineWithin = time.Minute
+	// timesEvery is how often DRBD's times are read while nothing happens: drbdadm
+	// adjust changes them without a word.
+	timesEvery = time.Minute
 	// fewBeats bounds the beats whose answer is awaited.
 	fewBeats = 64
 )
 
 // Examination is what this node finds when it looks at itself.
 type Examination struct {
-	DRBD     []timing.DRBD
 	Findings []doctor.Finding
 	Machine  string            // DMI's UUID of this node
 	Switches map[string]string // the machine of each fence device that tells one
@@ -44,6 +47,9 @@ type Gauge struct {
 	Samples timing.Samples // measured by agents before this one
 	// Examine looks at the node, read-only. It may be nil.
 	Examine func(context.Context) Examination
+	// Times reads what DRBD's kernel goes by, of the resources that have been let
+	// connect. It may be nil.
+	Times func(context.Context) []timing.DRBD
 }
 
 // gauge measures, and says what is new. Many measure, the loop asks.
@@ -56,13 +62,14 @@ type gauge struct {
 	told    boottime.Instant            // the latest report; 0: none on this session
 	news    bool
 	save    chan struct{} // holds one: there is something to store
+	met     chan struct{} // holds one: a resource has found its peer
 }
 
 func newGauge(g Gauge) *gauge {
 	if g.Samples == nil {
 		g.Samples = timing.Samples{}
 	}
-	return &gauge{Gauge: g, sent: map[uint64]boottime.Instant{}, save: make(chan struct{}, 1)}
+	return &gauge{Gauge: g, sent: map[uint64]boottime.Instant{}, save: make(chan struct{}, 1), met: make(chan struct{}, 1)}
 }
 
 // What is measured, and kept across restarts.
@@ -132,19 +139,39 @@ func (g *gauge) hear(now boottime.Instant, ev agent.Event) {
 }
 
 // found takes what the node has seen of itself.
-func (g *gauge) found(e Examination, owner map[string]arbiter.GroupID) {
+func (g *gauge) found(e Examination) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.Report.Examined, g.Report.Findings, g.news = true, e.Findings, true
 	g.Report.Machine, g.Report.Switches = e.Machine, e.Switches
+}
+
+// timed takes what DRBD's kernel goes by. What is known of a resource that was not
+// read this time stays: it has lost its peer, and is let look for it by the same times.
+func (g *gauge) timed(list []timing.DRBD, owner map[string]arbiter.GroupID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for i := range g.Report.Timing.Groups {
 		group := &g.Report.Timing.Groups[i]
-		group.DRBD = nil
-		for _, d := range e.DRBD {
+		was, known := group.DRBD, map[string]timing.DRBD{}
+		for _, d := range slices.Concat(was, list) {
 			if owner[d.Resource] == arbiter.GroupID(group.Name) {
-				group.DRBD = append(group.DRBD, d)
+				known[d.Resource] = d
 			}
 		}
+		group.DRBD = nil // a report that is on its way keeps its own
+		for _, name := range slices.Sorted(maps.Keys(known)) {
+			group.DRBD = append(group.DRBD, known[name])
+		}
+		g.news = g.news || !slices.Equal(was, group.DRBD)
+	}
+}
+
+// connects notes that a resource has found its peer.
+func (g *gauge) connects() {
+	select {
+	case g.met <- struct{}{}:
+	default: // the times are about to be read anyway
 	}
 }
 
@@ -159,10 +186,28 @@ func (r *Runner) examine() error {
 	look := func() {
 		ctx, cancel := context.WithTimeout(r.ctx, examineWithin)
 		defer cancel()
-		r.gauge.found(r.gauge.Examine(ctx), r.owner)
+		r.gauge.found(r.gauge.Examine(ctx))
 	}
 	look()
 	return every(r.ctx, examineEvery, look)
+}
+
+// watchTimes reads DRBD's times now and then, and whenever a resource has found its
+// peer: it is let look for it with the times of the configuration files of that moment.
+func (r *Runner) watchTimes() error {
+	t := time.NewTicker(timesEvery)
+	defer t.Stop()
+	for {
+		ctx, cancel := context.WithTimeout(r.ctx, examineWithin)
+		r.gauge.timed(r.gauge.Times(ctx), r.owner)
+		cancel()
+		select {
+		case <-r.ctx.Done():
+			return nil
+		case <-t.C:
+		case <-r.gauge.met:
+		}
+	}
 }
 
 // keepMeasured stores what was measured.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +50,8 @@ func TestAnswersAndStopsAreMeasured(t *testing.T) {
 	g.hear(now.Add(3*time.Millisecond), agent.Answered{Answer: leader.BeatAnswer{Number: 7}})
 	g.hear(now.Add(time.Second), agent.Answered{Answer: leader.BeatAnswer{Number: 7}}) // twice counts once
 	g.took(stopOf("nfs"), 2*time.Second)
-	g.found(Examination{DRBD: []timing.DRBD{{Resource: "r0"}, {Resource: "r9"}}}, map[string]arbiter.GroupID{"r0": "nfs"})
+	g.found(Examination{})
+	g.timed([]timing.DRBD{{Resource: "r0"}, {Resource: "r9"}}, map[string]arbiter.GroupID{"r0": "nfs"})
 	r := g.beat(now.Add(reportAnyway), leader.Beat{Number: 8})
 	if r == nil || r.Timing.Answer != (timing.Measured{Count: 1, P999: 3 * time.Millisecond, Max: 3 * time.Millisecond}) || !r.Examined {
 		t.Fatalf("reported %+v", r)
@@ -70,6 +72,56 @@ func TestStartsAreMeasuredAndKept(t *testing.T) {
 		s.must("examined")
 		if got := s.runner.gauge.Samples.Measured(startOf("nfs")); got.Count != 1 {
 			t.Errorf("starts measured: %+v", got)
+		}
+		s.cancel()
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What the kernel goes by is read again when a resource finds its peer, which is when
+// drbdadm has told it, and now and then; what is known outlives the connection.
+func TestDRBDsTimesAreReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kernel atomic.Pointer[timing.DRBD]
+		times := func(s *story) time.Duration {
+			s.runner.gauge.mu.Lock()
+			defer s.runner.gauge.mu.Unlock()
+			if list := s.runner.gauge.Report.Timing.Groups[0].DRBD; len(list) == 1 {
+				return list[0].PingInt
+			}
+			return 0
+		}
+		s := begin(t, []string{"r0"}, func(s *story) {
+			s.runner.gauge.Report.Timing.Groups = []timing.Group{{Name: "nfs"}}
+			s.runner.gauge.Times = func(context.Context) []timing.DRBD {
+				if is := kernel.Load(); is != nil {
+					return []timing.DRBD{*is}
+				}
+				return nil
+			}
+		})
+		s.pass(time.Second)
+		if got := times(s); got != 0 {
+			t.Errorf("not connected yet, and known: %v", got)
+		}
+		kernel.Store(&timing.DRBD{Resource: "r0", PingInt: time.Second})
+		s.runner.post(agent.Storage{Resource: "r0"})
+		s.runner.post(agent.Storage{Resource: "r0", Disks: []arbiter.Disk{{Connected: true}}})
+		s.pass(time.Second)
+		if got := times(s); got != time.Second {
+			t.Errorf("connected, and known: %v", got)
+		}
+		kernel.Store(&timing.DRBD{Resource: "r0", PingInt: 2 * time.Second}) // drbdadm adjust
+		s.pass(timesEvery)
+		if got := times(s); got != 2*time.Second {
+			t.Errorf("adjusted, and known: %v", got)
+		}
+		kernel.Store(nil) // StandAlone
+		s.pass(timesEvery)
+		if got := times(s); got != 2*time.Second {
+			t.Errorf("alone, and known: %v", got)
 		}
 		s.cancel()
 		if err := <-s.ended; err != nil {

@@ -151,6 +151,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	if r.gauge.Examine != nil {
 		r.tasks.Go(r.examine)
 	}
+	if r.gauge.Times != nil {
+		r.tasks.Go(r.watchTimes)
+	}
 	if r.gauge.Kept != nil {
 		r.tasks.Go(r.keepMeasured)
 	}

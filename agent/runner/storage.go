@@ -109,10 +109,14 @@ func (r *Runner) observe(ev agent.Event) {
 	if !ok {
 		return
 	}
+	was := r.seen[s.Resource]
 	r.seen[s.Resource] = false
 	for _, d := range s.Disks {
 		if d.Connected {
 			r.seen[s.Resource] = connected
 		}
+	}
+	if r.seen[s.Resource] == connected && was != connected {
+		r.gauge.connects()
 	}
 }

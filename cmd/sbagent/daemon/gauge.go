@@ -26,6 +26,9 @@ func (d *Daemon) gauge(kept *store.File, dog arbiter.Watchdog, driver runner.DRB
 	}
 	k, _ := driver.(*kernel.Driver)
 	g.Examine = func(ctx context.Context) runner.Examination { return d.look(ctx, k, power) }
+	if k != nil {
+		g.Times = func(ctx context.Context) []timing.DRBD { return d.kernelTimes(ctx, k) }
+	}
 	return g
 }
 
@@ -47,7 +50,6 @@ func (d *Daemon) look(ctx context.Context, driver *kernel.Driver, power *runner.
 	var e runner.Examination
 	if driver != nil {
 		d.kernelFacts(ctx, driver, &n)
-		e.DRBD = d.kernelTimes(ctx, driver)
 	}
 	d.deviceFacts(ctx, power, &n)
 	e.Findings, e.Machine, e.Switches = n.Examine(), n.Machine, n.Switches()
