@@ -13,6 +13,7 @@ var advised = []struct{ section, option, value, why string }{
 	{"net", "ping-timeout", "3", ""},
 	{"net", "timeout", "10", ""},
 	{"net", "connect-int", "1", ""},
+	{"net", "socket-check-timeout", "1", "since 8.4.5; how long a new connection is watched, in tenths of a second: no shorter than the way there and back"},
 	{"disk", "on-io-error", "call-local-io-error", "a copy that fails is recorded as stale by the node that loses it"},
 }
 
