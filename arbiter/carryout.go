@@ -18,7 +18,7 @@ func (a *applying) carryOut(c *Cluster, g *Group) {
 	r := g.Recovery
 	victim, survivor := NodeID(r.Plan.Victim), NodeID(r.Plan.Survivor)
 	if r.Stale == "" {
-		r.Before, r.Epoch = maps.Clone(g.Excluded), epochOf(g.Lease)
+		r.Before, r.Epoch = maps.Clone(g.Excluded), max(epochOf(g.Lease), g.Last.Epoch)
 	}
 	r.Tries++
 	r.Phase, r.Step, r.Attempt, r.Failure = Carrying, 0, 0, ""

@@ -86,8 +86,8 @@ type Recovery struct {
 	Attempt uint32 `json:"attempt,omitempty"`
 	Step    int    `json:"step,omitempty"`
 	Failure string `json:"failure,omitempty"` // of the step's last attempt
-	// Before are the exclusions as the first try found them, Epoch that of the lease
-	// then. Stale is the node that the latest try has excluded, by Number; "": nobody,
+	// Before are the exclusions as the first try found them, Epoch the latest that was
+	// granted then. Stale is the node that the latest try has excluded, by Number; "": nobody,
 	// or that was put back.
 	Before map[NodeID]Exclusion `json:"before,omitempty"`
 	Epoch  Epoch                `json:"epoch,omitempty"`
