@@ -26,9 +26,10 @@ const patience = 4 * time.Second
 // witness is the one that leads, with its answer about everybody.
 type witness struct {
 	sbv1.OperatorClient
-	addr   string
-	conn   *grpc.ClientConn
-	status *sbv1.StatusAnswer
+	addr    string
+	conn    *grpc.ClientConn
+	trouble *trouble // of the connection
+	status  *sbv1.StatusAnswer
 }
 
 func (w *witness) close() { w.conn.Close() }
@@ -48,18 +49,18 @@ func (a *app) witness(ctx context.Context) (*witness, error) {
 	if err != nil {
 		return nil, err
 	}
-	var failures []string
+	var failures []error
 	for _, addr := range s.Witness {
 		w, err := a.meet(ctx, addr, own)
 		if err == nil {
 			return w, nil
 		}
-		failures = append(failures, err.Error())
+		failures = append(failures, err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, fmt.Errorf("%w: %s", errNoWitness, strings.Join(failures, "; "))
+	return nil, noWitness(failures)
 }
 
 // operator reads the credentials in dir, which must be an operator's: the
@@ -83,11 +84,12 @@ func operator(dir string) (*pki.Source, error) {
 // meet asks the witness at addr for the status of everything.
 func (a *app) meet(ctx context.Context, addr string, own *pki.Source) (*witness, error) {
 	log := slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	conn, err := rpc.Dial(addr, own, pki.RoleWitness, log)
+	trouble := &trouble{}
+	conn, err := rpc.DialTold(addr, own, pki.RoleWitness, log, trouble.tell)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // says what was dialled
 	}
-	w := &witness{OperatorClient: sbv1.NewOperatorClient(conn), addr: addr, conn: conn}
+	w := &witness{OperatorClient: sbv1.NewOperatorClient(conn), addr: addr, conn: conn, trouble: trouble}
 	if err := w.refresh(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -130,10 +132,10 @@ func (w *witness) explain(err error) error {
 	switch s.Code() {
 	case codes.Unavailable:
 		if w.conn.GetState() != connectivity.Ready { // else the witness itself says it
-			hint = "; does sbwitness run there, and does it know your certificate's CA?"
+			return w.trouble.unanswered(w.addr)
 		}
 	case codes.DeadlineExceeded:
-		return fmt.Errorf("witness %s: no answer within %v; is the network up?", w.addr, patience)
+		return &unanswered{w.addr, fmt.Sprintf("no answer within %v", patience), isItReached}
 	case codes.PermissionDenied, codes.Unauthenticated:
 		hint = "; an operator's certificate is made with sbctl pki issue operator NAME"
 	case codes.Unimplemented:

@@ -8,12 +8,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +40,51 @@ func TestTheServerKnowsWhoCalls(t *testing.T) {
 		if err != nil || got != id.String()+" claims nothing" {
 			t.Errorf("%v: %q, %v", id, got, err)
 		}
+	}
+}
+
+// Who is waited for is told why there is no connection, also where the server refuses
+// after the client's own handshake.
+func TestTheClientIsToldWhyThereIsNoConnection(t *testing.T) {
+	w, stranger := newWorld(t), newWorld(t)
+	own, err := w.expired(nodeA).Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := loopback(t)
+	gone.Close()
+	for name, c := range map[string]struct {
+		addr string
+		src  *pki.Source
+		is   func(error) bool
+	}{
+		"nobody listens": {gone.Addr().String(), w.source(nodeA), func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
+		"another CA's":   {stranger.serve(stranger.source(witness)), w.source(nodeA), func(err error) bool { return errors.As(err, new(x509.UnknownAuthorityError)) }},
+		"refuses the client": {w.serve(w.source(witness)), pki.Static(own), func(err error) bool {
+			return errors.As(err, new(*net.OpError)) && strings.Contains(err.Error(), "certificate")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said atomic.Pointer[error]
+			conn, err := DialTold(c.addr, c.src, pki.RoleWitness, slog.New(slog.DiscardHandler), func(err error) { said.Store(&err) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			// A refusal may be overtaken by what the client's next write meets.
+			why := errors.New("nothing")
+			for end := time.Now().Add(10 * time.Second); !c.is(why) && time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if _, err := ask(t, conn, "me"); err == nil {
+					t.Fatal("it was answered")
+				}
+				if last := said.Load(); last != nil {
+					why = *last
+				}
+			}
+			if !c.is(why) {
+				t.Errorf("told %v", why)
+			}
+		})
 	}
 }
 
