@@ -107,6 +107,7 @@ func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
 	}
 	b.WriteByte('\n')
 	sideBySide(b, *shown, colours)
+	whyMissing(b, *shown, doc.Note, diagnosed(doc))
 	for _, s := range shown.Sides {
 		if s.Missing == "" {
 			continue
@@ -128,7 +129,16 @@ func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
 	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
 		b.WriteString("\nMeasured again since, and compared with that:\n")
 		sideBySide(b, *doc.Evidence, colours)
+		whyMissing(b, *doc.Evidence, doc.Note)
 	}
+}
+
+// diagnosed is what the two copies have to do with each other, by the decision.
+func diagnosed(doc *arbiter.Recovery) string {
+	if doc.Decision == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s", doc.Decision.Diagnosis.Kind, doc.Decision.Diagnosis.Why)
 }
 
 // aloneWords is what the side that is there tells of itself.

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,6 +81,7 @@ func (a *app) testPolicies(cmd *cobra.Command, policies []recovery.Policy, file 
 	fmt.Fprintf(&b, "%s: group %s: %s\n", file, e.Group, d.Diagnosis.Kind)
 	fmt.Fprintf(&b, "  %s\n\n", d.Diagnosis.Why)
 	sideBySide(&b, e, a.colours())
+	whyMissing(&b, e, d.Diagnosis.Why)
 	b.WriteByte('\n')
 	opinions(&b, d, a.colours())
 	return a.print("%s\n", b.String())
@@ -87,7 +89,8 @@ func (a *app) testPolicies(cmd *cobra.Command, policies []recovery.Policy, file 
 
 func (a *app) colours() colourful { return colourful(a.Colours) }
 
-// sideBySide draws what is known of both copies next to each other.
+// sideBySide draws what is known of both copies next to each other. Why nothing is
+// known of one is too long for a cell: see [whyMissing].
 func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
 	x, y := e.Sides[0], e.Sides[1]
 	g := heading("", string(x.Node), string(y.Node))
@@ -96,7 +99,12 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
 			g.add(c(name), c(s), c(t))
 		}
 	}
-	row("not known", func(s recovery.Side) string { return s.Missing })
+	row("copy", func(s recovery.Side) string {
+		if s.Missing != "" {
+			return "not known"
+		}
+		return ""
+	})
 	row("role", func(s recovery.Side) string { return string(s.Role) })
 	row("in use", inUse)
 	row("primary", recovery.Side.LastPrimary)
@@ -114,6 +122,16 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
 		row(name, func(s recovery.Side) string { return position(s, name) })
 	}
 	g.draw(b, colours)
+}
+
+// whyMissing says why nothing is known of a side, unless one of the sentences that
+// were said above says it.
+func whyMissing(b *strings.Builder, e recovery.Evidence, said ...string) {
+	for _, s := range e.Sides {
+		if s.Missing != "" && !slices.ContainsFunc(said, func(sentence string) bool { return strings.Contains(sentence, s.Missing) }) {
+			fmt.Fprintf(b, "%s is not known: %s\n", s.Node, s.Missing)
+		}
+	}
 }
 
 var volumeFacts = []struct {

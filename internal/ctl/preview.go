@@ -97,8 +97,11 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 	}
 	p.Evidence, p.Diagnosis = forPeople(p.Evidence), forPeople(p.Diagnosis)
 	var b strings.Builder
-	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.Diagnosis.Why)
-	sideBySide(&b, p.Evidence, a.colours())
+	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.why())
+	if len(p.missing()) < len(p.Evidence.Sides) {
+		sideBySide(&b, p.Evidence, a.colours())
+	}
+	whyMissing(&b, p.Evidence)
 	for _, f := range p.Diagnosis.Volumes {
 		fmt.Fprintf(&b, "%s: %s\n", f.Volume, forecast(f))
 	}
@@ -121,10 +124,32 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 	return p.seen()
 }
 
+// why is the diagnosis in words, without what is said below the table.
+func (p *previewed) why() string {
+	switch gone := p.missing(); len(gone) {
+	case 0:
+		return p.Diagnosis.Why
+	case 1:
+		return gone[0] + " could not be measured: one side alone cannot tell a split brain from a lag"
+	}
+	return "neither copy could be measured"
+}
+
+// missing names the sides of which nothing is known.
+func (p *previewed) missing() []string {
+	var out []string
+	for _, s := range p.Evidence.Sides {
+		if s.Missing != "" {
+			out = append(out, string(s.Node))
+		}
+	}
+	return out
+}
+
 // seen fails where neither copy was: a script must not take that for nothing lost.
 func (p *previewed) seen() error {
 	a, b := p.Evidence.Sides[0], p.Evidence.Sides[1]
-	if a.Missing != "" && b.Missing != "" && p.unlisted == len(p.Evidence.Sides) {
+	if len(p.missing()) == len(p.Evidence.Sides) && p.unlisted == len(p.Evidence.Sides) {
 		return fmt.Errorf("look at group %s: neither %s nor %s could be asked; %s", p.Evidence.Group, a.Node, b.Node, reachedBy)
 	}
 	return nil

@@ -37,8 +37,8 @@ func describe(doc *arbiter.Recovery, colours colourful) string {
 	if doc.Failure != "" && doc.Phase != arbiter.Over {
 		fmt.Fprintf(&b, "  %s %s\n", tinted("!", yellow).show(colours), doc.Failure)
 	}
-	if doc.Decision != nil {
-		fmt.Fprintf(&b, "  %s: %s\n", doc.Decision.Diagnosis.Kind, doc.Decision.Diagnosis.Why)
+	if doc.Decision != nil && !strings.Contains(doc.Note, doc.Decision.Diagnosis.Why) {
+		fmt.Fprintf(&b, "  %s\n", diagnosed(doc))
 	}
 	found(&b, doc, colours)
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
