@@ -37,6 +37,7 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		"fencing is dont-care": {Critical, "resource-and-stonith", func(n *Node) {
 			n.DRBD.Violations = []Violation{{"r0, volume 0", "fencing is dont-care", "disk { fencing resource-and-stonith; }"}}
 		}},
+		"could not be attached: busy":       {Warning, "drbdadm attach r0", func(n *Node) { n.DRBD.Unattached = []Unattached{{"r0", "busy"}} }},
 		"cannot be checked: no driver":      {Critical, "drbdadm dump", func(n *Node) { n.DRBD.Err = "no driver" }},
 		"/usr/sbin/sbagent: it does not":    {Critical, "put it there", func(n *Node) { n.DRBD.Helper.Err = "it does not exist" }},
 		"not executable (mode 0644)":        {Critical, "chmod 755 /usr/sbin/sbagent", func(n *Node) { n.DRBD.Helper.Mode = 0o644 }},
@@ -93,6 +94,27 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		if !strings.Contains(f.Subject+": "+f.What, want) || f.Severity != c.severity || !strings.Contains(f.Fix, c.fix) || f.Why == "" {
 			t.Errorf("%q: %+v", want, f)
 		}
+	}
+}
+
+// A password that is not there is the reason for a refusal, for a device that is not
+// asked, and a missing file: one finding.
+func TestOneCauseIsFoundOnce(t *testing.T) {
+	const path = "/etc/sbarbiter/node-b.ipmi"
+	n := well()
+	n.Devices[0].Secrets, n.Devices[0].Err = []string{path}, "password: "+path+" does not exist"
+	n.Files[0].Err = "it does not exist"
+	if got := n.Examine(); len(got) != 1 || got[0].Subject != path {
+		t.Errorf("a running agent: %+v", got)
+	}
+	n.Refused = []string{"node.yaml:11: fencing[0].password_file: " + path + " does not exist\n  11 | fencing: ..."}
+	if got := n.Examine(); len(got) != 1 || got[0].What != n.Refused[0] {
+		t.Errorf("sbagent check: %+v", got)
+	}
+	n.Refused[0] += "; " + path + ".old"
+	n.Files[0].Err, n.Files[0].Changed = "", 2*oldSecret
+	if got := n.Examine(); len(got) != 3 { // it is there, and old; and the device does not answer
+		t.Errorf("another cause: %+v", got)
 	}
 }
 

@@ -32,10 +32,14 @@ type DRBD struct {
 	Used       Watched // there are resources
 	Err        string  // why nothing can be said
 	Violations []Violation
+	Unattached []Unattached
 	Helper     File // the program that DRBD's handlers run
 	// StartedBy are the units that bring resources up when the machine starts.
 	StartedBy []string
 }
+
+// Unattached is a resource whose disks could not be attached.
+type Unattached struct{ Resource, Err string }
 
 // Violation is a setting that must be another one.
 type Violation struct{ Where, What, Fix string }
@@ -75,6 +79,7 @@ type Watchdog struct {
 type Device struct {
 	Name     string
 	Address  netip.Addr // invalid: not told, as for a program
+	Secrets  []string   // the files of its passwords and keys
 	HostName string     // that has to be looked up to reach it; "": none
 	Path     Path
 	Err      string // it did not tell the power

@@ -3,8 +3,10 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const (
@@ -24,7 +26,9 @@ func (n Node) Examine() []Finding {
 	n.watchdog(&out)
 	n.devices(&out)
 	for _, f := range n.Files {
-		f.examine(&out)
+		if !f.unusable() || !n.refuses(f.Path) {
+			f.examine(&out)
+		}
 	}
 	n.managers(&out)
 	n.certificate(&out)
@@ -67,6 +71,10 @@ func (n Node) drbd(out *findings) {
 	for _, v := range n.DRBD.Violations {
 		out.add(Critical, v.Where, v.What, "acknowledged writes could be lost, or both nodes write", v.Fix)
 	}
+	for _, u := range n.DRBD.Unattached {
+		out.add(Warning, u.Resource, "its disks could not be attached: "+u.Err, "no group can run on it, and what the kernel would go by was not looked at",
+			"drbdadm attach "+u.Resource+"; the kernel's log says more")
+	}
 	n.DRBD.Helper.examine(out)
 	if units := strings.Join(n.DRBD.StartedBy, " "); units != "" {
 		out.add(Critical, units, "it connects DRBD when the machine starts, before sbagent has asked whether that is safe",
@@ -101,7 +109,7 @@ func (n Node) devices(out *findings) {
 			"fencing: in node.yaml; without one: fencing: watchdog in cluster.yaml")
 	}
 	for _, d := range n.Devices {
-		if n.Power && d.Err != "" {
+		if bool(n.Power) && d.Err != "" && !n.locked(d) {
 			out.add(Critical, d.Name, "it does not tell the power of "+n.Peer+": "+d.Err, "a shot would prove nothing, and "+n.Peer+"'s groups would wait", "mend address, password or network; then: sbagent check")
 		}
 		if d.HostName != "" {
@@ -124,6 +132,27 @@ func (n Node) devices(out *findings) {
 	}
 }
 
+// refuses reports whether a refusal to start names that file: it has said what is
+// wrong with it.
+func (n Node) refuses(path string) bool {
+	return slices.ContainsFunc(n.Refused, func(why string) bool {
+		for _, word := range strings.FieldsFunc(why, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(":;,()[]{}\"'", r) }) {
+			if word == path {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// locked reports whether a secret of the device cannot be used. Then that is said, and
+// that the device does not answer merely follows.
+func (n Node) locked(d Device) bool {
+	return slices.ContainsFunc(n.Files, func(f File) bool {
+		return slices.Contains(d.Secrets, f.Path) && f.unusable()
+	})
+}
+
 // Switches are the machines that the fence devices say they switch.
 func (n Node) Switches() map[string]string {
 	out := map[string]string{}
@@ -144,6 +173,9 @@ func (n Node) onlyLink(name string) bool {
 	}
 	return len(n.Links) > 0
 }
+
+// unusable reports whether the file cannot be used as what it is for.
+func (f File) unusable() bool { return f.Err != "" || f.Kind == Secret && f.Mode&0o077 != 0 }
 
 func (f File) examine(out *findings) {
 	switch {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime/debug"
 	"strings"
 
@@ -41,7 +43,8 @@ func command() *cobra.Command {
 }
 
 func checkCommand(path *string) *cobra.Command {
-	var readOnly, asJSON bool
+	var readOnly bool
+	as := asTable
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with this node, why it matters, and how to mend it",
@@ -54,12 +57,13 @@ func checkCommand(path *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			d.Log = slog.New(slog.DiscardHandler) // what is wrong is in the findings
 			touch := daemon.AttachDisks
 			if readOnly {
 				touch = daemon.ReadOnly
 			}
 			found := d.Doctor(cmd.Context(), touch)
-			if asJSON {
+			if as == asJSON {
 				err = json.NewEncoder(cmd.OutOrStdout()).Encode(append([]doctor.Finding{}, found...))
 			} else {
 				err = tell(cmd.OutOrStdout(), *path, found)
@@ -71,8 +75,39 @@ func checkCommand(path *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&readOnly, "read-only", false, "attach no disks")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as one line of JSON")
+	outputFlags(cmd, &as)
 	return cmd
+}
+
+// output is how findings are printed.
+type output string
+
+const (
+	asTable output = "table"
+	asJSON  output = "json"
+)
+
+// String, Set and Type make an output a flag, the same one as sbctl's.
+func (o *output) String() string { return string(*o) }
+
+// Set takes the flag's value.
+func (o *output) Set(s string) error {
+	if s != string(asTable) && s != string(asJSON) {
+		return errors.New("want table or json")
+	}
+	*o = output(s)
+	return nil
+}
+
+// Type is what help calls the value.
+func (o *output) Type() string { return "table|json" }
+
+// outputFlags adds the flag, and its name of before.
+func outputFlags(cmd *cobra.Command, to *output) {
+	f := cmd.Flags()
+	f.VarP(to, "output", "o", "how to print: table or json")
+	f.BoolFunc("json", "the same as --output json", func(string) error { return to.Set(string(asJSON)) })
+	_ = f.MarkHidden("json") // fails for no flag that there is
 }
 
 // tell prints findings for people.

@@ -17,6 +17,7 @@ func TestWhatIsTypedWronglyEndsWith2(t *testing.T) {
 		"recovery mesure nfs":     {exitUsage, "did you mean sbagent recovery measure?"},
 		"recovery measure":        {exitUsage, "want sbagent recovery measure GROUP"},
 		"recovery kept nfs --yes": {exitUsage, "see: sbagent recovery kept --help"},
+		"check -o yaml":           {exitUsage, "want table or json"},
 		"check --config /nowhere": {exitFailed, "/nowhere"},
 		"recovery plan " + empty + " " + empty + " --discard node-b": {exitFailed, "what sbagent recovery measure has printed"},
 		"recovery --help": {exitDone, ""},

@@ -87,6 +87,8 @@ Where the witness is comes from --witness, SBCTL_WITNESS or ` + settingsFile + `
 	f.StringVar(&a.flags.Cluster, "cluster", "", "the cluster that is meant (default: the only one)")
 	f.StringVar(&a.flags.file, "config", settingsFile, "file with the defaults for witness, pki and cluster")
 	f.VarP(&a.as, "output", "o", "how to print: table or json")
+	f.BoolFunc("json", "the same as --output json", func(string) error { return a.as.Set(string(jsonLines)) })
+	_ = f.MarkHidden("json") // fails for no flag that there is
 	root.AddCommand(
 		a.statusCommand(), a.whyCommand(), a.eventsCommand(), a.switchoverCommand(),
 		a.standbyCommand(), a.unstandbyCommand(), a.maintenanceCommand(), a.fenceCommand(), a.groupCommand(),

@@ -9,6 +9,7 @@ import (
 	"sbarbiter/agent"
 	"sbarbiter/agent/runner"
 	"sbarbiter/agent/runner/handler"
+	"sbarbiter/doctor"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/internal/pki"
 )
@@ -68,7 +69,9 @@ func (d *Daemon) findings(ctx context.Context, src *pki.Source, driver *kernel.D
 func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	d.attach(ctx, driver)
+	for _, u := range d.attach(ctx, driver) {
+		d.Log.Warn("disks not attached", "resource", u.Resource, "error", u.Err)
+	}
 	violations, err := driver.Preflight(ctx)
 	if err != nil {
 		return fmt.Errorf("check DRBD's configuration: %w", err)
@@ -80,14 +83,17 @@ func (d *Daemon) preflight(ctx context.Context, driver *kernel.Driver) error {
 	return errors.Join(errs...)
 }
 
-func (d *Daemon) attach(ctx context.Context, driver *kernel.Driver) {
+// attach attaches the disks of all groups, and returns those that could not be.
+func (d *Daemon) attach(ctx context.Context, driver *kernel.Driver) []doctor.Unattached {
+	var out []doctor.Unattached
 	for _, g := range d.Node.Groups {
 		for _, res := range g.DRBD {
 			if err := driver.Attach(ctx, res); err != nil {
-				d.Log.Warn("disks not attached", "resource", res, "error", err)
+				out = append(out, doctor.Unattached{Resource: res, Err: err.Error()})
 			}
 		}
 	}
+	return out
 }
 
 // caches notes of which groups DRBD's configuration says that their disks lose

@@ -40,7 +40,7 @@ func (d *Daemon) Doctor(ctx context.Context, touch Touch) []doctor.Finding {
 		n.DRBD.Err = err.Error()
 	case driver != nil:
 		if touch {
-			d.attach(ctx, driver)
+			n.DRBD.Unattached = d.attach(ctx, driver)
 		}
 		d.kernelFacts(ctx, driver, &n)
 	}
@@ -95,7 +95,7 @@ func (d *Daemon) survey(ctx context.Context) doctor.Node {
 		secretFile(d.Node.HeartbeatKey, "the key that signs heartbeats", issued))
 	for _, level := range d.Node.Fencing {
 		for _, device := range level {
-			f := doctor.Device{Name: device.Name(), Address: device.Address(), HostName: device.HostName()}
+			f := doctor.Device{Name: device.Name(), Address: device.Address(), HostName: device.HostName(), Secrets: device.SecretFiles()}
 			if f.Address.IsValid() {
 				f.Path = host.Path(f.Address)
 			}
