@@ -110,7 +110,7 @@ func (n Node) devices(out *findings) {
 	}
 	for _, d := range n.Devices {
 		if bool(n.Power) && d.Err != "" && !n.locked(d) {
-			out.add(Critical, d.Name, "it does not tell the power of "+n.Peer+": "+d.Err, "a shot would prove nothing, and "+n.Peer+"'s groups would wait", "mend address, password or network; then: sbagent check")
+			out.add(Critical, d.Name, "it does not tell the power of "+n.Peer+": "+d.Err, "a shot would prove nothing, and "+n.Peer+"'s groups would wait", "mend address, password or network, as the line says; then: sbagent check")
 		}
 		if d.HostName != "" {
 			out.add(Warning, d.Name, "it is reached by the name "+d.HostName, "name resolution may be gone when it is needed", "write its address instead")

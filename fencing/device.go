@@ -108,7 +108,7 @@ func (d *device) readDone(now boottime.Instant, p Power, err error) {
 	d.record(now, p, err)
 	switch {
 	case Permanent(err):
-		d.fail(now, err.Error())
+		d.fail(now, Explain(err))
 	case d.phase == phaseFirstRead:
 		// Also when it reads off: the command costs nothing, and a reading may be
 		// stale.
@@ -132,7 +132,7 @@ func (d *device) offDone(now boottime.Instant, err error) {
 		d.refused++
 		d.err = err
 		d.note(now, "off refused")
-		d.fail(now, err.Error())
+		d.fail(now, Explain(err))
 		return
 	}
 	if errors.Is(err, ErrNotSent) {
@@ -148,7 +148,7 @@ func (d *device) offDone(now boottime.Instant, err error) {
 	d.wake = now
 	if err != nil {
 		d.err = err
-		d.note(now, fmt.Sprintf("off failed (%v)", err))
+		d.note(now, fmt.Sprintf("off failed (%s)", Explain(err)))
 		return
 	}
 	d.accepted++
@@ -166,11 +166,11 @@ func (d *device) askedTarget(now boottime.Instant, err error) {
 		d.note(now, "off accepted")
 	case d.offs < d.limits.Attempts:
 		d.err = err
-		d.note(now, fmt.Sprintf("off failed (%v)", err))
+		d.note(now, fmt.Sprintf("off failed (%s)", Explain(err)))
 		d.wake = now.Add(d.limits.Retry)
 	default:
 		d.err = err
-		d.fail(now, fmt.Sprintf("off was sent %s: %v", times(d.offs), err))
+		d.fail(now, fmt.Sprintf("off was sent %s: %s", times(d.offs), Explain(err)))
 	}
 }
 
@@ -181,7 +181,7 @@ func (d *device) taken() bool { return d.weak && d.accepted > 0 }
 func (d *device) record(now boottime.Instant, p Power, err error) {
 	if err != nil {
 		if d.err == nil || d.err.Error() != err.Error() {
-			d.note(now, fmt.Sprintf("status failed (%v)", err))
+			d.note(now, fmt.Sprintf("status failed (%s)", Explain(err)))
 		}
 		d.err = err
 		return
@@ -224,7 +224,7 @@ func (d *device) landsBy(now boottime.Instant) boottime.Instant {
 func (d *device) whyNot() string {
 	switch {
 	case d.err != nil:
-		return fmt.Sprintf("off was sent %s, then no reading: %v", times(d.offs), d.err)
+		return fmt.Sprintf("off was sent %s, then no reading: %s", times(d.offs), Explain(d.err))
 	case d.accepted > 0:
 		return fmt.Sprintf("off was accepted %s, and it still reads %s", times(d.accepted), d.power)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,9 @@ func (s Source) Bytes() ([]byte, error) {
 		return nil, err
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s does not exist; write the secret into it and run chmod 600", s)
+	}
 	if err != nil {
 		var of *os.PathError
 		if errors.As(err, &of) {

@@ -13,6 +13,7 @@ import (
 	"sbarbiter/doctor"
 	"sbarbiter/doctor/host"
 	"sbarbiter/drbd/kernel"
+	"sbarbiter/fencing"
 	"sbarbiter/internal/pki"
 )
 
@@ -206,7 +207,7 @@ func (d *Daemon) deviceFacts(ctx context.Context, power *runner.Power, n *doctor
 			}
 			f.Power = o.Reading.Power.String()
 			if o.Err != nil {
-				f.Err = o.Err.Error()
+				f.Err = fencing.Explain(o.Err)
 			}
 		}
 	}
