@@ -39,6 +39,17 @@ func (s vectorSide) is(fact, value string) bool { return s.start[fact] == value 
 // readVectors returns the cases that are to be carried out.
 func readVectors(t *testing.T) []vector {
 	t.Helper()
+	all := os.Getenv(allVectors) != ""
+	list := slices.DeleteFunc(possibleVectors(t), func(v vector) bool { return !v.always && !all })
+	for i := range list {
+		list[i].minor = 100 + i
+	}
+	return list
+}
+
+// possibleVectors returns all that two real nodes can carry out.
+func possibleVectors(t *testing.T) []vector {
+	t.Helper()
 	text, err := os.ReadFile(vectorsFile)
 	must(t, err)
 	var list []vector
@@ -52,12 +63,46 @@ func readVectors(t *testing.T) []vector {
 			list[len(list)-1].read(t, words)
 		}
 	}
-	all := os.Getenv(allVectors) != ""
-	list = slices.DeleteFunc(list, func(v vector) bool { return v.sides[0].end == "" || !v.always && !all })
-	for i := range list {
-		list[i].minor = 100 + i
+	return slices.DeleteFunc(list, func(v vector) bool { return v.sides[0].end == "" })
+}
+
+// Those that are always carried out have, between them, every rule, verdict, handler
+// and state at the end that any has.
+func TestTheVectorsOfEveryRunHaveAllThatAnyHas(t *testing.T) {
+	missing := map[string]string{}
+	all := possibleVectors(t)
+	for _, v := range all {
+		for _, fact := range v.facts() {
+			missing[fact] = v.name
+		}
 	}
-	return list
+	for _, v := range all {
+		for _, fact := range v.facts() {
+			if v.always {
+				delete(missing, fact)
+			}
+		}
+	}
+	for fact, name := range missing {
+		t.Errorf("only a vector that is not always carried out has it, as %s: %s", name, fact)
+	}
+}
+
+// facts are what a vector shows on either side.
+func (v vector) facts() []string {
+	var facts []string
+	for _, s := range v.sides {
+		end := settings(strings.Fields(s.end))
+		role, _, _ := strings.Cut(end["ro"], "/")
+		facts = append(facts,
+			"rule "+s.verdict["rule"]+" "+s.verdict["compare"],
+			"verdict "+s.verdict["strategy"]+" "+s.verdict["end"],
+			"handlers "+s.verdict["calls"],
+			strings.Join([]string{"end", end["cs"], role, end["ds"]}, " "),
+			"flags "+end["flags"],
+		)
+	}
+	return facts
 }
 
 func (v *vector) read(t *testing.T, words []string) {

@@ -14,7 +14,7 @@ func TestHolderIsolatedFromEverybodyIsShotAndTakenOver(t *testing.T) {
 	s.shotOnly(s.holder)
 }
 
-func TestReplicationCutAloneExcludesThePeerAndShootsNobody(t *testing.T) {
+func TestReplicationCutAloneExcludesThePeerAndShootsNobodyAndTheStaleNodeIsNotPromoted(t *testing.T) {
 	s := begin(t)
 
 	s.must("cut the replication link", s.CutReplication(s.ctx))
@@ -24,9 +24,18 @@ func TestReplicationCutAloneExcludesThePeerAndShootsNobody(t *testing.T) {
 	s.within(5*time.Second, "the log tells", s.told(string(s.holder.Name), "peer excluded"))
 	s.resumedWithin(time.Second)
 	s.throughout(3*time.Second, "it goes on", s.writing(s.holder))
+
+	a := s.sbctl(3, "switchover", "nfs", "--to", string(s.standby.Name), "--yes")
+	t.Logf("sbctl says: %s", a.Text())
+
+	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
+	s.within(15*time.Second, "it is told why not", s.told(string(s.standby.Name), "not granted", "stale"))
+	s.throughout(5*time.Second, "stale data is not promoted", s.notOn(s.standby))
 	s.nobodyShot()
 
-	s.must("mend it", s.HealReplication(s.ctx))
+	s.must("mend the link", s.HealReplication(s.ctx))
+	s.must("the holder comes back", s.holder.PowerOn(s.ctx))
+	s.within(60*time.Second, "it goes on with the data", s.writes(s.holder))
 	s.within(30*time.Second, "readmitted", s.redundant)
 }
 
@@ -69,6 +78,8 @@ func TestAllLinksBetweenTheNodesCutLeavesTheHolderInOffice(t *testing.T) {
 	if now := s.epoch(); now != before {
 		t.Errorf("epoch %d became %d", before, now)
 	}
+	s.must("mend them", s.HealAll(s.ctx))
+	s.within(30*time.Second, "readmitted", s.redundant)
 	s.nobodyShot()
 }
 
@@ -96,22 +107,4 @@ func TestStandbyWithoutGatewayIsNotPromotedUntilItHasItAgain(t *testing.T) {
 
 	s.must("it finds the gateway again", s.Gateway.FindFor(s.ctx, s.standby.Name))
 	s.takenOver(20 * time.Second)
-}
-
-func TestStaleNodeAskedToPromoteIsRefusedWithTheReason(t *testing.T) {
-	s := begin(t)
-	s.must("cut the replication link", s.CutReplication(s.ctx))
-	s.within(15*time.Second, "the peer is excluded", s.excluded(s.standby))
-	s.within(5*time.Second, "the holder writes on", s.writes(s.holder))
-
-	a := s.sbctl(3, "switchover", "nfs", "--to", string(s.standby.Name), "--yes")
-	t.Logf("sbctl says: %s", a.Text())
-
-	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
-	s.within(15*time.Second, "it is told why not", s.told(string(s.standby.Name), "not granted", "stale"))
-	s.throughout(5*time.Second, "stale data is not promoted", s.notOn(s.standby))
-
-	s.must("mend the link", s.HealReplication(s.ctx))
-	s.must("the holder comes back", s.holder.PowerOn(s.ctx))
-	s.within(60*time.Second, "it goes on with the data", s.writes(s.holder))
 }

@@ -49,7 +49,7 @@ func TestHolderStaysByPromiseWhileTheWitnessIsDead(t *testing.T) {
 
 	s.Witness.Kill()
 
-	s.throughout(ttl+5*time.Second, "the holder writes beyond its lease", s.writing(s.holder))
+	s.throughout(ttl+3*time.Second, "the holder writes beyond its lease", s.writing(s.holder))
 	s.undisturbed()
 
 	s.must("start the witness", s.Witness.Start())
@@ -68,7 +68,7 @@ func TestWitnessDeadThenHolderDeadAlarmsAndTakesNothingOver(t *testing.T) {
 	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
 
 	s.within(20*time.Second, "an alarm", s.alarmed(s.standby))
-	s.throughout(ttl+5*time.Second, "nothing is taken over", s.notOn(s.standby))
+	s.throughout(ttl+3*time.Second, "nothing is taken over", s.notOn(s.standby))
 	s.nobodyShot()
 
 	s.must("start the witness", s.Witness.Start())
