@@ -52,7 +52,7 @@ func (p *Pair) Shots() []string {
 }
 
 // Report looks at the present stretch. The records are compared on the node
-// that wrote last, if it can be asked.
+// that wrote last, if it can be asked; the group may be on its way to another.
 func (p *Pair) Report(ctx context.Context) Report {
 	r := Report{
 		DualActive:  p.Truth.DualActive(),
@@ -63,13 +63,17 @@ func (p *Pair) Report(ctx context.Context) Report {
 	for _, g := range p.Truth.Gaps(noticed) {
 		r.Gap = max(r.Gap, g.Length())
 	}
-	last, ok := p.Truth.LastAck()
-	if !ok {
+	if r.Acked == 0 {
 		return r
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	audit, err := p.CheckRecords(ctx, p.Lab.Node(lab.NodeName(last.Node)))
+	var audit lab.Audit
+	err := poll(ctx, 500*time.Millisecond, func() (err error) {
+		last, _ := p.Truth.LastAck()
+		audit, err = p.CheckRecords(ctx, p.Lab.Node(lab.NodeName(last.Node)))
+		return err
+	})
 	if err != nil {
 		r.Unaudited = err.Error()
 		return r
