@@ -79,8 +79,8 @@ scenarios-all: build ## every story of a pair in the lab, also those that take C
 FORKS := 1
 
 .PHONY: forks
-forks: ## real split brains in the lab, of every kind, and the way back from each; FORKS=thin,zero for some
-	@SBARBITER_ALL_FORKS=$(FORKS) go test -count=1 -timeout 30m -run ForksOfARealPair -v ./chaos-tests/lab
+forks: build ## real split brains in the lab, of every kind, and the way back from each; FORKS=thin,zero,full for some
+	@SBARBITER_ALL_FORKS=$(FORKS) LAB_BIN=$(CURDIR)/bin go test -count=1 -timeout 60m -p 1 -run ForksOf -v ./chaos-tests/lab ./chaos-tests/scenarios
 
 .PHONY: bubble
 bubble: ## a day of renewals in fake time: real witness, real agents

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -66,4 +67,38 @@ func (p *Pair) HasParted(ctx context.Context) error {
 		}
 	}
 	return errors.New("neither is StandAlone")
+}
+
+// Recovery is a recovery from split brain, as sbctl tells of it.
+type Recovery struct {
+	ID    uint64 `json:"id"`
+	Order struct {
+		By string `json:"by"`
+	} `json:"order"`
+	Outcome string `json:"outcome"`
+	Failure string `json:"failure"` // why the step under way is not done yet
+	Note    string `json:"note"`
+	Plan    struct {
+		Victim string `json:"victim"`
+	} `json:"plan"`
+}
+
+// LastRecovery is the group's latest; the zero Recovery if there was none.
+func (p *Pair) LastRecovery(ctx context.Context) (Recovery, error) {
+	a, err := p.Sbctl(ctx, "-o", "json", "recovery", "list", Group)
+	if err != nil {
+		return Recovery{}, err
+	}
+	if a.Exit != ExitDone {
+		return Recovery{}, fmt.Errorf("ask for recoveries: sbctl exit %d: %s", a.Exit, a.Text())
+	}
+	var last Recovery
+	for line := range strings.Lines(a.Out) {
+		var r Recovery
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return Recovery{}, fmt.Errorf("ask for recoveries: %w: %.300s", err, line)
+		}
+		last = r
+	}
+	return last, nil
 }

@@ -91,7 +91,7 @@ func TestFullStoreKeepsWhatItHasAndRefusesMore(t *testing.T) {
 	must(t, err)
 	v.Recovery = "4"
 	_, err = s.Keep(t.Context(), v)
-	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "recovery 3 of group nfs") {
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "sbagent recovery release nfs --recovery 3") {
 		t.Fatalf("%v", err)
 	}
 	all, err := s.List()

@@ -72,13 +72,13 @@ func (s *Store) free() (uint64, error) {
 
 func (s *Store) full(need, free uint64) error {
 	all, err := s.List()
-	return errors.Join(err, fmt.Errorf("%w: %d of %d bytes are free and up to %d more are needed; release a copy (the oldest is %s) or raise the quota",
+	return errors.Join(err, fmt.Errorf("%w: %d of %d bytes are free and up to %d more are needed; release a copy (%s) or raise the quota",
 		ErrFull, free, s.Quota, need, oldest(all)))
 }
 
 func oldest(all []Kept) string {
 	if len(all) == 0 {
-		return "none: nothing is kept"
+		return "nothing is kept"
 	}
-	return fmt.Sprintf("recovery %s of group %s, %s", all[0].Recovery, all[0].Group, all[0].Made.Format(time.DateTime))
+	return fmt.Sprintf("the oldest, of %s: sbagent recovery release %s --recovery %s", all[0].Made.Format(time.DateTime), all[0].Group, all[0].Recovery)
 }
