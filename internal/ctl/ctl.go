@@ -32,6 +32,9 @@ type Streams struct {
 	Colours bool
 	// Screen: Out is a terminal that can be cleared.
 	Screen bool
+	// Columns and TalkColumns are how wide Out and Err are; nil or 0: they are no
+	// terminals, and any width will do.
+	Columns, TalkColumns func() int
 }
 
 // Console is what the process itself is connected to. NO_COLOR in the
@@ -43,7 +46,17 @@ func Console() Streams {
 		Asks:    term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Colours: screen && os.Getenv("NO_COLOR") == "",
 		Screen:  screen,
+		Columns: func() int { return terminalColumns(os.Stdout) }, TalkColumns: func() int { return terminalColumns(os.Stderr) },
 	}
+}
+
+// terminalColumns is how wide a terminal is now, 0 where f is none.
+func terminalColumns(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // app is one run of the command line.

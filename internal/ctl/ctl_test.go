@@ -136,7 +136,7 @@ func TestColumnsAlignWithoutTrailingBlanks(t *testing.T) {
 	g.add(c("long"), cell{}, c("x"))
 	g.add(cell{}, tinted("é", red))
 	var b strings.Builder
-	g.draw(&b, false)
+	g.draw(&b, paper{})
 	if want := "A     BB  C\nlong      x\n      é\n"; b.String() != want {
 		t.Errorf("drawn:\n%q\nwant:\n%q", b.String(), want)
 	}

@@ -70,7 +70,7 @@ func (a *app) doctor(cmd *cobra.Command) error {
 		out.Findings, out.Proofs = append([]doctor.Finding{}, out.Findings...), append([]proofJSON{}, out.Proofs...)
 		err = a.json(out)
 	} else {
-		err = a.print("%s", drawDoctor(out, colourful(a.Colours)))
+		err = a.print("%s", drawDoctor(out, a.paper()))
 	}
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (a *app) askWitness(cmd *cobra.Command, out *doctorJSON, here string) error
 	return nil
 }
 
-func drawDoctor(out doctorJSON, colours colourful) string {
+func drawDoctor(out doctorJSON, on paper) string {
 	var b strings.Builder
 	for _, f := range out.Findings {
 		tint := map[doctor.Severity]colour{doctor.Critical: red, doctor.Warning: yellow}[f.Severity]
@@ -168,11 +168,11 @@ func drawDoctor(out doctorJSON, colours colourful) string {
 		if f.Subject != f.Node { // it may be about the node itself
 			about += ": " + f.Subject
 		}
-		fmt.Fprintf(&b, "%s  %s: %s\n", tinted(pad(string(f.Severity), 8), tint).show(colours), about, f.What)
+		fmt.Fprintf(&b, "%s  %s: %s\n", tinted(pad(string(f.Severity), 8), tint).show(on.colourful), about, f.What)
 		fmt.Fprintf(&b, "          why: %s\n          fix: %s\n", f.Why, f.Fix)
 	}
 	if len(out.Findings) == 0 {
-		b.WriteString(tinted("nothing found", green).show(colours) + "\n")
+		b.WriteString(tinted("nothing found", green).show(on.colourful) + "\n")
 	}
 	if len(out.Proofs) > 0 {
 		b.WriteByte('\n')
@@ -180,7 +180,7 @@ func drawDoctor(out doctorJSON, colours colourful) string {
 		for _, p := range out.Proofs {
 			g.add(c(p.Node), c(p.Device), c(p.At))
 		}
-		g.draw(&b, colours)
+		g.draw(&b, on)
 	}
 	return b.String()
 }

@@ -22,13 +22,13 @@ func banner(l level) cell {
 }
 
 // drawStatus writes the clusters one after another, the verdict of each first.
-func drawStatus(w *witness, pairs []*pair, colours colourful) string {
+func drawStatus(w *witness, pairs []*pair, on paper) string {
 	var b strings.Builder
 	if len(pairs) == 0 {
-		fmt.Fprintf(&b, "%s  no cluster is declared; declare one with: sbctl cluster add -f cluster.yaml\n\n", banner(levelAttention).show(colours))
+		fmt.Fprintf(&b, "%s  no cluster is declared; declare one with: sbctl cluster add -f cluster.yaml\n\n", banner(levelAttention).show(on.colourful))
 	}
 	for _, p := range pairs {
-		p.draw(&b, colours)
+		p.draw(&b, on)
 		b.WriteByte('\n')
 	}
 	s := w.status.GetWitness()
@@ -36,20 +36,20 @@ func drawStatus(w *witness, pairs []*pair, colours colourful) string {
 	return b.String()
 }
 
-func (p *pair) draw(b *strings.Builder, colours colourful) {
-	fmt.Fprintf(b, "%s  %s: %s\n", banner(p.level()).show(colours), p.def.GetCluster(), p.headline())
+func (p *pair) draw(b *strings.Builder, on paper) {
+	fmt.Fprintf(b, "%s  %s: %s\n", banner(p.level()).show(on.colourful), p.def.GetCluster(), p.headline())
 	for _, alarm := range p.alarms {
-		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(colours), shownAs(alarm))
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", yellow).show(on.colourful), shownAs(alarm))
 	}
 	for _, f := range p.listed() {
-		fmt.Fprintf(b, "  %s %s\n", tinted("!", banner(f.Level).colour).show(colours), shownAs(f.What))
+		fmt.Fprintf(b, "  %s %s\n", tinted("!", banner(f.Level).colour).show(on.colourful), shownAs(f.What))
 		if f.Do != "" {
 			fmt.Fprintf(b, "    do: %s\n", f.Do)
 		}
 	}
 	for _, g := range []*grid{p.groupGrid(), p.nodeGrid(), p.copyGrid()} {
 		b.WriteByte('\n')
-		g.draw(b, colours)
+		g.draw(b, on)
 	}
 }
 

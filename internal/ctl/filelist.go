@@ -83,7 +83,7 @@ func (l fileLoss) lost() []string {
 const shown = 40
 
 // tell writes the list for people; what is lost first.
-func (l fileLoss) tell(b *strings.Builder, colours colourful, most int) {
+func (l fileLoss) tell(b *strings.Builder, on paper, most int) {
 	fmt.Fprintf(b, "files of %s, if %s is discarded:\n", l.Volume, l.Victim)
 	for _, p := range l.Problems {
 		fmt.Fprintf(b, "  %s\n", shownAs(p))
@@ -106,7 +106,7 @@ func (l fileLoss) tell(b *strings.Builder, colours colourful, most int) {
 		}
 		g.add(c(string(d.Fate)), c(recovery.Bytes(e.Size)), c(e.Written.Local().Format(time.DateTime)), c(d.Path))
 	}
-	g.draw(b, colours)
+	g.draw(b, on)
 	if more := len(files) - most; more > 0 {
 		fmt.Fprintf(b, "and %d more; --all lists them\n", more)
 	}

@@ -67,7 +67,7 @@ func (a *app) kept(cmd *cobra.Command, group string, pair [2]string) error {
 		return a.print("nothing is kept\n")
 	}
 	var b strings.Builder
-	g.draw(&b, a.colours())
+	g.draw(&b, a.paper())
 	return a.print("%s", b.String())
 }
 

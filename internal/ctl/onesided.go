@@ -97,7 +97,7 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 // found shows what both sides have: that on which the decision rests, next to what
 // it was decided by, and what was measured since where that is something else. Of a
 // side that is not there, it shows what was known before.
-func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
+func found(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 	shown := doc.Grounds
 	if shown == nil {
 		shown = doc.Evidence
@@ -106,7 +106,7 @@ func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
 		return
 	}
 	b.WriteByte('\n')
-	sideBySide(b, *shown, colours)
+	sideBySide(b, *shown, on)
 	whyMissing(b, *shown, doc.Note, diagnosed(doc))
 	for _, s := range shown.Sides {
 		if s.Missing == "" {
@@ -123,12 +123,12 @@ func found(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
 				}
 			}
 			fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s), beside what the other one has now:\n", s.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"))
-			sideBySide(b, before, colours)
+			sideBySide(b, before, on)
 		}
 	}
 	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
 		b.WriteString("\nMeasured again since, and compared with that:\n")
-		sideBySide(b, *doc.Evidence, colours)
+		sideBySide(b, *doc.Evidence, on)
 		whyMissing(b, *doc.Evidence, doc.Note)
 	}
 }
@@ -155,7 +155,7 @@ func aloneWords(e recovery.Evidence) []string {
 // sameFigures reports whether two measurements would be drawn alike.
 func sameFigures(x, y recovery.Evidence) bool {
 	var a, b strings.Builder
-	sideBySide(&a, x, false)
-	sideBySide(&b, y, false)
+	sideBySide(&a, x, paper{})
+	sideBySide(&b, y, paper{})
 	return a.String() == b.String()
 }

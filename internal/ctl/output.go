@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -87,6 +86,27 @@ func (x cell) show(colours colourful) string {
 // colourful says whether the reader can see colours.
 type colourful bool
 
+// paper is what a table is drawn on.
+type paper struct {
+	colourful
+	width int // columns; 0: as many as it takes
+}
+
+func (a *app) colours() colourful { return colourful(a.Colours) }
+
+// paper is where data goes.
+func (a *app) paper() paper { return paper{a.colours(), columns(a.Columns)} }
+
+// talkColumns is how wide what is said to the person may be.
+func (a *app) talkColumns() int { return columns(a.TalkColumns) }
+
+func columns(of func() int) int {
+	if of == nil {
+		return 0
+	}
+	return max(of(), 0)
+}
+
 // grid is rows of cells; the first is the heading.
 type grid struct{ rows [][]cell }
 
@@ -101,30 +121,3 @@ func heading(names ...string) *grid {
 }
 
 func (g *grid) add(cells ...cell) { g.rows = append(g.rows, cells) }
-
-// draw writes the rows, columns aligned, no blanks at line ends.
-func (g *grid) draw(b *strings.Builder, colours colourful) {
-	var widths []int
-	for _, row := range g.rows {
-		for i, x := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], x.width())
-		}
-	}
-	for _, row := range g.rows {
-		gap := ""
-		for i, x := range row {
-			if x.text != "" {
-				b.WriteString(gap + x.show(colours))
-				gap = ""
-			}
-			gap += strings.Repeat(" ", widths[i]+2)
-			if x.text != "" {
-				gap = strings.Repeat(" ", widths[i]-x.width()+2)
-			}
-		}
-		b.WriteByte('\n')
-	}
-}

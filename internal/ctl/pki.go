@@ -199,7 +199,7 @@ func (a *app) showCertificates(all []credentialsJSON) error {
 		}
 	case table:
 		var b strings.Builder
-		g.draw(&b, colourful(a.Colours))
+		g.draw(&b, a.paper())
 		if err := a.print("%s", b.String()); err != nil {
 			return err
 		}

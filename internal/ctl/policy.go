@@ -80,18 +80,16 @@ func (a *app) testPolicies(cmd *cobra.Command, policies []recovery.Policy, file 
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: group %s: %s\n", file, e.Group, d.Diagnosis.Kind)
 	fmt.Fprintf(&b, "  %s\n\n", d.Diagnosis.Why)
-	sideBySide(&b, e, a.colours())
+	sideBySide(&b, e, a.paper())
 	whyMissing(&b, e, d.Diagnosis.Why)
 	b.WriteByte('\n')
-	opinions(&b, d, a.colours())
+	opinions(&b, d, a.paper())
 	return a.print("%s\n", b.String())
 }
 
-func (a *app) colours() colourful { return colourful(a.Colours) }
-
 // sideBySide draws what is known of both copies next to each other. Why nothing is
 // known of one is too long for a cell: see [whyMissing].
-func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
+func sideBySide(b *strings.Builder, e recovery.Evidence, on paper) {
 	x, y := e.Sides[0], e.Sides[1]
 	g := heading("", string(x.Node), string(y.Node))
 	row := func(name string, of func(recovery.Side) string) {
@@ -121,7 +119,7 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, colours colourful) {
 	for _, name := range probeNames(e) {
 		row(name, func(s recovery.Side) string { return position(s, name) })
 	}
-	g.draw(b, colours)
+	g.draw(b, on)
 }
 
 // whyMissing says why nothing is known of a side, unless one of the sentences that
@@ -196,13 +194,13 @@ func position(s recovery.Side, probe string) string {
 }
 
 // opinions tells what each policy said, and what came of it.
-func opinions(b *strings.Builder, d recovery.Decision, colours colourful) {
+func opinions(b *strings.Builder, d recovery.Decision, on paper) {
 	if len(d.Opinions) > 0 {
 		g := heading("policy", "discards", "because")
 		for _, o := range d.Opinions {
 			g.add(c(o.Policy.String()), c(string(o.Victim)), c(o.Why))
 		}
-		g.draw(b, colours)
+		g.draw(b, on)
 		b.WriteByte('\n')
 	}
 	switch {

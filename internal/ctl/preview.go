@@ -99,7 +99,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "group %s: %s\n  %s\n\n", p.Evidence.Group, p.Diagnosis.Kind, p.why())
 	if len(p.missing()) < len(p.Evidence.Sides) {
-		sideBySide(&b, p.Evidence, a.colours())
+		sideBySide(&b, p.Evidence, a.paper())
 	}
 	whyMissing(&b, p.Evidence)
 	for _, f := range p.Diagnosis.Volumes {
@@ -115,7 +115,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 	for _, l := range p.Files {
 		if discard == "" || l.Victim == discard {
 			b.WriteByte('\n')
-			l.tell(&b, a.colours(), most)
+			l.tell(&b, a.paper(), most)
 		}
 	}
 	if err := a.print("%s", b.String()); err != nil {

@@ -61,13 +61,13 @@ func (a *app) recoveryListCommand() *cobra.Command {
 					}
 					return nil
 				}
-				return a.print("%s", listRecoveries(all, a.colours()))
+				return a.print("%s", listRecoveries(all, a.paper()))
 			})
 		},
 	}
 }
 
-func listRecoveries(all []document, colours colourful) string {
+func listRecoveries(all []document, on paper) string {
 	if len(all) == 0 {
 		return "there was none\n"
 	}
@@ -83,7 +83,7 @@ func listRecoveries(all []document, colours colourful) string {
 		}
 		g.add(c(d.ID.String()), c(string(d.Group)), c(clock(d.Opened)), c(d.Order.By), c(phaseWords(&d.Recovery)), c(victim), c(d.Note))
 	}
-	g.draw(&b, colours)
+	g.draw(&b, on)
 	return b.String()
 }
 

@@ -10,7 +10,7 @@ import (
 
 // show tells the operator what was found, decided, and would be done.
 func (r *rescue) show(doc *arbiter.Recovery) {
-	r.say("%s", strings.TrimSuffix(describe(doc, colourful(r.Asks && r.Colours)), "\n"))
+	r.say("%s", strings.TrimSuffix(describe(doc, paper{colourful(r.Asks && r.Colours), r.talkColumns()}), "\n"))
 	if text := r.absent(doc); text != "" {
 		r.say("%s", strings.TrimSuffix(text, "\n"))
 	}
@@ -21,12 +21,12 @@ func (a *app) printDocument(doc *arbiter.Recovery) error {
 	if a.as == jsonLines {
 		return a.json(doc)
 	}
-	return a.print("%s", describe(doc, a.colours()))
+	return a.print("%s", describe(doc, a.paper()))
 }
 
 // describe is a recovery in full: what was found on both sides, who decided what,
 // what is kept and lost, and every step.
-func describe(doc *arbiter.Recovery, colours colourful) string {
+func describe(doc *arbiter.Recovery, on paper) string {
 	tidied := forPeople(*doc)
 	doc = &tidied
 	var b strings.Builder
@@ -35,19 +35,19 @@ func describe(doc *arbiter.Recovery, colours colourful) string {
 		fmt.Fprintf(&b, "  %s\n", doc.Note)
 	}
 	if doc.Failure != "" && doc.Phase != arbiter.Over {
-		fmt.Fprintf(&b, "  %s %s\n", tinted("!", yellow).show(colours), doc.Failure)
+		fmt.Fprintf(&b, "  %s %s\n", tinted("!", yellow).show(on.colourful), doc.Failure)
 	}
 	if doc.Decision != nil && !strings.Contains(doc.Note, doc.Decision.Diagnosis.Why) {
 		fmt.Fprintf(&b, "  %s\n", diagnosed(doc))
 	}
-	found(&b, doc, colours)
+	found(&b, doc, on)
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
 		b.WriteByte('\n')
-		opinions(&b, *doc.Decision, colours)
+		opinions(&b, *doc.Decision, on)
 	}
 	if doc.Plan != nil && doc.Decision != nil {
 		b.WriteByte('\n')
-		describePlan(&b, doc, colours)
+		describePlan(&b, doc, on)
 	}
 	return b.String()
 }
@@ -95,11 +95,11 @@ func outcomeWords(o arbiter.RecoveryOutcome) string {
 }
 
 // describePlan says what is kept and lost, and each step with its commands.
-func describePlan(b *strings.Builder, doc *arbiter.Recovery, colours colourful) {
+func describePlan(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 	p := doc.Plan
-	fmt.Fprintf(b, "kept:   the copy of %s, with all that was written there\n", tinted(string(p.Survivor), green).show(colours))
+	fmt.Fprintf(b, "kept:   the copy of %s, with all that was written there\n", tinted(string(p.Survivor), green).show(on.colourful))
 	fmt.Fprintf(b, "lost:   up to %s that only %s has changed since they parted; it is kept there first\n",
-		recovery.Bytes(min(p.Discard, doc.Decision.Discard)), tinted(string(p.Victim), red).show(colours))
+		recovery.Bytes(min(p.Discard, doc.Decision.Discard)), tinted(string(p.Victim), red).show(on.colourful))
 	if p.Discard > doc.Decision.Discard {
 		fmt.Fprintf(b, "        (should it be more once that has stopped: up to %s is allowed)\n", recovery.Bytes(p.Discard))
 	}

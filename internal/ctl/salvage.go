@@ -201,7 +201,7 @@ func (a *app) showKept(keeper, id string, found []fileLoss, all bool) error {
 	}
 	for _, l := range found {
 		b.WriteByte('\n')
-		l.tell(&b, a.colours(), most)
+		l.tell(&b, a.paper(), most)
 	}
 	return a.print("%s", b.String())
 }

@@ -59,7 +59,7 @@ func (a *app) showStatus(cmd *cobra.Command) error {
 	if a.as == jsonLines {
 		return a.json(statusView(w, pairs))
 	}
-	return a.frame(drawStatus(w, pairs, a.colours()))
+	return a.frame(drawStatus(w, pairs, a.paper()))
 }
 
 // chosen are the clusters to show: all, unless one is named.

@@ -80,7 +80,7 @@ func (a *app) timing(cmd *cobra.Command) error {
 	if a.as == jsonLines {
 		err = a.json(timingView(name, answer))
 	} else {
-		err = a.print("%s", drawTiming(name, answer, colourful(a.Colours)))
+		err = a.print("%s", drawTiming(name, answer, a.paper()))
 	}
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func brokenRules(answer *sbv1.TimingAnswer) (n int) {
 	return n
 }
 
-func drawTiming(name string, answer *sbv1.TimingAnswer, colours colourful) string {
+func drawTiming(name string, answer *sbv1.TimingAnswer, on paper) string {
 	var b strings.Builder
 	if len(answer.GetBounds()) > 0 {
 		fmt.Fprintf(&b, "%s, at worst:\n", name)
@@ -111,19 +111,19 @@ func drawTiming(name string, answer *sbv1.TimingAnswer, colours colourful) strin
 		drawBound(&b, bound)
 	}
 	for _, node := range answer.GetMissing() {
-		fmt.Fprintf(&b, "  %s %s has not reported its numbers; they are not counted\n", tinted("!", yellow).show(colours), node)
+		fmt.Fprintf(&b, "  %s %s has not reported its numbers; they are not counted\n", tinted("!", yellow).show(on.colourful), node)
 	}
 	b.WriteByte('\n')
 	g := heading("RULE", "OF", "SLACK", "STATE", "INEQUALITY")
 	for _, r := range answer.GetRules() {
 		g.add(c(r.GetName()), c(first(r.GetSubject(), "-")), c(slack(r.GetSlackNs())), ruleState(r), c(r.GetSentence()))
 	}
-	g.draw(&b, colours)
+	g.draw(&b, on)
 	for _, r := range answer.GetRules() {
 		if r.GetState() == string(timing.Holds) {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s %s: %s\n", ruleState(r).show(colours), strings.TrimSpace(r.GetName()+" "+r.GetSubject()), r.GetWhy())
+		fmt.Fprintf(&b, "\n%s %s: %s\n", ruleState(r).show(on.colourful), strings.TrimSpace(r.GetName()+" "+r.GetSubject()), r.GetWhy())
 		if r.GetChange() != "" {
 			fmt.Fprintf(&b, "  do: %s\n", r.GetChange())
 		}
