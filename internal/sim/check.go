@@ -82,6 +82,9 @@ func (w *World) checkGrants(c *arbiter.Cluster) {
 		}
 		if c := w.nodeOf(is.holder).replica(id); c != nil && !known {
 			c.agreed = 0 // it may be written to again
+			if g.Recovery.Survivor() == c.n.id {
+				c.chosen = g.Recovery.ID
+			}
 		}
 		w.granted[e] = is
 		w.epoch = max(w.epoch, e)
@@ -134,7 +137,9 @@ func (w *World) checkUse(c *replica) {
 // checkResync holds whenever a copy begins to be overwritten by the other one.
 func (w *World) checkResync(target *replica) {
 	lost := target.v.app.lacks(target.other())
-	if lost > 0 && w.deliberate(target) {
+	alone := lost > 0 || target.byPerson // it has something that the other one has not
+	target.byPerson = false
+	if alone && w.deliberate(target) {
 		target.v.app.forgive(target.other())
 		return
 	}

@@ -50,12 +50,8 @@ var impossible = []explanation{
 		noDevices,
 	},
 	{
-		"arbiter's recovery", "undecided awaiting", "*",
-		"the simulated operator names whose copy is given up, and waits for no machine; arbiter's stories do",
-	},
-	{
-		"arbiter's recovery", "*", "MeasureAgain",
-		"nobody waits for a machine; arbiter's stories do",
+		"arbiter's recovery", "undecided", "*",
+		"the simulated operator names whose copy is given up; arbiter's stories leave it to policies",
 	},
 	{
 		"leader", "*", "Looked ShotDone",

@@ -89,6 +89,8 @@ func (w *World) applied(cmd arbiter.Command, v arbiter.Verdict, asked time.Durat
 		w.allowed(w.nodeOf(cmd.Caller.Node), cmd, asked)
 	case arbiter.ReportFence:
 		w.proven(w.nodeOf(cmd.Caller.Node).peer, cmd.Mandate)
+	case arbiter.Approve:
+		w.disks[w.index(cmd.Group)].said = cmd.Recovery
 	case arbiter.Confirm:
 		w.falseWord = w.falseWord || cmd.Reason == unseen
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"sbarbiter/agent"
@@ -33,7 +34,7 @@ func (n *Node) Force(g arbiter.GroupID) {
 	c.command(model.PromoteForced, func(a model.Answer) {
 		c.byHand, c.stray = false, a.OK()
 		n.w.line(n.host.String(), g, "forced", fmt.Sprintf("by hand, though nobody has the right: %v", a))
-		c.v.spoilt = c.v.spoilt || a.OK()
+		c.v.spoilt, c.byPerson = c.v.spoilt || a.OK(), a.OK()
 		for b := range byHandBlocks {
 			c.step(model.Write{ID: byHandRequest, At: placeOf(b), Stamp: 1})
 		}
@@ -147,8 +148,8 @@ func (c *replica) discard(is model.State, over bool, tell func(model.Verb, bool)
 }
 
 // chosen reports whether a recovery keeps a copy: what that lacks is lost by the word
-// of whoever ordered it. That holds on where it was called off only after the group had
-// been granted to whose copy it kept.
+// of whoever ordered it. That holds on where it was let go of, and where it was called
+// off only after the group had been granted to whose copy it kept.
 func (w *World) chosen(c *replica) bool {
 	known := w.witness.State()
 	if known == nil || known.Groups[c.v.group] == nil {
@@ -158,17 +159,27 @@ func (w *World) chosen(c *replica) bool {
 	if g.Recovery.Survivor() == c.n.id {
 		return true
 	}
-	if len(g.Recovered) == 0 || g.Lease == nil || g.Lease.Holder != c.n.id {
+	if g.Lease == nil || g.Lease.Holder != c.n.id {
 		return false
 	}
-	last := g.Recovered[len(g.Recovered)-1]
-	return last.Outcome == arbiter.Cancelled && last.Stale == c.n.peer.id && g.Lease.Epoch > last.Epoch
+	for _, r := range slices.Backward(g.Recovered) {
+		switch {
+		case r.Outcome == arbiter.Recovered:
+			return false
+		case r.Outcome == arbiter.Abandoned:
+			return arbiter.NodeID(r.Plan.Survivor) == c.n.id
+		case r.Outcome == arbiter.Cancelled && r.ID == c.chosen:
+			return true
+		}
+	}
+	return false
 }
 
 // agreements notes which copies a recovery has begun to give up. A witness may forget
-// that, with its disk; DRBD goes on at the peer's next word as it was told, and who has
-// agreed has agreed. It ends with the recovery, unless that was forgotten, where that goes
-// back to the decision, and once the copy may be written to again (see checkGrants).
+// that, with its disk, or somebody lets go of it; DRBD goes on at the peer's next word as
+// it was told, and who has agreed has agreed. It ends with any other end of the recovery,
+// where that goes back to the decision, where a later one keeps that copy and has come as
+// far, and once the copy may be written to again (see checkGrants).
 func (w *World) agreements(c *arbiter.Cluster) {
 	if w.witness.unnoticed() {
 		return
@@ -184,9 +195,9 @@ func (w *World) agreements(c *arbiter.Cluster) {
 				end.agreed = r.ID
 				continue
 			}
-			over := r != nil && r.ID == end.agreed
+			over := r != nil && (r.ID == end.agreed || r.Survivor() == end.n.id && !r.Cancellable())
 			for _, was := range g.Recovered {
-				over = over || was.ID == end.agreed && was.Outcome != arbiter.Forgotten
+				over = over || was.ID == end.agreed && was.Outcome != arbiter.Forgotten && was.Outcome != arbiter.Abandoned
 			}
 			if over {
 				end.agreed = 0
@@ -200,7 +211,11 @@ func (w *World) agreements(c *arbiter.Cluster) {
 func (w *World) deliberate(c *replica) bool {
 	begun := c.agreed != 0
 	if known := w.witness.State(); known != nil && known.Groups[c.v.group] != nil {
-		begun = begun || known.Groups[c.v.group].Recovery.Victim() == c.n.id
+		r := known.Groups[c.v.group].Recovery
+		begun = begun || r.Victim() == c.n.id
+		if r != nil && r.ID == c.agreed && c.v.said != r.ID && !r.Order.Automatic && (r.Order.AtMost == nil || *r.Order.AtMost == 0) {
+			w.breaks("S6: %s's copy of %s is overwritten, and the operator was not shown what it had", c.n.id, c.v.group)
+		}
 	}
 	if begun && (c.kept == "" || c.agreed == 0) {
 		w.breaks("S6: %s's copy of %s is overwritten before a recovery has kept it and come so far", c.n.id, c.v.group)

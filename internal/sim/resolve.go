@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/drbd"
+	"sbarbiter/drbd/model"
+	"sbarbiter/recovery"
 )
 
 // resolve is the operator of a pair whose copies have parted because a node was lost
@@ -20,7 +23,16 @@ func (w *World) resolve() bool {
 	}
 	for i, id := range w.groups {
 		v := w.disks[i]
-		if v == nil || !v.app.unrecorded && !v.forced {
+		if v == nil {
+			continue
+		}
+		if id, is := advised(known.Groups[id]); is && id != v.obeyed && w.alarmed(v.group) {
+			v.obeyed = id // once: where the two part again they have split anew
+			v.lookAgain()
+			resolves = true
+			continue
+		}
+		if !v.app.unrecorded && !v.forced {
 			continue
 		}
 		r := known.Groups[id].Recovery
@@ -41,6 +53,29 @@ func (w *World) resolve() bool {
 		resolves = true
 	}
 	return resolves
+}
+
+// advised returns the last recovery, if it has ended with the advice to connect the
+// copies: they had split no more when it measured them again.
+func advised(g *arbiter.Group) (arbiter.RecoveryID, bool) {
+	if g.Recovery != nil || len(g.Recovered) == 0 {
+		return 0, false
+	}
+	last := g.Recovered[len(g.Recovered)-1]
+	if last.Decision == nil || last.Outcome != arbiter.NotChosen && last.Outcome != arbiter.NoSplit {
+		return 0, false
+	}
+	kind := last.Decision.Diagnosis.Kind
+	return last.ID, kind == recovery.Resync || kind == recovery.InSync
+}
+
+// lookAgain is an operator who has DRBD look for its peer again on whichever side does not.
+func (v *volume) lookAgain() {
+	for _, c := range v.ends {
+		if c.n.running && c.state().Conn == drbd.ConnStandAlone {
+			c.command(model.Connect, nil)
+		}
+	}
 }
 
 // alarmed reports whether a witness says that DRBD has given up.

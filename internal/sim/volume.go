@@ -23,8 +23,10 @@ type volume struct {
 	dialing bool
 	app     application
 	family  drbd.Family
-	forced  bool // a person has written to the other copy
-	spoilt  bool // and has, in whichever copy it ends up in
+	forced  bool               // a person has written to the other copy
+	spoilt  bool               // and has, in whichever copy it ends up in
+	obeyed  arbiter.RecoveryID // the latest whose advice to connect the copies was followed
+	said    arbiter.RecoveryID // the latest recovery whose decision the operator has been shown, and has agreed to
 }
 
 // replica is one node's end of a volume.
@@ -43,6 +45,8 @@ type replica struct {
 	stray    bool               // and has, and nobody has demoted it yet
 	kept     string             // the latest try of a recovery that has kept what is here
 	agreed   arbiter.RecoveryID // to give up what is here; see agreements
+	chosen   arbiter.RecoveryID // the latest under which the group was granted to its node, which keeps what is here
+	byPerson bool               // somebody has written to it by hand, and it was not overwritten since
 }
 
 // awaited is somebody who waits for the answer to a command.
