@@ -173,7 +173,7 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
 	was := r.Note
-	if untouched(r) && (err != nil || !d.Diagnosis.Kind.Split()) {
+	if spared(r) && (err != nil || !d.Diagnosis.Kind.Split()) {
 		c.putBack(g, a.state.Version.Incarnation) // it ends here, or waits, and the copy is as it was
 		r.Stale = ""
 	}
@@ -203,18 +203,23 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	a.tell(c, r)
 }
 
-// untouched reports whether the copy that a plan was to give up, and excluded, is whole
-// and still what was decided on: it may be the only one that can run the group.
-func untouched(r *Recovery) bool {
+// spared reports whether the copy that a plan was to give up, and excluded, is whole, and
+// either what was decided on or the only one that is whole: nobody else could run the group.
+func spared(r *Recovery) bool {
 	if r.Tries == 0 || r.Plan == nil {
 		return false
 	}
+	whole, last := false, false
 	for _, s := range r.Evidence.Sides {
+		bad := slices.ContainsFunc(s.Volumes, func(v recovery.Volume) bool { return !v.Disk.AtLeast(drbd.DiskOutdated) })
 		if s.Node == r.Plan.Victim {
-			return r.Plan.HoldsSide(s) == nil && !slices.ContainsFunc(s.Volumes, func(v recovery.Volume) bool { return !v.Disk.AtLeast(drbd.DiskOutdated) })
+			whole = s.Missing == "" && !bad
+			last = last || r.Plan.HoldsSide(s) == nil
+		} else {
+			last = last || bad
 		}
 	}
-	return false
+	return whole && last
 }
 
 func because(d recovery.Decision) string {
