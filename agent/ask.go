@@ -149,7 +149,7 @@ func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) str
 		return "this node has recorded that its copy is stale"
 	case m.leaving != "":
 		return m.leaving
-	case concluded(b.Cause) && m.peerInOffice() != "":
+	case concluded(b.Cause) && m.peerInOffice() != "" && !mutant.On(mutant.GoneThoughHeard):
 		g.backoff = now.Add(m.timing.SuspectAfter)
 		return fmt.Sprintf("%s counts as gone, and it is heard and says that it runs %s", m.cfg.Peer, m.peerInOffice())
 	}

@@ -199,7 +199,7 @@ func (m *Machine) onFencePeer(now boottime.Instant, ev FencePeer) {
 		}
 		g.excl.waiting = append(g.excl.waiting, ev.Call)
 		m.note(g, "peer lost by DRBD", "resource "+ev.Resource+" asks whether to go on alone")
-		if isFirst || g.excl.call == nil { // what was asked before DRBD asked is no answer to it
+		if isFirst && !mutant.On(mutant.AskedBefore) || g.excl.call == nil { // what was asked before DRBD asked is no answer to it
 			m.askExclusion(now, g)
 		}
 	}
@@ -331,7 +331,9 @@ func (m *Machine) refusedExclusion(now boottime.Instant, g *group, code int, why
 const newsWithin = 5 * time.Second
 
 // newsOf returns when this node knows whether the copies of g are in step again.
-func (g *group) newsOf() boottime.Instant { return max(g.peerOutAt, g.excl.at).Add(newsWithin) }
+func (g *group) newsOf() boottime.Instant {
+	return max(g.peerOutAt, mutant.Weak(mutant.ReadmittedAtOnce, g.excl.at, 0)).Add(newsWithin)
+}
 
 // readmission asks the witness to readmit the peer by the numbers that both
 // sides know while they are in step.

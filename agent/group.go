@@ -207,8 +207,11 @@ func (m *Machine) giveBackAgain(now boottime.Instant, g *group) {
 		return // it may be granted to it once more
 	}
 	why := "stopped before this agent's start"
+	if gm.GivenBack && mutant.On(mutant.ReceiptLost) {
+		return
+	}
 	if !gm.GivenBack {
-		if gm.Epoch <= g.earlier || g.bid == nil && !m.standby {
+		if gm.Epoch <= g.earlier || g.bid == nil && !m.standby || mutant.On(mutant.UntakenKept) {
 			return // it may have run under it, or has not asked yet whether it may
 		}
 		why = "it was never taken"

@@ -90,7 +90,7 @@ func (m *Machine) mayJoin(now boottime.Instant, g *group) bool {
 	}
 	// By this node's own word, perhaps of an earlier life, the peer may be in office
 	// where the witness knows of no holder.
-	return told && g.answer.Holder != m.cfg.Peer && !m.bound(now, g)
+	return told && g.answer.Holder != m.cfg.Peer && (!m.bound(now, g) || mutant.On(mutant.MetWhileBound))
 }
 
 // ready reports whether no write waits here for the peer, nor can come to: DRBD

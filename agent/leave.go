@@ -1,6 +1,9 @@
 package agent
 
-import "sbarbiter/internal/boottime"
+import (
+	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
+)
 
 // leave stops and gives back everything, once, for an agent that ends for good; so
 // the peer takes over without shooting this machine.
@@ -15,7 +18,7 @@ func (m *Machine) leave(now boottime.Instant) {
 		}
 		// What was asked for may be granted at this moment: held by nobody, it would
 		// have this machine shot for its silence.
-		asks := g.bid != nil && g.bid.call != nil && m.session
+		asks := g.bid != nil && g.bid.call != nil && m.session && !mutant.On(mutant.LeftWhileAsking)
 		done = done && g.phase == Stopped && g.release == nil && !asks
 	}
 	if done {

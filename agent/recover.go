@@ -58,7 +58,7 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	}
 	switch {
 	case t == nil:
-		g.brought = g.brought || m.broughtTogether(g.errand)
+		g.brought = mutant.Weak(mutant.LeftAlone, g.brought || m.broughtTogether(g.errand), false)
 		g.errand = nil
 	case g.errand == nil || !g.errand.same(t):
 		e := &errand{task: *t, unfit: mutant.Weak(mutant.PlanUnread, t.Check(), nil)}
@@ -128,7 +128,7 @@ func (m *Machine) doubtsVictim(g *group, e *errand) bool {
 	switch {
 	case arbiter.NodeID(p.Victim) != m.cfg.Node || e.task.Step < p.NoReturn():
 		return false
-	case !g.joined && !m.disksKnown(g):
+	case !g.joined && !m.disksKnown(g) && !mutant.On(mutant.VictimUnknown):
 		return true
 	}
 	return (!g.joined || m.mem.Groups[g.id].Spoilt && m.parted(g)) && m.doubt(g)

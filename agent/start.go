@@ -6,6 +6,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // startBackoff is how long a node that could not start a group waits at the most
@@ -62,7 +63,7 @@ func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
 		return
 	}
 	if ev.Err != nil {
-		if ev.Refused && m.repeats(now, g, ev.Err.Error()) {
+		if ev.Refused && !mutant.On(mutant.RefusedForGood) && m.repeats(now, g, ev.Err.Error()) {
 			return
 		}
 		g.attempt = attempt{}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -79,7 +80,7 @@ func (c *Cluster) measureAgain(cmd MeasureAgain) Verdict {
 func (a *applying) beforehand(c *Cluster, g *Group) {
 	r := g.Recovery
 	why := c.unattended(g)
-	if most := *r.Order.AtMost; why == "" && r.Decision.Discard > most {
+	if most := *r.Order.AtMost; why == "" && r.Decision.Discard > most && !mutant.On(mutant.AtMostIgnored) {
 		why = fmt.Sprintf("up to %s of %s's changes would be given up, and %s has allowed %s",
 			recovery.Bytes(r.Decision.Discard), r.Plan.Victim, r.Order.By, recovery.Bytes(most))
 	}
@@ -97,6 +98,9 @@ func (a *applying) beforehand(c *Cluster, g *Group) {
 func (a *applying) abandon(g *Group, cmd CancelRecovery) Verdict {
 	r := g.Recovery
 	victim := r.Plan.Victim
+	if mutant.On(mutant.AbandonedIsGood) {
+		delete(g.Excluded, NodeID(victim))
+	}
 	a.over(g, Abandoned, fmt.Sprintf("let go of by %s at step %d of %d (%s): %s's copy stays excluded",
 		cmd.By, r.Step+1, len(r.Plan.Steps), orElse(cmd.Reason, "no reason was given"), victim))
 	return done("recovery %s of %s is %s", r.ID, cmd.Group, r.Note)

@@ -166,7 +166,7 @@ func (a *applying) cancel(c *Cluster, cmd CancelRecovery) Verdict {
 // that has what was written since.
 func (c *Cluster) putBack(g *Group, incarnation uint32) {
 	r := g.Recovery
-	if r.Tries == 0 || g.Excluded[r.Stale].Number != r.Number || g.grantedSince(r) {
+	if r.Tries == 0 || g.Excluded[r.Stale].Number != r.Number || g.grantedSince(r) || mutant.On(mutant.NothingPutBack) {
 		return
 	}
 	_, before := r.Before[r.Stale]
@@ -197,7 +197,7 @@ func (r *Recovery) keepsFor(g *Group, node NodeID) bool {
 
 // grantedSince reports whether the group was granted after a recovery had begun.
 func (g *Group) grantedSince(r *Recovery) bool {
-	return epochOf(g.Lease) > r.Epoch || g.Last.Epoch > r.Epoch
+	return max(epochOf(g.Lease), g.Last.Epoch) > r.Epoch && !mutant.On(mutant.PutBackSinceGranted)
 }
 
 // forgetRecoveries ends what a memory that has turned out to be an old one had under

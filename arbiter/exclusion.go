@@ -163,7 +163,7 @@ func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 			cmd.Node, cmd.Group, e.Number, e.OwnWord, cmd.Number, cmd.OwnWord)
 	case g.Recovery.Apart() && !g.Recovery.at(recovery.FollowResync) && g.Recovery.Victim() == cmd.Node && !mutant.On(mutant.ReadmittedTooSoon):
 		v = refuse(RecoveryUnderWay, "recovery %s of %s has not brought the copies together yet", g.Recovery.ID, cmd.Group)
-	case g.noGoodCopy(c.Definition):
+	case g.noGoodCopy(c.Definition) && !mutant.On(mutant.AlikeIsGood):
 		// Whichever way DRBD has copied, the source lacked something.
 		v = refuse(NoGoodCopy, "both copies of %s are stale, each in its own way: that they are alike now does not make them good", cmd.Group)
 	case !cmd.Evidence.InStep():

@@ -74,7 +74,7 @@ func (n *Node) number(caller *Caller, report Report, again bool) *Verdict {
 		return refused(StaleAgent, "the agent on %s has been restarted since it sent this", caller.Node)
 	}
 	caller.Incarnation = n.Incarnation
-	if !again {
+	if !again || mutant.On(mutant.FreshNumberedAnew) {
 		caller.Incarnation++
 	}
 	return nil
@@ -247,7 +247,7 @@ func (c *Cluster) learnt(incarnation uint32) {
 // far above it as it would be had every incarnation before heard of the last one's.
 func above(floor uint64, incarnation uint32) uint64 {
 	n := uint64(incarnation)
-	return max(floor+n<<32, n*(n+1)/2<<32)
+	return max(floor+n<<32, mutant.Weak(mutant.RangeOfTheLast, n*(n+1)/2<<32, 0))
 }
 
 // numberPending numbers the exclusions that a holder knows by its peer's word
@@ -256,7 +256,7 @@ func (c *Cluster) numberPending(incarnation uint32) {
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
 		g := c.Groups[id]
 		for _, node := range c.Definition.Nodes {
-			if e, ok := g.Excluded[node]; ok && e.Number == 0 && e.OwnWord == 0 {
+			if e, ok := g.Excluded[node]; ok && e.Number == 0 && e.OwnWord == 0 && !mutant.On(mutant.PendingUnnumbered) {
 				e.Number = c.number(incarnation)
 				g.exclude(node, e)
 			}

@@ -58,7 +58,7 @@ func (c *Cluster) mayResolve(g *Group, cmd Resolve) *Verdict {
 func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 	r := g.Recovery
 	switch {
-	case r == nil || r.at(recovery.Readmit):
+	case r == nil || r.at(recovery.Readmit) && !mutant.On(mutant.SplitAnewIgnored):
 		// The copies were brought together. Where they have parted again before that was
 		// noted, another recovery is for what has become of them since.
 		return nil
@@ -66,7 +66,7 @@ func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 		return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, cmd.Group, r.Order.By, cmd.Group)
 	case cmd.Order.Automatic:
 		return refused(RecoveryUnderWay, "recovery %s of %s waits for an operator", r.ID, cmd.Group)
-	case r.Order.Automatic || r.Order.WhenBack || r.Phase == Undecided || r.Order.By == cmd.Order.By:
+	case r.Order.Automatic || r.Order.WhenBack && !mutant.On(mutant.WaitingInTheWay) || r.Phase == Undecided || r.Order.By == cmd.Order.By:
 		return nil
 	}
 	return refused(RecoveryUnderWay, "%s is looking at recovery %s of %s right now; sbctl recovery cancel %s ends that", r.Order.By, r.ID, cmd.Group, cmd.Group)
@@ -253,7 +253,7 @@ func (a *applying) plan(c *Cluster, g *Group) {
 		a.over(g, NotChosen, err.Error())
 		return
 	}
-	if g.loose(NodeID(p.Survivor)) {
+	if g.loose(NodeID(p.Survivor)) && !mutant.On(mutant.LooseMet) {
 		p.PartSurvivor()
 	}
 	r.Plan, r.Note = &p, r.Decision.Why
@@ -263,7 +263,7 @@ func (a *applying) plan(c *Cluster, g *Group) {
 		a.over(g, OnlyShown, r.Note)
 	case r.Order.AtMost != nil:
 		a.beforehand(c, g)
-	case !r.Order.Automatic:
+	case !r.Order.Automatic && !(r.Order.WhenBack && mutant.On(mutant.WaitedForUnasked)):
 		r.Phase = Decided
 	case why != "":
 		r.Phase, r.Note = Undecided, why

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // phase is where a device stands within its level.
@@ -209,7 +210,7 @@ func (d *device) mayAct() bool { return d.offs > d.refused }
 // carry it out on a machine that somebody has switched on meanwhile.
 func (d *device) mayLand() bool {
 	left := d.offs - d.refused
-	return left > 1 || left == 1 && (d.phase != phaseDone || d.wasOff)
+	return left > 1 || left == 1 && (d.phase != phaseDone || mutant.Weak(mutant.LandsUnawaited, d.wasOff, false))
 }
 
 // landsBy is until when an off that was sent before now may take effect. One of a

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 // Shot decides, step by step, how one target is shot. It is told the time and
@@ -206,7 +207,7 @@ func (s *Shot) together(now boottime.Instant, level []*device) {
 	supplies := slices.DeleteFunc(slices.Clone(level), func(d *device) bool { return !s.spec.Topology.isPartial(d.name) })
 	open := slices.ContainsFunc(level, func(d *device) bool { return d.phase != phaseDone })
 	steady := !slices.ContainsFunc(supplies, func(d *device) bool { return !d.steady })
-	if open || steady || len(supplies) < 2 {
+	if open || steady || len(supplies) < 2 || mutant.On(mutant.SuppliesOneByOne) {
 		return
 	}
 	for _, d := range supplies {

@@ -102,7 +102,7 @@ func (e Evidence) sinceFork(d Diagnosis) Evidence {
 		side := &e.Sides[s]
 		side.Volumes = slices.Clone(side.Volumes)
 		for i, f := range d.Volumes {
-			if f.Kind == MissingAncestor {
+			if f.Kind == MissingAncestor && !mutant.On(mutant.CountedSinceLater) {
 				side.Volumes[i].OutOfSync = nil
 			}
 		}

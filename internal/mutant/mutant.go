@@ -48,7 +48,9 @@ const (
 	QuarantineSkipped                    // a booted node gives its word before anybody has spoken to it
 	LostStorePromises                    // an agent without memory gives its word
 	NothingPromised                      // nodes that hear each other give no word
-	ReinstatedUnarmed                    // a booted holder goes on by its peer\'s word without a watchdog
+	ReinstatedUnarmed                    // a booted holder goes on by its peer's word without a watchdog
+	MetWhileBound                        // a machine that starts looks for a peer that its own word may keep in office
+	LeftWhileAsking                      // an agent that ends for good leaves an ask behind
 )
 
 // The weakenings of exclusion and readmission.
@@ -71,6 +73,10 @@ const (
 	FailedDiskBelieved                   // a copy whose disk has failed is connected as its metadata have it
 	CacheBelieved                        // so is one whose resync a power cut has ended
 	GivenUpUnseen                        // a copy that is kept is connected before the other one is given up
+	AskedBefore                          // an ask of before DRBD asked answers it
+	ReadmittedAtOnce                     // a copy is readmitted by what is known of the time before writes went on
+	AlikeIsGood                          // two stale copies are good once they are alike
+	PendingUnnumbered                    // a witness without memory gives no number to what a node's word alone has excluded
 )
 
 // The weakenings of mandates and identities.
@@ -99,6 +105,16 @@ const (
 	BackupUnnoticed                       // a witness restored from a backup goes on
 	OldIncarnationHeard                   // agents believe answers of a witness that was replaced
 	SavedLate                             // memory is stored after what depends on it was said
+	RangeOfTheLast                        // a witness without memory numbers above the last incarnation alone
+	LandsUnawaited                        // a mandate is over with its proof, whatever may still land
+	SuppliesOneByOne                      // supplies are off that were off one after the other
+	ProofWhileItRuns                      // a proof counts though the target says in a beat that it runs
+	GoneThoughHeard                       // a grant is taken over a holder that says in its beats that it runs
+	WordWhileHeard                        // an operator's word counts about a node that is heard
+	ReceiptLost                           // a stop receipt is not sent again by the agent's next life
+	UntakenKept                           // a lease that was never taken is not given back
+	FreshNumberedAnew                     // an agent with an empty store gets another number whenever it introduces itself
+	RefusedForGood                        // a promotion that DRBD refuses is not tried again
 )
 
 // The weakenings of recoveries from split brain.
@@ -123,4 +139,15 @@ const (
 	GivenUpUnkept                         // a copy is given up that is not kept
 	WrittenSinceIgnored                   // so is one that was written to after it was kept
 	VictimMetUnflagged                    // the victim connects without the wish while it has data of its own
+	AtMostIgnored                         // an order that was given beforehand has no limit
+	WaitedForUnasked                      // one without a limit is carried out once the machine is back
+	WaitingInTheWay                       // an order that waits for a machine stands in the way of every other
+	AbandonedIsGood                       // a copy that was being given up is good once somebody has let go of that
+	LooseMet                              // a copy that may still wish to be given up is kept without being parted first
+	NothingPutBack                        // a recovery that is called off leaves stale what it has made stale
+	PutBackSinceGranted                   // and puts it back though the other copy has run the group since
+	CountedSinceLater                     // changes count though the bitmaps begin after the fork
+	VictimUnknown                         // a victim that has just started copies before it knows its own disk
+	LeftAlone                             // nobody connects what a recovery has parted as the resync was over
+	SplitAnewIgnored                      // a split after the resync waits for the readmission
 )

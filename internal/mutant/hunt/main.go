@@ -96,6 +96,12 @@ func (r *row) against(f finding) error {
 
 // look hunts one weakening, in the way that its row says.
 func (o *options) look(r *row) (finding, error) {
+	if r.kept != "" {
+		f, err := r.playKept(o.dir)
+		if err != nil || f.Found != "" || len(f.Dirty) > 0 {
+			return f, err
+		}
+	}
 	if r.test != "" {
 		return r.runTest(), nil
 	}
@@ -117,7 +123,7 @@ func (r *row) told(f finding) string {
 		return fmt.Sprintf("%s not found in %d seeds, %.1f s: %s", head, f.Seeds, f.CPU.Seconds(), r.decided)
 	case f.Found == "":
 		return fmt.Sprintf("%s NOT FOUND in %d seeds, %.1f s", head, f.Seeds, f.CPU.Seconds())
-	case r.test != "":
+	case f.Simulated == 0:
 		return fmt.Sprintf("%s %.1f s: %s", head, f.CPU.Seconds(), f.Found)
 	}
 	with := ""
@@ -126,6 +132,9 @@ func (r *row) told(f finding) string {
 	}
 	if f.Aimed {
 		with += ", aimed"
+	}
+	if r.kept != "" {
+		return fmt.Sprintf("%s kept %s%s, at %.1f s simulated, %.2f s: %s", head, r.kept, with, f.Simulated.Seconds(), f.CPU.Seconds(), f.Found)
 	}
 	return fmt.Sprintf("%s seed %d%s, at %.1f s simulated, %.2f s: %s", head, f.Seed, with, f.Simulated.Seconds(), f.CPU.Seconds(), f.Found)
 }

@@ -21,7 +21,7 @@ import (
 func TestEveryWeakeningIsNoticed(t *testing.T) {
 	for i := range table {
 		r := &table[i]
-		if r.test != "" || r.decided != "" {
+		if r.decided != "" || r.test != "" && r.kept == "" {
 			continue
 		}
 		t.Run(r.word, func(t *testing.T) {
@@ -38,13 +38,21 @@ func TestEveryWeakeningIsNoticed(t *testing.T) {
 			if what, _ := play(s, r.names()...); what != "" {
 				return
 			}
-			if f := r.search(30 * time.Second); f.Found == "" {
+			if f := r.anew(); f.Found == "" {
 				t.Errorf("%s: nothing breaks any more", r.rule)
 			} else {
 				t.Logf("the recorded schedule is another run now; seed %d shows it: %s", f.Seed, f.Found)
 			}
 		})
 	}
+}
+
+// anew finds a weakening whose schedule is another run now.
+func (r *row) anew() finding {
+	if r.test != "" {
+		return r.runTest()
+	}
+	return r.search(30 * time.Second)
 }
 
 // Every weakening has its line in the code, and stands in the table once, with a

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"sbarbiter/internal/mutant"
 	"sbarbiter/internal/sim"
@@ -22,7 +21,8 @@ type row struct {
 	breaks string
 	aim    []string      // faults that the hunter tries more often than the others
 	behind []mutant.Name // other lines of defence, which have to be taken away as well: without this one they hold
-	test   string        // package and test that notice it, where the simulator has no such part
+	kept   string        // schedule of internal/sim that shows it, which a long search or a person has found once
+	test   string        // package and test that notice it, where no schedule does
 	// decided says, where nothing notices it, whether that is a hole in the
 	// simulator or a rule that is not needed.
 	decided string
@@ -44,7 +44,12 @@ func wordOf(name mutant.Name) string {
 	return table[i].word
 }
 
-func (r *row) file(dir string) string { return filepath.Join(dir, r.word+".json") }
+func (r *row) file(dir string) string {
+	if r.kept != "" {
+		return filepath.Join(dir, "../../../sim/testdata", r.kept+".json")
+	}
+	return filepath.Join(dir, r.word+".json")
+}
 
 // recorded returns the schedule that showed the weakening.
 func (r *row) recorded(dir string) (*sim.Schedule, error) {
@@ -59,10 +64,27 @@ func (r *row) recorded(dir string) (*sim.Schedule, error) {
 	return s, nil
 }
 
+// playKept plays the schedule that is kept for other reasons, and shows this weakening.
+func (r *row) playKept(dir string) (finding, error) {
+	began := cpuTime()
+	s, err := r.recorded(dir)
+	if err != nil {
+		return finding{}, err
+	}
+	f := finding{Word: r.word}
+	if dirty, _ := play(s); dirty != "" {
+		f.Dirty = append(f.Dirty, fmt.Sprintf("%s: %s", r.kept, dirty))
+	} else if other, _ := play(s, r.behind...); other == "" {
+		f.Found, f.Simulated = play(s, r.names()...)
+	}
+	f.CPU = cpuTime() - began
+	return f, nil
+}
+
 // runTest runs the test that notices the weakening: it must pass without and
 // fail with it. What is weaker may be lucky, so it gets a few tries.
 func (r *row) runTest() finding {
-	began := time.Now()
+	began := childrensTime()
 	f := finding{Word: r.word}
 	pkg, name, _ := strings.Cut(r.test, " ")
 	run := func(weak, tries string) error {
@@ -73,6 +95,6 @@ func (r *row) runTest() finding {
 	if run("", "1") == nil && run(fmt.Sprint(uint8(r.name)), "5") != nil {
 		f.Found = r.test + " fails"
 	}
-	f.CPU = time.Since(began)
+	f.CPU = childrensTime() - began
 	return f
 }
