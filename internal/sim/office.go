@@ -92,8 +92,18 @@ func (w *World) applied(cmd arbiter.Command, v arbiter.Verdict, asked time.Durat
 	case arbiter.Approve:
 		w.disks[w.index(cmd.Group)].said = cmd.Recovery
 	case arbiter.Confirm:
-		w.falseWord = w.falseWord || cmd.Reason == unseen
+		w.believed(w.nodeOf(cmd.Node), cmd, asked)
 	}
+}
+
+// believed: an operator's word was taken, which S1 excepts where it is false. About a node
+// that was heard a moment before no word is.
+func (w *World) believed(n *Node, cmd arbiter.Confirm, asked time.Duration) {
+	ago := asked - n.office.spoke
+	if n.office.spoke > w.witness.listens && ago >= 0 && ago < w.Definition.Timing.SuspectAfter*95/100 {
+		w.breaks("S1: %s counts as off at an operator's word, and was heard %v before", n.id, ago)
+	}
+	w.falseWord = w.falseWord || cmd.Reason == unseen
 }
 
 // allowed: a node was allowed to go on without its peer.
