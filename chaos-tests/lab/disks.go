@@ -23,7 +23,7 @@ var nodeFiles = map[string]string{
 	"lab-control.service": "/etc/systemd/system/lab-control.service",
 	"lab-shell.service":   "/etc/systemd/system/lab-shell.service",
 	"lab-writer.service":  "/etc/systemd/system/lab-writer.service",
-	"drbd.service":        "/etc/systemd/system/drbd.service",
+	"lab-drbd.service":    "/etc/systemd/system/lab-drbd.service",
 	"drbd.conf":           "/etc/drbd.conf",
 	"journald.conf":       "/etc/systemd/journald.conf",
 }
@@ -127,7 +127,7 @@ func (l *Lab) nodeEnv(n *Node) string {
 func (l *Lab) enable(n *Node) error {
 	etc := filepath.Join(n.share, "root/etc/systemd/system")
 	wants := map[string]string{"lab-setup.service": "sysinit.target.wants"}
-	for _, u := range append([]string{"lab-control.service", "lab-shell.service", "drbd.service"}, l.cfg.Units...) {
+	for _, u := range append([]string{"lab-control.service", "lab-shell.service", "lab-drbd.service"}, l.cfg.Units...) {
 		wants[u] = "multi-user.target.wants"
 	}
 	for unit, dir := range wants {

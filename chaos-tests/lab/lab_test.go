@@ -55,7 +55,7 @@ func TestPowerCutReadsOffAtTheBMCAndOnBootsTheNode(t *testing.T) {
 	}
 	_, err := bmc.IPMI(ctx, "chassis", "power", "on")
 	must(t, err)
-	eventually(t, 20*time.Second, "BMC power on to node up", func() bool { return l.B.says(ctx, "systemctl is-active drbd.service") })
+	eventually(t, 20*time.Second, "BMC power on to node up", func() bool { return l.B.says(ctx, "systemctl is-active lab-drbd.service") })
 	eventually(t, 20*time.Second, "then to DRBD UpToDate", func() bool { return l.B.WaitDRBD(ctx, "ds:UpToDate/UpToDate") == nil })
 	_, err = bmc.IPMI(ctx, "chassis", "power", "off")
 	must(t, err)

@@ -158,7 +158,7 @@ func (n *Node) watchConsole(out io.ReadCloser, g *group) {
 func (n *Node) WaitUp(ctx context.Context) error {
 	for {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		out, code, err := n.Run(try, "case $(systemctl show -P ActiveState drbd.service) in active|failed) ;; *) systemctl show -p ActiveState drbd.service; systemctl list-jobs; exit 1;; esac")
+		out, code, err := n.Run(try, "case $(systemctl show -P ActiveState lab-drbd.service) in active|failed) ;; *) systemctl show -p ActiveState lab-drbd.service; systemctl list-jobs; exit 1;; esac")
 		cancel()
 		if err == nil && code == 0 {
 			return nil
