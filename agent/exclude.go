@@ -372,7 +372,7 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 	if a.Reason == arbiter.WitnessLearning {
 		return
 	}
-	g.brought = g.brought && a.Own != arbiter.Exclusion{} // readmitted, it was not left alone
+	m.follows(g, g.followed && a.Own != arbiter.Exclusion{}) // readmitted, it was not left alone
 	gm := m.mem.Groups[g.id]
 	readmitted := gm.OwnWord != 0 && a.Cleared >= gm.OwnWord
 	m.obey(g, a)

@@ -58,7 +58,8 @@ type group struct {
 	stranded bool             // said that nobody may take over
 	split    string           // the resource that DRBD has called split, until it is connected
 	joined   bool             // DRBD looks for its peer, or did so in this boot
-	brought  bool             // together by a recovery, which does not look after it any more
+	followed bool             // its resync was looked after last: this copy was given up
+	carries  int              // by the hands, under way
 	parting  bool             // DRBD is being disconnected
 	doubting bool             // the copy is being invalidated
 	renewed  bool             // it was, in this boot
@@ -277,6 +278,9 @@ func (m *Machine) saveBoot() {
 	for _, g := range m.groups {
 		if g.joined {
 			b.Joined = append(b.Joined, g.id)
+		}
+		if g.followed {
+			b.Followed = append(b.Followed, g.id)
 		}
 		if g.hot() {
 			b.Groups[g.id] = HeldRight{Epoch: g.right.epoch, Sent: g.right.sent, Lease: g.right.lease, Promise: g.right.promise, Started: g.wasUp, Stopping: g.phase == Stopping, Barred: g.barred}

@@ -56,11 +56,13 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 	}
 }
 
-// joinAnew has DRBD look for its peer once more where a recovery has left it alone.
+// joinAnew has DRBD look for its peer once more where a recovery has left it alone,
+// behind what the hands are at still: they may part the two in that very moment.
 // Once: if the two part again, it is for whoever resolves that.
 func (m *Machine) joinAnew(g *group) {
-	if g.brought && !g.answer.Apart && m.parted(g) {
-		g.joined, g.brought = false, false
+	over := g.followed && g.errand == nil && g.answerAt != 0 && !g.answer.Apart
+	if over && g.carries == 0 && m.parted(g) {
+		g.joined, g.followed = false, false
 		m.saveBoot()
 	}
 }

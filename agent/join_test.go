@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 )
 
@@ -73,5 +74,56 @@ func TestCopyDoesNotLookForAPeerThatItsOwnWordMayKeepInOffice(t *testing.T) {
 	}
 	if bound := m.boundUntil(g); joins(bound.Add(-time.Second)) || !joins(bound) {
 		t.Errorf("it looks for its peer before that word has run out, at %v, or never", bound)
+	}
+}
+
+// A victim's hands may be at the resync when it is said to be over, and part the two to
+// give the flag anew. So it is their end that the copy is looked after behind.
+func TestCopyIsLetLookForItsPeerOnceTheHandsAreOffIt(t *testing.T) {
+	c := conversing(t, idle(stonith()))
+	alone := Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}
+	out := arbiter.Exclusion{Number: 1<<32 | 1}
+	c.step(alone)
+	carry, ok := first[Carry](c.told(leader.GroupAnswer{Task: taskAt(8), Own: out, Apart: true}))
+	if !ok {
+		t.Fatal("the resync is not looked after")
+	}
+	for range 5 {
+		if has[Join](c.told(leader.GroupAnswer{Own: out})) {
+			t.Fatal("connected while its hands may disconnect it")
+		}
+	}
+	if !has[Join](append(c.step(Carried{Group: "db", Task: carry.Task}), c.told(leader.GroupAnswer{Own: out})...)) {
+		t.Error("left alone for good")
+	}
+}
+
+// An agent that dies with the two parted knows nothing of the recovery in its next life:
+// that is over for its node by then.
+func TestCopyThatWasLeftAloneByAnEarlierLifeLooksForItsPeer(t *testing.T) {
+	cfg := stonith()
+	c := conversing(t, idle(cfg))
+	alone := Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}
+	out := arbiter.Exclusion{Number: 1<<32 | 1}
+	c.step(alone)
+	saved, ok := first[SaveBoot](c.told(leader.GroupAnswer{Task: taskAt(8), Own: out, Apart: true}))
+	if !ok {
+		t.Fatal("nothing is remembered")
+	}
+	next := conversing(t, New(boot, cfg, NewMemory(), DecodeBootMemory(saved.Memory.Encode(), cfg.Boot)))
+	next.step(alone)
+	if !has[Join](append(next.told(leader.GroupAnswer{Own: out}), next.told(leader.GroupAnswer{Own: out})...)) {
+		t.Error("left alone for good")
+	}
+
+	// Told once, it is not told again: if the two part again they have split.
+	looking := alone
+	looking.Alone = false
+	next.step(looking)
+	next.step(alone)
+	for range 5 {
+		if has[Join](next.told(leader.GroupAnswer{Own: out})) {
+			t.Error("connected again")
+		}
 	}
 }

@@ -105,7 +105,7 @@ func New(now boottime.Instant, cfg Config, mem *Memory, boot *BootMemory) *Machi
 	m.cleared = boot.Cleared || mutant.On(mutant.QuarantineSkipped)
 	m.peer.number = uint64(cfg.Incarnation) << 32 // an answer to an earlier life's beat answers none of this one's
 	for _, gc := range cfg.Groups {
-		g := &group{cfg: gc, id: gc.ID, phase: Stopped, joined: slices.Contains(boot.Joined, gc.ID)}
+		g := &group{cfg: gc, id: gc.ID, phase: Stopped, joined: slices.Contains(boot.Joined, gc.ID), followed: slices.Contains(boot.Followed, gc.ID)}
 		g.promised.mandate = m.mem.Begun // what an earlier life promised, it may have promised last
 		if gm := m.mem.Groups[gc.ID]; gm.Holder == cfg.Peer {
 			g.promised.epoch = gm.Epoch

@@ -99,6 +99,9 @@ type BootMemory struct {
 	Cleared bool `json:"cleared,omitempty"`
 	// Joined are the groups whose DRBD was let look for its peer.
 	Joined []arbiter.GroupID `json:"joined,omitempty"`
+	// Followed are the groups whose copy was given up here, and whose resync was looked
+	// after last.
+	Followed []arbiter.GroupID `json:"followed,omitempty"`
 	// Orderly: the boot before this one ended in order.
 	Orderly bool `json:"orderly,omitempty"`
 }

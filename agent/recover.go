@@ -58,11 +58,11 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	}
 	switch {
 	case t == nil:
-		g.brought = mutant.Weak(mutant.LeftAlone, g.brought || m.broughtTogether(g.errand), false)
 		g.errand = nil
 	case g.errand == nil || !g.errand.same(t):
 		e := &errand{task: *t, unfit: mutant.Weak(mutant.PlanUnread, t.Check(), nil)}
 		g.errand = e
+		m.follows(g, mutant.Weak(mutant.LeftAlone, m.bringsTogether(e), false))
 		if t.Round == 0 && e.unfit == nil {
 			e.progress = leader.Carrying{Recovery: t.Recovery, Step: t.Step}
 			m.note(g, "recovery", fmt.Sprintf("%s, step %d of %d: %s", t.Recovery, t.Step+1, len(t.Plan.Steps), e.step()))
@@ -70,11 +70,20 @@ func (m *Machine) onTask(g *group, t *arbiter.Task) {
 	}
 }
 
-// broughtTogether reports whether this node, whose copy was given up, looked after the
-// resync to the last. It may have parted the two a moment before it was told that the
-// resync is over, to give the flag anew: nothing of the recovery connects them then.
-func (m *Machine) broughtTogether(e *errand) bool {
-	return e != nil && e.task.Round == 0 && e.unfit == nil && e.step().Kind == recovery.FollowResync && arbiter.NodeID(e.task.Plan.Victim) == m.cfg.Node
+// bringsTogether reports whether this node, whose copy is given up, looks after the
+// resync. It may part the two a moment before it is told that the resync is over, to give
+// the flag anew, and die in that moment: nothing of the recovery connects them then.
+func (m *Machine) bringsTogether(e *errand) bool {
+	return e.task.Round == 0 && e.unfit == nil && e.step().Kind == recovery.FollowResync && arbiter.NodeID(e.task.Plan.Victim) == m.cfg.Node
+}
+
+// follows remembers, for as long as the machine runs, whether this copy's resync was
+// looked after last.
+func (m *Machine) follows(g *group, follows bool) {
+	if g.followed != follows {
+		g.followed = follows
+		m.saveBoot()
+	}
 }
 
 // recover does what a recovery wants, one thing at a time, and only while the
@@ -107,6 +116,7 @@ func (m *Machine) recover(now boottime.Instant, g *group) {
 		}
 	}
 	e.busy = true
+	g.carries++
 	m.do(Carry{Group: g.id, Task: e.task, Steps: e.task.Steps(m.cfg.Node)})
 }
 
@@ -160,6 +170,9 @@ func (m *Machine) onSide(now boottime.Instant, ev SideMeasured) {
 // onCarried reports a step that is done, or that does not work.
 func (m *Machine) onCarried(now boottime.Instant, ev Carried) {
 	g := m.by[ev.Group]
+	if g != nil {
+		g.carries--
+	}
 	if g == nil || g.errand == nil || !g.errand.same(&ev.Task) {
 		return
 	}

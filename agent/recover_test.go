@@ -361,8 +361,10 @@ func TestWhatARecoveryLeavesAloneIsConnectedOnceMore(t *testing.T) {
 	for name, task := range map[string]*arbiter.Task{"the resync is followed": taskAt(8), "it had not come so far": taskAt(3)} {
 		c := conversing(t, idle(stonith()))
 		c.step(seeking)
-		c.told(leader.GroupAnswer{Own: out, Task: task, Apart: true})
+		carry, _ := first[Carry](c.told(leader.GroupAnswer{Own: out, Task: task, Apart: true}))
 		c.step(alone)
+		c.told(leader.GroupAnswer{Own: out})
+		c.step(Carried{Group: "db", Task: carry.Task})
 		for round := range 3 {
 			joined := false
 			for range 20 {

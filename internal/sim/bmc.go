@@ -21,6 +21,7 @@ type bmc struct {
 	lied   bool          // and has
 	wavers bool          // it has said on in the middle of its lies: what it says next looks like a change
 	offAt  time.Duration // it said off last
+	lieAt  time.Duration // it said off last of a machine that was on
 	boots  int           // it has had no power so often: then it forgets what it was told
 	stuck  bool          // it says on whatever is so
 	slow   time.Duration // on top of what an answer takes
@@ -34,7 +35,7 @@ func (n *Node) Refuse(refuse bool) { n.bmc.refuse = refuse }
 func (n *Node) BreakSwitch(dead bool) { n.bmc.dead = dead }
 
 // mend ends everything that is wrong with it. What it said before was said.
-func (b *bmc) mend() { *b = bmc{n: b.n, lied: b.lied, offAt: b.offAt, boots: b.boots} }
+func (b *bmc) mend() { *b = bmc{n: b.n, lied: b.lied, offAt: b.offAt, lieAt: b.lieAt, boots: b.boots} }
 
 func (b *bmc) device() fencing.DeviceName { return fencing.DeviceName("bmc-" + string(b.n.id)) }
 
@@ -87,7 +88,11 @@ func (b *bmc) power() fencing.Power {
 // status reads the power; it is that of the moment the device was asked.
 func (b *bmc) status(by hand, within time.Duration, answered func(fencing.Power, error)) {
 	p := fencing.PowerUnknown
-	b.call(by, within, func() { p = b.power() }, func(err error) {
+	b.call(by, within, func() {
+		if p = b.power(); p == fencing.PowerOff && b.n.power {
+			b.lieAt = b.n.w.now
+		}
+	}, func(err error) {
 		if err != nil {
 			p = fencing.PowerUnknown
 		}
@@ -115,25 +120,33 @@ func (b *bmc) off(by hand, within time.Duration, notAfter boottime.Instant, answ
 			b.lies, b.lied = true, b.lied || !b.lies
 			return
 		}
-		boots, wrong := b.boots, b.stuck && !b.n.power
+		boots, sent, excuse := b.boots, w.now, ""
+		if b.stuck && !b.n.power {
+			excuse = "a power switch that said on of a machine that was off, and obeyed once that was on again"
+		}
 		w.after(w.between(200*time.Millisecond, time.Second)+b.flip, func() {
+			if b.lied && b.lieAt > sent {
+				excuse = "a power switch that began to lie between two readings, and obeyed behind the second"
+			}
 			if b.boots == boots {
-				b.lands(by, wrong)
+				b.lands(by, excuse)
 			}
 		})
 	}, answered)
 }
 
 // lands is where a shot takes effect. One that was sent to a switch which said wrongly
-// that the machine was on seems to have landed at once, when the switch says off.
-func (b *bmc) lands(by hand, wrong bool) {
+// that the machine was on seems to have landed before, when the switch says off; so does
+// one whose switch says off of a machine that is on. That is the excuse of what lands
+// when its mandate is over.
+func (b *bmc) lands(by hand, excuse string) {
 	w := b.n.w
 	if !b.n.power || b.dead {
 		return
 	}
 	w.line(b.n.host.String(), "", "POWER OFF", "by "+by.name)
-	if wrong && w.begun.over {
-		w.except("a power switch that said on of a machine that was off, and obeyed once that was on again")
+	if excuse != "" && w.begun.over {
+		w.except(excuse)
 	} else {
 		w.checkShot(b.n, by)
 	}

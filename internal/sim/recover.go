@@ -70,14 +70,19 @@ func giLine(g drbd.Generations) string {
 }
 
 // carryOut does the steps of a recovery that an agent's hands are told to, each
-// unless it is done.
+// unless it is done. What they are at when the agent dies comes to its end, for it is a
+// process of its own; nothing follows it.
 func (n *Node) carryOut(a agent.Carry, i int, so agent.Carried) {
 	if i == len(a.Steps) || so.Err != nil {
 		n.give(so)
 		return
 	}
+	life := n.life
 	n.local(n.w.between(handMin, handMax), func() {
 		n.replica(a.Group).carryStep(a, a.Steps[i], func(done bool, err error) {
+			if n.life != life {
+				return
+			}
 			n.carryOut(a, i+1, agent.Carried{Group: a.Group, Task: a.Task, Done: done, Ready: err == nil && (done || a.Steps[i].Kind != recovery.FollowResync), Err: err})
 		})
 	})
