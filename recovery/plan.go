@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -192,7 +193,7 @@ func (p Plan) Holds(e Evidence) error {
 		}
 	}
 	if d.Discard > p.Discard {
-		return fmt.Errorf("plan of group %s: %s would be discarded now, and the plan allows %s: decide again", p.Group, Bytes(d.Discard), Bytes(p.Discard))
+		return fmt.Errorf("plan of group %s: %s: decide again", p.Group, tooMuch(d.Discard, p.Discard))
 	}
 	return nil
 }
@@ -228,9 +229,18 @@ func (p Plan) holdsSide(s Side) error {
 		return s.whole()
 	}
 	if changed, most := s.changed(p.Full), p.mostLost(); s.Role == drbd.RoleSecondary && changed > most {
-		return fmt.Errorf("%s would be discarded now, and the plan allows %s", Bytes(changed), Bytes(most))
+		return errors.New(tooMuch(changed, most))
 	}
 	return nil
+}
+
+// tooMuch says so; in bytes, where both would read the same otherwise.
+func tooMuch(now, allowed uint64) string {
+	n, a := Bytes(now), Bytes(allowed)
+	if n == a {
+		n, a = fmt.Sprintf("%d bytes", now), fmt.Sprintf("%d", allowed)
+	}
+	return n + " would be discarded now, and the plan allows " + a
 }
 
 // mostLost is what the plan gives up at the most. Of several volumes some may not have
