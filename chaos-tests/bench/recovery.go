@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -256,7 +254,7 @@ func (b *bench) preview(ctx context.Context) (figures, error) {
 	if err := b.meet(ctx); err != nil {
 		return nil, err
 	}
-	shell, err := b.shell()
+	shell, err := b.SbctlConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -279,17 +277,4 @@ func (b *bench) preview(ctx context.Context) (figures, error) {
 		err = fmt.Errorf("there are %s files instead of %d", strings.TrimSpace(out), previewFiles)
 	}
 	return figures{"preview_s": seconds(took)}, errors.Join(err, holder.Must(ctx, "rm -rf "+lab.MountPoint+"/full"))
-}
-
-// shell writes down how sbctl reaches the nodes here.
-func (b *bench) shell() (string, error) {
-	argv, err := b.Lab.Shell()
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(b.Lab.Witness.Dir(), "shell.yaml")
-	if err := os.WriteFile(name, fmt.Appendf(nil, "shell: [%s]\n", `"`+strings.Join(argv, `", "`)+`"`), 0o600); err != nil {
-		return "", fmt.Errorf("say how the nodes are reached: %w", err)
-	}
-	return name, nil
 }

@@ -7,11 +7,11 @@ import (
 )
 
 // remote runs its words on a node as ssh would, over the network that no fault
-// touches: what they print, without their errors, and their exit status.
+// touches: with its input, what they print, without their errors, and their exit status.
 const remote = `case $1 in %[1]s) at=%[2]s ;; %[3]s) at=%[4]s ;; *) exit 255 ;; esac
 shift
 out=$(mktemp) && trap 'rm -f "$out"' EXIT
-printf '%%s\n' "( $* ) </dev/null 2>/dev/null; printf '\\n%%d\\n' \$?; exit" |
+printf '%%s\n' "{ echo $(base64 -w 0) | base64 -d | ( $* ); } 2>/dev/null; printf '\\n%%d\\n' \$?; exit" |
 	ip netns exec %[5]s socat -t 600 - TCP:$at:2222 >"$out"
 head -n -1 "$out"
 exit "$(tail -n 1 "$out")"

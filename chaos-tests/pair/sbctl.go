@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"sbarbiter/chaos-tests/lab"
@@ -33,6 +35,20 @@ func (a Answer) Text() string { return strings.TrimSpace(a.Out + a.Err) }
 func (p *Pair) Sbctl(ctx context.Context, args ...string) (Answer, error) {
 	all := append([]string{"--witness", lab.WitnessAddr + ":7443", "--pki", "operator"}, args...)
 	return Run(p.Lab.Witness.Command(ctx, "sbctl", all...))
+}
+
+// SbctlConfig is a file for sbctl's --config that says how the nodes are reached here:
+// preview and salvage ask them directly.
+func (p *Pair) SbctlConfig() (string, error) {
+	argv, err := p.Lab.Shell()
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(p.Lab.Witness.Dir(), "sbctl.yaml")
+	if err := os.WriteFile(name, fmt.Appendf(nil, "shell: [%s]\n", `"`+strings.Join(argv, `", "`)+`"`), 0o600); err != nil {
+		return "", fmt.Errorf("say how the nodes are reached: %w", err)
+	}
+	return name, nil
 }
 
 // Run performs a command; a non-zero exit is an answer, not an error.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sbarbiter/chaos-tests/lab"
+	"sbarbiter/chaos-tests/pair"
 )
 
 // command is one thing that a player can type.
@@ -32,6 +33,7 @@ var commands = []command{
 	}},
 	{"cut-between", "cut all links between the nodes", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.CutBetweenNodes(ctx) }},
 	{"gateway-down", "take the gateway away from everybody", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.Gateway.Down(ctx) }},
+	{"split", "split brain: cut replication, force the standby's copy, write a file on both; heal lets them meet", splitBrain},
 	{"heal", "end all network faults", func(ctx context.Context, w *world, _ *lab.Node, _ []string) error { return w.HealAll(ctx) }},
 	{"witness-kill", "SIGKILL the witness", func(_ context.Context, w *world, _ *lab.Node, _ []string) error { w.Witness.Kill(); return nil }},
 	{"witness-start", "start it again", func(_ context.Context, w *world, _ *lab.Node, _ []string) error { return w.Witness.Start() }},
@@ -118,9 +120,38 @@ func runSbctl(ctx context.Context, w *world, _ *lab.Node, rest []string) error {
 	if w.pair == nil {
 		return fmt.Errorf("no sbarbiter runs in a bare lab")
 	}
-	a, err := w.pair.Sbctl(ctx, rest...)
+	config, err := w.pair.SbctlConfig()
+	if err != nil {
+		return err
+	}
+	a, err := w.pair.Sbctl(ctx, append([]string{"--config", config}, rest...)...)
 	fmt.Print(a.Out, a.Err)
 	return err
+}
+
+// splitBrain has both nodes written to while they cannot see each other, as when
+// somebody forces the standby.
+func splitBrain(ctx context.Context, w *world, _ *lab.Node, _ []string) error {
+	if w.pair == nil {
+		return fmt.Errorf("no sbarbiter runs in a bare lab: cut-replication, and write on each node")
+	}
+	holder, err := w.pair.Holder(ctx)
+	if err != nil {
+		return err
+	}
+	other := w.pair.Peer(holder)
+	file := func(n *lab.Node, dir string) string {
+		return fmt.Sprintf("head -c 300000 /dev/urandom >%s/only-%s && sync -f %[1]s", dir, n.Name)
+	}
+	if err := w.pair.Fork(ctx, holder, "mount /dev/drbd0 /mnt; "+file(other, "/mnt")+"; umount /mnt"); err != nil {
+		return err
+	}
+	if err := holder.Must(ctx, file(holder, lab.MountPoint)); err != nil {
+		return err
+	}
+	fmt.Printf("%s holds the group and has written only-%[1]s; %s was forced and has written only-%[2]s.\n"+
+		"\"heal\" lets them meet, \"sbctl resolve %s --dry-run\" says what to do then.\n", holder.Name, other.Name, pair.Group)
+	return nil
 }
 
 func showTimeline(_ context.Context, w *world, _ *lab.Node, _ []string) error {
