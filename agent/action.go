@@ -51,6 +51,9 @@ type Start struct {
 	// Alone: the peer is proven dead; a DRBD connection to it that still looks
 	// established is cut first, instead of waiting for DRBD to notice.
 	Alone bool
+	// StandIn: this copy stands in for one that is lost, whatever DRBD has recorded of
+	// it. It is parted from whoever may come back meanwhile, until it is Primary.
+	StandIn bool
 	// Before is when a start that is not through must be given up.
 	Before boottime.Instant
 }

@@ -145,7 +145,7 @@ func (m *Machine) onGrant(now boottime.Instant, g *group, c *call, v arbiter.Ver
 func (m *Machine) objection(now boottime.Instant, g *group, b arbiter.Basis) string {
 	gm := m.mem.Groups[g.id]
 	switch {
-	case gm.OwnWord != 0:
+	case gm.OwnWord != 0 && !b.StandIn:
 		return "this node has recorded that its copy is stale"
 	case m.leaving != "":
 		return m.leaving

@@ -72,7 +72,8 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 }
 
 // keptApart reports whether this node's spoilt copy must not be overwritten by the
-// peer's, which is stale as well: which of the two is kept is for an operator.
+// peer's, which is stale as well, or stands in for it: which of the two is kept is for
+// an operator.
 func (m *Machine) keptApart(now boottime.Instant, g *group, told bool) bool {
 	gm := m.mem.Groups[g.id]
 	p := m.peer.group(g.id)
@@ -82,6 +83,8 @@ func (m *Machine) keptApart(now boottime.Instant, g *group, told bool) bool {
 		return false
 	case heard && (p.OwnWord != 0 || p.Excluded != 0):
 		return true
+	case told && g.answer.Own.Lost && !mutant.On(mutant.LostOverwritten):
+		return true // the only good one, until it was declared lost
 	case told: // the peer knows of its own word, whoever else has heard of it
 		return g.answer.Peer.Number != 0 || g.answer.Peer.OwnWord != 0 || gm.Pending && !heard
 	}

@@ -95,6 +95,26 @@ func TestSpoiltCopyIsKeptApartFromAStaleOne(t *testing.T) {
 	}
 }
 
+// The machine was declared lost with the only good copy, and is back, with a disk that has
+// failed: what it has is for a recovery.
+func TestACopyThatWasDeclaredLostIsNotMadeAnewUnasked(t *testing.T) {
+	m := apart(stonith(), failed(NewMemory()), arbiter.Consistent)
+	g := m.groups[0]
+	m.session = true
+	told := func(lost bool) {
+		g.answer = leader.GroupAnswer{Group: "db", Own: arbiter.Exclusion{Number: 9, Lost: lost}}
+		g.answerAt, m.answered = boot.Add(10*time.Second), boot.Add(10*time.Second)
+	}
+	told(true)
+	if invalidated, joined := joins(m, nil); invalidated+joined > 0 {
+		t.Error("the copy that stands in for it is copied over it")
+	}
+	told(false) // a recovery has given it up
+	if invalidated, joined := joins(m, nil); invalidated == 0 || joined == 0 {
+		t.Error("it is never connected")
+	}
+}
+
 func TestFailedDiskIsRememberedUntilItIsReadmitted(t *testing.T) {
 	m := apart(stonith(), NewMemory(), arbiter.UpToDate)
 	m.onDiskFailed(DiskFailed{"r0"})

@@ -35,7 +35,7 @@ type attempt struct {
 // handler, the exclusion of the peer is obtained first.
 func (m *Machine) prepare(now boottime.Instant, g *group) {
 	g.excl, g.attempt = exclusion{since: now}, attempt{}
-	if m.needsExclusion(g) {
+	if m.excludesFirst(g) {
 		g.phase, g.wasUp, g.failed = Starting, false, ""
 		g.excl.starts = true
 		m.saveBoot()
@@ -54,7 +54,14 @@ func (m *Machine) start(now boottime.Instant, g *group) {
 		m.note(g, "starting", fmt.Sprintf("epoch %d; %s", g.right.epoch, g.granted))
 	}
 	alone := g.granted.Cause == arbiter.ByFence || g.granted.Cause == arbiter.ByClock || g.granted.Cause == arbiter.ByOperator
-	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), Before: g.attempt.before})
+	m.do(Start{Group: g.id, Epoch: g.right.epoch, Alone: alone && !m.hearsBeats(now), StandIn: g.granted.StandIn, Before: g.attempt.before})
+}
+
+// excludesFirst reports whether the peer's copy has to be excluded before DRBD is told to
+// promote: it would not ask, or, where this copy stands in for one that is lost, might go
+// on without an answer.
+func (m *Machine) excludesFirst(g *group) bool {
+	return m.needsExclusion(g) || g.granted.StandIn && g.drbd() && !g.excl.held
 }
 
 func (m *Machine) onStarted(now boottime.Instant, ev StartDone) {
@@ -104,7 +111,7 @@ func (m *Machine) startAgain(now boottime.Instant, g *group) {
 	g.attempt.next = 0
 	switch {
 	case g.phase != Starting:
-	case m.needsExclusion(g):
+	case m.excludesFirst(g):
 		g.excl.starts, g.excl.since = true, now
 		if g.excl.call == nil {
 			m.askExclusion(now, g)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 )
 
@@ -118,5 +119,35 @@ func TestFailedStartIsTriedAgainSoonThenSeldom(t *testing.T) {
 	m.onStarted(boot, StartDone{Group: "db", Epoch: 8, Err: errors.New("the service does not start")})
 	if p := g.backoff.Sub(boot); p != pauses[0] {
 		t.Errorf("after it has run: %v", p)
+	}
+}
+
+// A copy that stands in for one that is lost may have to be promoted by force, which does
+// not take DRBD's handler's no for an answer: the other copy is excluded before.
+func TestCopyThatStandsInIsPromotedOnlyOnceTheOtherIsExcluded(t *testing.T) {
+	m := New(boot, stonith(), NewMemory(), &BootMemory{Groups: map[arbiter.GroupID]HeldRight{}})
+	m.session, m.spoken = true, true
+	m.sees(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Volume: "r0/0", Own: "Outdated", Peer: "DUnknown"}}})
+	g := m.groups[0]
+	g.joined = true
+	g.right = right{epoch: 8, since: boot, sent: boot, lease: boot.Add(time.Hour)}
+	g.granted = arbiter.Basis{Cause: arbiter.ByOperator, Holder: "node-b", Epoch: 4, Grade: arbiter.E1, StandIn: true}
+	m.prepare(boot, g)
+	actions := m.take()
+	if _, ok := first[Start](actions); ok {
+		t.Fatal("promoted, and the other copy counts as good")
+	}
+	call, _ := first[Call](actions)
+	if e, ok := call.Message.(leader.Exclude); !ok || !e.Promoting {
+		t.Fatalf("%+v", actions)
+	}
+	start, ok := first[Start](m.Step(boot+1, CallDone{Request: call.Request, Verdict: arbiter.Verdict{Kind: arbiter.Done, Number: 9}}))
+	if !ok || !start.StandIn {
+		t.Fatalf("%+v", start)
+	}
+	m.Step(boot+2, StartDone{Group: "db", Epoch: 8, Err: errNotOutdated, Refused: true})
+	again, ok := first[Start](m.Step(boot.Add(time.Second), Tick{}))
+	if !ok || again != start {
+		t.Errorf("tried again with %+v", again)
 	}
 }

@@ -25,6 +25,9 @@ func (a *applying) judge(c *Cluster, n *Node, g *Group, cmd Acquire) Verdict {
 	if v := c.admit(n, cmd.Group, cmd.Caller.Node, &cmd.Evidence); v != nil {
 		return *v
 	}
+	if v := c.notLost(g, cmd.Caller.Node, cmd.Judgement, &cmd.Evidence); v != nil {
+		return *v
+	}
 	if v := c.underMandate(g, cmd); v != nil {
 		return *v
 	}
@@ -120,6 +123,9 @@ func (c *Cluster) excluded(g *Group, id GroupID, node NodeID, ev *Evidence) *Ver
 	}
 	if g.noGoodCopy(c.Definition) {
 		return refused(NoGoodCopy, "both copies of %s are stale: %s's disk failed, or it was excluded, before the other one was in step again; an operator has to say which is kept: sbctl group init %s --keep NODE", id, node, id)
+	}
+	if g.standsIn(node) {
+		return unwhole(id, node, ev)
 	}
 	if e, ok := g.Excluded[node]; ok {
 		return refused(IsExcluded, "%s's copy of %s is stale (exclusion %s, obtained by %s under epoch %d); it must resynchronise first",

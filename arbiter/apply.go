@@ -116,6 +116,7 @@ func (a *applying) request(caller Caller, do func(*Cluster, *Node) Verdict) Verd
 	if v != nil {
 		return *v
 	}
+	a.found(c, caller.Node)
 	if v := c.repeated(n, caller, a.entry.Command); v != nil {
 		return *v
 	}

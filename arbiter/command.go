@@ -208,6 +208,10 @@ type GiveUp struct {
 	Kept    *Evidence `json:"kept,omitempty"` // what the leader last heard of the other node
 	By      string    `json:"by"`
 	Reason  string    `json:"reason"`
+	// Lost: Node has the only good copy, and its machine is lost for good. Alive is the
+	// leader's word that Node was heard, here or by the other node.
+	Lost  bool `json:"lost,omitempty"`
+	Alive bool `json:"alive,omitempty"`
 }
 
 // Confirm is an operator's word that a node is off.

@@ -138,7 +138,7 @@ func (s *stage) drawRare(t *rapid.T, node arbiter.NodeID, id arbiter.GroupID) ar
 		return arbiter.Renounce{Shown: v}
 	case 6:
 		ev := drawEvidence(t)
-		return arbiter.GiveUp{Cluster: pair, Group: id, Node: node, Kept: &ev, By: "ops"}
+		return arbiter.GiveUp{Cluster: pair, Group: id, Node: node, Kept: &ev, By: "ops", Lost: likely(t, 5, "lost"), Alive: likely(t, 2, "alive")}
 	case 7:
 		return arbiter.Lead{Nonce: uint64(evenly(t, 9, "nonce"))}
 	}

@@ -15,6 +15,7 @@ func (a *applying) exclude(c *Cluster, cmd Exclude) Verdict {
 	v := a.mayExclude(c, g, cmd)
 	if v == nil {
 		d := c.exclusion(g, cmd, a.state.Version.Incarnation)
+		g.dateStale(c.Definition.Peer(cmd.Caller.Node), a.entry.At)
 		v = &d
 	}
 	a.record(c, cmd.Group, cmd.Caller.Node, "exclude", *v)
@@ -38,17 +39,21 @@ func (a *applying) mayExclude(c *Cluster, g *Group, cmd Exclude) *Verdict {
 	case (!cmd.Judgement.InTime || cmd.Judgement.Epoch != cmd.Epoch) && !mutant.On(mutant.ExcludeOutOfTime):
 		return refused(RenewFirst, "%s has not renewed %s in time; renew first, then exclude", node, cmd.Group)
 	}
+	if v := c.notLost(g, node, cmd.Judgement, &cmd.Evidence); v != nil {
+		return v
+	}
 	return c.mayExcludeCopy(g, cmd)
 }
 
 func (c *Cluster) mayExcludeCopy(g *Group, cmd Exclude) *Verdict {
 	node := cmd.Caller.Node
-	if _, ok := g.Excluded[node]; (ok || cmd.Evidence.OwnWord != 0) && !mutant.On(mutant.ExcludeLastCopy) {
+	instead := cmd.Promoting && !g.Lease.Started && g.standsIn(node)
+	if _, ok := g.Excluded[node]; (ok || cmd.Evidence.OwnWord != 0) && !instead && !mutant.On(mutant.ExcludeLastCopy) {
 		return refused(LastCopy, "%s's own copy of %s is excluded; the last copy that is not cannot be excluded as well", node, cmd.Group)
 	}
 	fit := cmd.Evidence.OwnUpToDate()
 	if cmd.Promoting && !g.Lease.Started {
-		fit = cmd.Evidence.OwnUsable()
+		fit = cmd.Evidence.OwnUsable() || instead && cmd.Evidence.OwnWhole()
 	}
 	if !fit && !mutant.On(mutant.ExcludeWithBadDisk) {
 		return refused(DiskUnusable, "%s's own copy of %s is not UpToDate on every volume, so it cannot go on alone", node, cmd.Group)
@@ -61,12 +66,20 @@ func (c *Cluster) exclusion(g *Group, cmd Exclude, incarnation uint32) Verdict {
 	peer := c.Definition.Peer(node)
 	c.voidOpen(mutant.Weak(mutant.ExcludeVoidsNothing, node, ""))
 	g.unfit(peer)
+	stands := g.willStandIn(node)
+	if stands {
+		g.stand(node)
+	}
 	e := Exclusion{
 		Number:  c.number(incarnation),
 		OwnWord: g.Excluded[peer].OwnWord, By: node, Epoch: cmd.Epoch, Discard: g.Excluded[peer].Discard,
+		Lost: stands || g.Excluded[peer].Lost, Since: g.Excluded[peer].Since,
 	}
 	g.exclude(peer, e)
 	v := done("%s's copy of %s is excluded (%s) at the word of %s under epoch %d", peer, cmd.Group, e.Number, node, cmd.Epoch)
+	if stands {
+		v.Sentence += sentence("; %s's, which was stale, stands in for it", node)
+	}
 	v.Number, v.Epoch = e.Number, cmd.Epoch
 	return v
 }
@@ -90,6 +103,17 @@ func (g *Group) exclude(node NodeID, e Exclusion) {
 		g.Excluded = map[NodeID]Exclusion{}
 	}
 	g.Excluded[node] = e
+	if g.standsIn(node) {
+		g.StandIn = nil // it was about what was stale before
+	}
+}
+
+// dateStale notes since when a copy is stale, if that is not known.
+func (g *Group) dateStale(node NodeID, at int64) {
+	if e := g.Excluded[node]; e.Since == 0 {
+		e.Since = at
+		g.Excluded[node] = e
+	}
 }
 
 // ownWord records a node's own word that its copy is stale.
@@ -109,6 +133,7 @@ func (a *applying) ownWord(c *Cluster, cmd OwnWord) Verdict {
 	g.unfit(node)
 	e.OwnWord = cmd.Number
 	g.exclude(node, e)
+	g.dateStale(node, a.entry.At)
 	v := done("%s says that its copy of %s is stale (its record %d)", node, cmd.Group, cmd.Number)
 	a.record(c, cmd.Group, node, "own word", v)
 	return v
@@ -122,6 +147,7 @@ func (g *Group) NewWord(node NodeID, number uint64) bool {
 
 func (g *Group) clear(node NodeID, e Exclusion) {
 	delete(g.Excluded, node)
+	g.StandIn = nil
 	if e.OwnWord == 0 {
 		return
 	}

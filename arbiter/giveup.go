@@ -9,12 +9,20 @@ func (a *applying) giveUp(c *Cluster, cmd GiveUp) Verdict {
 	if !ok {
 		return unknownGroup(c, cmd.Group)
 	}
-	v := c.mayGiveUp(g, cmd)
-	if v == nil {
+	v, what := c.mayGiveUp(g, cmd), "copy given up"
+	if cmd.Lost {
+		what = "copy lost"
+	}
+	switch {
+	case v != nil:
+	case cmd.Lost:
+		d := c.lose(g, cmd)
+		v = &d
+	default:
 		d := c.kept(g, cmd, a.state.Version.Incarnation)
 		v = &d
 	}
-	a.record(c, cmd.Group, cmd.Node, "copy given up", *v)
+	a.record(c, cmd.Group, cmd.Node, what, *v)
 	return *v
 }
 
@@ -45,9 +53,9 @@ func (c *Cluster) mayGiveUp(g *Group, cmd GiveUp) *Verdict {
 		return refused(MandateUnderWay, "mandate %d against %s is under way", c.Mandate.ID, c.Mandate.Target)
 	case g.Recovery != nil:
 		return refused(RecoveryUnderWay, "recovery %s of %s is under way; let it end, or call it off", g.Recovery.ID, cmd.Group)
-	case g.Begun && !g.noGoodCopy(c.Definition):
-		return refused(NothingToDo, "nothing has to be decided about %s: not both of its copies are stale, so the rules know which one is good", cmd.Group)
-	case g.Lease != nil && g.Lease.Holder == cmd.Node:
+	case !cmd.Lost && g.Begun && !g.noGoodCopy(c.Definition):
+		return refused(NothingToDo, "nothing has to be decided about %s: not both of its copies are stale, so the rules know which one is good%s", cmd.Group, c.orLost(g, cmd))
+	case !cmd.Lost && g.Lease != nil && g.Lease.Holder == cmd.Node:
 		return refused(HoldsGroup, "%s holds %s, and its copy cannot be given up under it; stop it there first (sbctl standby %s)", cmd.Node, cmd.Group, cmd.Node)
 	case cmd.Kept == nil:
 		return refused(NotInStep, "%s, whose copy is to be kept, has not been heard; start it and its agent", keep)
@@ -55,4 +63,13 @@ func (c *Cluster) mayGiveUp(g *Group, cmd GiveUp) *Verdict {
 		return refused(DiskUnusable, "%s's copy of %s cannot be kept: a volume of it is not attached, or half of a resynchronisation", keep, cmd.Group)
 	}
 	return nil
+}
+
+// orLost names the way that is left where the good copy is not to be had.
+func (c *Cluster) orLost(g *Group, cmd GiveUp) string {
+	keep := c.Definition.Peer(cmd.Node)
+	if _, stale := g.Excluded[keep]; !stale {
+		return ""
+	}
+	return sentence("; where %s, which has it, is lost for good: sbctl group init %s --keep %s --lost", cmd.Node, cmd.Group, keep)
 }

@@ -14,6 +14,7 @@ func (c *Cluster) grant(id GroupID, caller Caller, w Watchdog) Verdict {
 	// switchover; a holder that died on the way was taken over from.
 	basis.Switchover = g.Order != nil && g.Order.To == caller.Node && basis.Cause == ByReceipt &&
 		basis.Epoch != 0 && basis.Epoch == g.Order.Epoch
+	basis.StandIn = g.standsIn(caller.Node)
 	c.Epoch = c.Epoch.Next()
 	g.Lease = &Lease{Holder: caller.Node, Boot: caller.Boot, Epoch: c.Epoch, Basis: basis, Watchdog: w, TTL: c.Definition.Timing.TTL}
 	g.Order, g.Begun = nil, true
@@ -106,6 +107,9 @@ func (a *applying) started(c *Cluster, cmd Started) Verdict {
 		return done("already noted")
 	}
 	g.Lease.Started, g.Ended = true, nil
+	if g.standsIn(cmd.Caller.Node) {
+		g.StandIn = nil
+	}
 	delete(g.Failed, cmd.Caller.Node)
 	v := done("%s runs %s under epoch %d", cmd.Caller.Node, cmd.Group, cmd.Epoch)
 	v.Epoch = cmd.Epoch

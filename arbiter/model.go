@@ -102,6 +102,8 @@ type Group struct {
 	// Recovery is the one under way, Recovered the latest that are over, oldest first.
 	Recovery  *Recovery  `json:"recovery,omitempty"`
 	Recovered []Recovery `json:"recovered,omitempty"`
+	// StandIn is an operator's word that a stale copy stands in for a lost one.
+	StandIn *StandIn `json:"stand_in,omitempty"`
 }
 
 // Lease is the right to run a group.
@@ -167,6 +169,9 @@ type Basis struct {
 	// Mandate is the one whose shot is the proof. A promise given after that
 	// shot is not overcome by it.
 	Mandate MandateID `json:"mandate,omitempty"`
+	// StandIn: by an operator's word the caller's copy, which was stale, stands in for
+	// one that is lost; see [StandIn].
+	StandIn bool `json:"stand_in,omitempty"`
 }
 
 // Exclusion is the numbered record that a node's copy is stale. Number is 0
@@ -179,6 +184,13 @@ type Exclusion struct {
 	// Discard is the number under which an operator has given the copy up for the
 	// other one. Whatever either copy says of its age, this one is copied anew.
 	Discard ExclusionNumber `json:"discard,omitempty"`
+	// Lost: an operator has declared the machine lost, whose copy was the only good one.
+	// Should it come back, what it has is for a recovery: its node does not declare it
+	// bad by itself.
+	Lost bool `json:"lost,omitempty"`
+	// Since is when the copy became stale, in Unix milliseconds on the leader's clock:
+	// shown, never compared. 0: not known.
+	Since int64 `json:"since,omitempty"`
 }
 
 // Switch is a planned change of holder under way.
@@ -283,6 +295,10 @@ func (g *Group) clone() *Group {
 	h.Cleared = maps.Clone(g.Cleared)
 	h.Failed = maps.Clone(g.Failed)
 	h.Reports = maps.Clone(g.Reports)
+	if g.StandIn != nil {
+		s := *g.StandIn
+		h.StandIn = &s
+	}
 	h.Recovery, h.Recovered = g.Recovery.clone(), cloneRecoveries(g.Recovered)
 	return &h
 }

@@ -17,6 +17,7 @@ func (a *applying) nodeUp(cmd NodeUp) Verdict {
 	if !ok {
 		return refuse(UnknownNode, "cluster %s has no node %s", cmd.Caller.Cluster, cmd.Caller.Node)
 	}
+	a.found(c, cmd.Caller.Node)
 	v := a.introduce(c, n, cmd)
 	a.record(c, "", cmd.Caller.Node, "report", v)
 	return v
@@ -135,7 +136,7 @@ func (c *Cluster) distrust(node NodeID, incarnation uint32) {
 		g := c.Groups[id]
 		if e := g.Excluded[node]; e.Number == 0 && c.Definition.Groups[id].DRBD {
 			g.unfit(node)
-			g.exclude(node, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, Epoch: c.Epoch, Discard: e.Discard})
+			g.exclude(node, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, Epoch: c.Epoch, Discard: e.Discard, Lost: e.Lost, Since: e.Since})
 		}
 	}
 }
@@ -174,7 +175,7 @@ func (c *Cluster) forget() {
 		n.Reported, n.Answers = false, nil
 	}
 	for _, g := range c.Groups {
-		g.Reports, g.Order = nil, nil
+		g.Reports, g.Order, g.StandIn = nil, nil, nil
 	}
 }
 

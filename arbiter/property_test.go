@@ -254,7 +254,9 @@ func (w *watcher) grant(before, after *arbiter.Cluster, id arbiter.GroupID, cmd 
 		return fmt.Errorf("granted to %s, whose copy is being given up", l.Holder)
 	}
 	if _, ok := before.Groups[id].Excluded[l.Holder]; ok && def.Groups[id].DRBD {
-		return fmt.Errorf("granted to %s, whose copy is excluded", l.Holder)
+		if err := standsIn(before.Groups[id], after.Groups[id], peer, cmd); err != nil {
+			return fmt.Errorf("granted to %s, whose copy is excluded: %w", l.Holder, err)
+		}
 	}
 	if m := before.Mandate; m != nil && m.Phase != arbiter.Open && (m.Target == l.Holder || m.Target == "") {
 		return fmt.Errorf("granted to %s, at which a shot may be on its way", l.Holder)

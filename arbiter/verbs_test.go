@@ -50,6 +50,7 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 	case "give-up":
 		ev := evidence(w)
 		c := arbiter.GiveUp{Cluster: pair, Group: arbiter.GroupID(w.arg(0)), Node: arbiter.NodeID(w.arg(1)), Kept: &ev, By: "ops", Reason: "looked at both"}
+		c.Lost, c.Alive = w.has("lost"), w.has("alive")
 		if w.has("unheard") {
 			c.Kept = nil
 		}

@@ -80,6 +80,16 @@ func (c Commands) Events() Command { return setup("events2", "--timestamps", "--
 // can be refused after an earlier one was promoted.
 func (c Commands) Primary(t Target) []Command { return c.role("primary", t) }
 
+// PrimaryForced promotes a copy that DRBD has recorded as outdated, and begins a new
+// generation with it. It is promoted also where fence-peer says no.
+func (c Commands) PrimaryForced(t Target) []Command {
+	list := c.Primary(t)
+	for i := range list {
+		list[i].Args = append(list[i].Args, "--force")
+	}
+	return list
+}
+
 // Secondary demotes, on 8.4 each volume by itself.
 func (c Commands) Secondary(t Target) []Command { return c.role("secondary", t) }
 

@@ -46,6 +46,20 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
+// An operator's word that the only better copy is lost is what it takes.
+func TestOneCommandForces(t *testing.T) {
+	target := Target{Resource: "r0", Minors: []Minor{10, 11}}
+	for family, want := range map[Family]string{Family84: "drbdsetup primary 10 --force; drbdsetup primary 11 --force", Family9: "drbdsetup primary r0 --force"} {
+		var got []string
+		for _, c := range For(family).PrimaryForced(target) {
+			got = append(got, c.String())
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("got %q, want %q", text, want)
+		}
+	}
+}
+
 func TestOnlyAPlainConnectLineIsTaken(t *testing.T) {
 	const line = "drbdsetup-84 connect r0 ipv4:10.91.0.2:7789 ipv4:10.91.0.1:7789 --protocol=C"
 	if cmd, ok := ParseConnectLine(line+"\n", "r0", DiscardMyData); !ok || cmd.String() != "drbdsetup"+line[len("drbdsetup-84"):]+" --discard-my-data" {

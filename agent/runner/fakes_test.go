@@ -153,6 +153,7 @@ type fakeWitness struct {
 	mu     sync.Mutex
 	silent bool
 	epoch  arbiter.Epoch
+	basis  arbiter.Basis // of what it grants
 	index  uint64
 	task   *arbiter.Task // of a recovery
 }
@@ -225,7 +226,7 @@ func (w *fakeWitness) Call(ctx context.Context, id arbiter.RequestID, m leader.M
 	case leader.Acquire:
 		w.s.note("acquire")
 		w.epoch += 4
-		v = arbiter.Verdict{Kind: arbiter.Granted, Epoch: w.epoch, Holder: "node-a"}
+		v = arbiter.Verdict{Kind: arbiter.Granted, Epoch: w.epoch, Holder: "node-a", Basis: w.basis}
 	case leader.Release:
 		w.s.note("release")
 		w.epoch = 0
@@ -401,6 +402,10 @@ func (f *fakeDRBD) Promote(context.Context, string) error {
 		return fmt.Errorf("promote r0: %w (exit 11)", no)
 	}
 	return f.did("promote", drbd.RolePrimary)
+}
+
+func (f *fakeDRBD) PromoteOutdated(context.Context, string) error {
+	return f.did("promote whatever its disk says", drbd.RolePrimary)
 }
 
 func (f *fakeDRBD) refuses(with error) {

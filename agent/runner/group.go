@@ -73,7 +73,7 @@ func (r *Runner) start(a agent.Start) {
 		defer cancel()
 		waitFor(ctx, barred)
 		began := r.now()
-		err := r.startGroup(rightful{ctx, r.now, &o.hard}, o.group, cutOff)
+		err := r.startGroup(rightful{ctx, r.now, &o.hard}, o.group, promotion{cutOff, a.StandIn})
 		if err == nil {
 			r.gauge.took(startOf(a.Group), r.now().Sub(began))
 		}
@@ -83,24 +83,38 @@ func (r *Runner) start(a agent.Start) {
 }
 
 // stillConnected names the resources whose connection to a dead peer looks
-// alive: a promotion over it would wait for DRBD to notice.
+// alive: a promotion over it would wait for DRBD to notice. A copy that stands in for
+// another is parted in any case: that one must not be met in the middle of it.
 func (r *Runner) stillConnected(g Group, a agent.Start) []string {
 	var out []string
 	for _, res := range g.Resources {
-		if a.Alone && r.seen[res] == connected {
+		if a.StandIn || a.Alone && r.seen[res] == connected {
 			out = append(out, res)
 		}
 	}
 	return out
 }
 
-func (r *Runner) startGroup(ctx context.Context, g Group, cutOff []string) error {
-	return g.Services.Start(ctx, func(ctx context.Context) error { return r.promote(ctx, g, cutOff) }, r.report(g))
+// promotion is how a group's resources are made Primary.
+type promotion struct {
+	cutOff   []string // that are disconnected first
+	outdated bool     // also where DRBD has recorded that they are
+}
+
+func (p promotion) of(ctx context.Context, d DRBD, resource string) error {
+	if p.outdated {
+		return d.PromoteOutdated(ctx, resource)
+	}
+	return d.Promote(ctx, resource)
+}
+
+func (r *Runner) startGroup(ctx context.Context, g Group, p promotion) error {
+	return g.Services.Start(ctx, func(ctx context.Context) error { return r.promote(ctx, g, p) }, r.report(g))
 }
 
 // promote makes the group's resources Primary.
-func (r *Runner) promote(ctx context.Context, g Group, cutOff []string) error {
-	for _, res := range cutOff {
+func (r *Runner) promote(ctx context.Context, g Group, p promotion) error {
+	for _, res := range p.cutOff {
 		if err := r.timed(g, "disconnect "+res, func() error { return r.parts.DRBD.Disconnect(ctx, res) }); err != nil {
 			return fmt.Errorf("disconnect %s from a dead peer: %w", res, err)
 		}
@@ -109,7 +123,7 @@ func (r *Runner) promote(ctx context.Context, g Group, cutOff []string) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("promote %s: %w", res, err)
 		}
-		if err := r.timed(g, "promote "+res, func() error { return r.parts.DRBD.Promote(ctx, res) }); err != nil {
+		if err := r.timed(g, "promote "+res, func() error { return p.of(ctx, r.parts.DRBD, res) }); err != nil {
 			return fmt.Errorf("promote %s: %w", res, err)
 		}
 	}

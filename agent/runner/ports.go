@@ -80,6 +80,7 @@ type DRBD interface {
 	Read(ctx context.Context, resource string) (drbd.Resource, error)
 	Attach(ctx context.Context, resource string) error
 	Promote(ctx context.Context, resource string) error
+	PromoteOutdated(ctx context.Context, resource string) error
 	Demote(ctx context.Context, resource string) error
 	Outdate(ctx context.Context, resource string) error
 	Invalidate(ctx context.Context, resource string) error

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sbarbiter/arbiter"
 	"sbarbiter/drbd/kernel"
 )
 
@@ -36,4 +37,21 @@ func TestPromotionThatIsRefusedForGoodFailsTheStart(t *testing.T) {
 			s.must("start services") // nobody else runs it
 		}, func(s *story) { s.storage.refuses(no) })
 	}
+}
+
+// A copy that stands in for one that is lost is promoted once that one is excluded, parted
+// from it in case it comes back meanwhile, and looks for it again afterwards.
+func TestCopyThatStandsInIsPartedWhileItIsPromoted(t *testing.T) {
+	tell(t, []string{"r0"}, func(s *story) {
+		s.pass(5 * time.Second)
+		order := []string{"exclude", "disconnect", "promote whatever its disk says", "start services", "connect"}
+		for i, what := range order {
+			s.must(what)
+			if i > 0 && s.happened(what) < s.happened(order[i-1]) {
+				t.Errorf("%q comes before %q: %q", what, order[i-1], s.did)
+			}
+		}
+	}, func(s *story) {
+		s.witness.basis = arbiter.Basis{Cause: arbiter.ByReceipt, Holder: "node-b", Grade: arbiter.E5, StandIn: true}
+	})
 }

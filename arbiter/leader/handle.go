@@ -123,6 +123,7 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		l.propose(now, d, r, m)
 	case arbiter.GiveUp:
 		m.Kept = d.latest(now, d.c.Definition.Peer(m.Node), m.Group)
+		m.Alive = m.Lost && (!d.suspected(now, m.Node) || d.vouched(now, m.Node))
 		l.propose(now, d, r, m)
 	case arbiter.Confirm:
 		m.Alive = !d.suspected(now, m.Node) || d.vouched(now, m.Node)

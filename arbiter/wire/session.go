@@ -145,7 +145,7 @@ func toGroupAnswer(a leader.GroupAnswer) *sbv1.GroupAnswer {
 		Group: string(a.Group), Renewed: uint64(a.Renewed), Reason: string(a.Reason), Sentence: a.Sentence,
 		Holder: string(a.Holder), Epoch: uint64(a.Epoch), MoveTo: string(a.MoveTo),
 		Excluded: uint64(a.Own.Number), OwnWord: a.Own.OwnWord, Cleared: a.Cleared, PeerExcluded: uint64(a.Peer.Number), PeerOwnWord: a.Peer.OwnWord,
-		Task: toTask(a.Task), Apart: a.Apart, Discard: uint64(a.Own.Discard), PeerDiscard: uint64(a.Peer.Discard),
+		Task: toTask(a.Task), Apart: a.Apart, Discard: uint64(a.Own.Discard), PeerDiscard: uint64(a.Peer.Discard), Lost: a.Own.Lost,
 	}
 }
 
@@ -180,7 +180,9 @@ func fromGroupAnswer(p *sbv1.GroupAnswer) (leader.GroupAnswer, error) {
 		Reason: arbiter.Reason(r.mayName("reason", p.GetReason())), Sentence: r.text("sentence", p.GetSentence()),
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		MoveTo: arbiter.NodeID(r.mayName("move_to", p.GetMoveTo())),
-		Own:    arbiter.Exclusion{Number: arbiter.ExclusionNumber(p.GetExcluded()), OwnWord: p.GetOwnWord(), Discard: arbiter.ExclusionNumber(p.GetDiscard())},
+		Own: arbiter.Exclusion{
+			Number: arbiter.ExclusionNumber(p.GetExcluded()), OwnWord: p.GetOwnWord(), Discard: arbiter.ExclusionNumber(p.GetDiscard()), Lost: p.GetLost(),
+		},
 		Peer: arbiter.Exclusion{
 			Number: arbiter.ExclusionNumber(p.GetPeerExcluded()), OwnWord: p.GetPeerOwnWord(), Discard: arbiter.ExclusionNumber(p.GetPeerDiscard()),
 		},

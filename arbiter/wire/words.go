@@ -102,7 +102,7 @@ func ToBasis(b arbiter.Basis) *sbv1.Basis {
 	}
 	return &sbv1.Basis{
 		Cause: string(b.Cause), Holder: string(b.Holder), Epoch: uint64(b.Epoch), Grade: uint32(b.Grade), Switchover: b.Switchover,
-		Boot: string(b.Boot), Mandate: uint64(b.Mandate),
+		Boot: string(b.Boot), Mandate: uint64(b.Mandate), StandIn: b.StandIn,
 	}
 }
 
@@ -114,7 +114,7 @@ func FromBasis(p *sbv1.Basis) (arbiter.Basis, error) {
 			arbiter.ByFence, arbiter.ByClock, arbiter.ByOperator, arbiter.ByReport),
 		Holder: arbiter.NodeID(r.mayName("holder", p.GetHolder())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		Grade: r.grade("grade", p.GetGrade()), Switchover: p.GetSwitchover(),
-		Boot: arbiter.BootID(r.mayName("boot", p.GetBoot())), Mandate: arbiter.MandateID(p.GetMandate()),
+		Boot: arbiter.BootID(r.mayName("boot", p.GetBoot())), Mandate: arbiter.MandateID(p.GetMandate()), StandIn: p.GetStandIn(),
 	}
 	return b, r.err()
 }

@@ -121,7 +121,7 @@ func groupAlarms(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) 
 	g := v.Cluster.Groups[id]
 	for _, node := range v.Cluster.Definition.Nodes {
 		if e, ok := g.Excluded[node]; ok {
-			alarm("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; look at DRBD's connection there", id, node, numbers(e))
+			alarm("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; %s", id, node, numbers(e), mendCopy(v, id, e))
 		}
 		if failed := g.Failed[node]; failed != "" {
 			alarm("%s could not be started on %s: %s; repair that; while nobody else runs it %s tries again by itself, and sbctl switchover %s --to %s moves it back",
@@ -177,6 +177,9 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return fmt.Sprintf("%s is to ask for it", g.Order.To)
 	case g.Lease != nil && v.Leases[id] >= 0 && !v.Suspects(g.Lease.Holder):
 		return fmt.Sprintf("nothing: %s holds it under epoch %d for another %v", g.Lease.Holder, g.Lease.Epoch, v.Leases[id].Round(100*time.Millisecond))
+	}
+	if way := withoutTheGoodCopy(v, id); way != "" {
+		return way
 	}
 	if r := lastAsk(c, id); r != nil && r.Reason != "" {
 		return r.Sentence

@@ -74,6 +74,7 @@ func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 		if e, ok := g.Excluded[node]; ok {
 			out.Exclusions = append(out.Exclusions, &sbv1.ExclusionStatus{
 				Node: string(node), Number: uint64(e.Number), OwnWord: e.OwnWord, By: string(e.By), Epoch: uint64(e.Epoch), Discard: uint64(e.Discard),
+				Lost: e.Lost, SinceMs: e.Since,
 			})
 		}
 		out.Nodes = append(out.Nodes, groupOnNode(v, node, id))

@@ -95,3 +95,35 @@ func TestStoreOfKeptCopiesThatFillsUpIsAnAlarm(t *testing.T) {
 		t.Errorf("%q", said)
 	}
 }
+
+// The machine with the only good copy is lost, which is what the group waits for: the
+// status and the alarms say so, and what it costs to do without.
+func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
+	c := &arbiter.Cluster{
+		Definition: arbiter.Definition{
+			Cluster: "pair", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Groups: map[arbiter.GroupID]arbiter.GroupDefinition{"data": {DRBD: true}},
+			Timing: arbiter.Timing{SuspectAfter: time.Second},
+		},
+		Nodes:  map[arbiter.NodeID]*arbiter.Node{"node-a": {Boot: "a"}, "node-b": {Boot: "b"}},
+		Groups: map[arbiter.GroupID]*arbiter.Group{"data": {Begun: true, Excluded: map[arbiter.NodeID]arbiter.Exclusion{"node-b": {Number: 3}}}},
+	}
+	v := leader.View{Cluster: c, Nodes: map[arbiter.NodeID]leader.NodeView{"node-a": {}, "node-b": {Heard: true}}}
+	for _, want := range []string{
+		"sbctl group init data --keep node-b --lost",
+		"node-b's copy is to stand in for that of node-a, which alice has declared lost",
+	} {
+		if got := waitingFor(v, "data"); !strings.Contains(got, want) {
+			t.Errorf("it waits for %q", got)
+		}
+		c.Groups["data"].StandIn = &arbiter.StandIn{Node: "node-b", By: "alice"}
+	}
+	c.Groups["data"].StandIn = nil
+	c.Groups["data"].Lease, v.Leases = &arbiter.Lease{Holder: "node-a", Epoch: 4}, map[arbiter.GroupID]time.Duration{"data": -1}
+	if got := waitingFor(v, "data"); !strings.Contains(got, "type: sbctl fence confirm node-a, then sbctl group init data --keep node-b --lost") {
+		t.Errorf("held by a node that is lost, it waits for %q", got)
+	}
+	v.Nodes["node-a"] = leader.NodeView{Heard: true}
+	if got := waitingFor(v, "data"); strings.Contains(got, "--lost") {
+		t.Errorf("node-a is heard, and it waits for %q", got)
+	}
+}

@@ -28,6 +28,7 @@ func TestScenariosThatTakeLonger(t *testing.T) {
 		"isolated holder is moved":              isolatedHolderIsMoved,
 		"service that does not start":           serviceThatDoesNotStart,
 		"both copies are stale":                 bothCopiesAreStale,
+		"machine with the good copy is lost":    machineWithTheGoodCopyIsLost,
 	}
 	if os.Getenv(allScenarios) == "" {
 		t.Logf("%d more with %s=1 (make scenarios-all)", len(stories), allScenarios)

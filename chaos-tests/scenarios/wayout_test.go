@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,54 @@ func bothCopiesAreStale(t *testing.T) {
 	s.t.Log(a.Text())
 	s.within(40*time.Second, "it goes on with that copy", s.writes(s.holder))
 	s.within(60*time.Second, "everything is copied, and the other one is readmitted", s.redundant)
+	s.nobodyShot()
+}
+
+// does returns whether sbctl does something.
+func (s *story) does(args ...string) func() error {
+	return func() error {
+		a, err := s.Sbctl(s.ctx, args...)
+		if err == nil && a.Exit != 0 {
+			err = errors.New(a.Text())
+		}
+		return err
+	}
+}
+
+// The machine with the only good copy is lost for good. An operator lets the stale one
+// stand in, which DRBD has recorded as outdated; and then the machine turns up.
+func machineWithTheGoodCopyIsLost(t *testing.T) {
+	s := begin(t)
+	s.ownRecords = true // those since the cable was cut are given up
+	lost, kept := string(s.holder.Name), string(s.standby.Name)
+	s.must("cut the replication link", s.CutReplication(s.ctx))
+	s.within(15*time.Second, "the standby's copy is excluded", s.excluded(s.standby))
+	s.within(5*time.Second, "the holder writes on", s.writes(s.holder))
+	s.must("the standby's copy is taken down", s.standby.Must(s.ctx, "drbdadm disconnect r0 && drbdadm outdate r0"))
+	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
+	s.must("mend the link", s.HealReplication(s.ctx))
+	s.sbctl(3, "group", "init", "nfs", "--keep", kept, "--lost", "--reason", "burnt down", "--typed", lost, "--yes") // its lease is not over
+	s.within(30*time.Second, "its lease is over", s.does("fence", "confirm", lost, "--reason", "burnt down", "--typed", lost, "--yes"))
+	s.throughout(5*time.Second, "nobody writes", s.notOn(s.standby))
+	s.t.Log(s.sbctl(0, "status").Text())
+	s.t.Log(s.sbctl(0, "why", "nfs").Text())
+
+	s.t.Log(s.sbctl(0, "group", "init", "nfs", "--keep", kept, "--lost", "--reason", "burnt down", "--typed", lost, "--yes").Text())
+	s.within(60*time.Second, "it goes on with the stale copy", s.writes(s.standby))
+
+	s.must("the machine turns up", s.holder.PowerOn(s.ctx))
+	s.within(90*time.Second, "the two have split", func() error {
+		a, err := s.Sbctl(s.ctx, "status")
+		if err == nil && !strings.Contains(a.Out, "split brain") {
+			err = errors.New(a.Text())
+		}
+		return err
+	})
+	s.t.Log(s.sbctl(0, "status").Text())
+	s.throughout(5*time.Second, "the other one writes on", s.writing(s.standby))
+	s.t.Log(s.sbctl(0, "resolve", "nfs", "--discard", lost, "--typed", "nfs", "--yes", "--reason", "it goes on with the other").Text())
+	s.alike()
+	s.keeps(s.holder)
+	s.within(60*time.Second, "full redundancy", s.redundant)
 	s.nobodyShot()
 }

@@ -60,6 +60,34 @@ func (d *Driver) Promote(ctx context.Context, resource string) error {
 	return err
 }
 
+// PromoteOutdated promotes a copy that is to stand in for a better one which is lost, as
+// [Driver.Promote] does where DRBD calls it good. One that DRBD has recorded as outdated is
+// promoted by force, which begins a new generation. Only a resource that is StandAlone is:
+// fence-peer's no does not stop that, and nobody must come between.
+func (d *Driver) PromoteOutdated(ctx context.Context, resource string) error {
+	r, err := d.Now(ctx, resource)
+	if err != nil {
+		return fmt.Errorf("promote %s: %w", resource, err)
+	}
+	if stale(r) == nil {
+		return d.Promote(ctx, resource)
+	}
+	return d.act(ctx, resource, action{
+		verb:     "promote",
+		commands: drbd.Commands.PrimaryForced,
+		refuse: func(r drbd.Resource) error {
+			switch {
+			case !r.WorstDisk().AtLeast(drbd.DiskOutdated):
+				return fmt.Errorf("%w: %s", ErrNeedUpToDate, describe(r))
+			case r.ConnState() != drbd.ConnStandAlone:
+				return fmt.Errorf("%w: %s", ErrConnected, describe(r))
+			}
+			return nil
+		},
+		done: func(r drbd.Resource) bool { return r.AllVolumes(drbd.RolePrimary) },
+	})
+}
+
 // stale refuses to promote what is no good copy. The kernel promotes also the
 // target of a resync, and a node whose disk has just failed, on its peer's data.
 func stale(r drbd.Resource) error {

@@ -27,6 +27,33 @@ func TestPromoteActsOnceAndReadsBack(t *testing.T) {
 	}
 }
 
+// What stands in for a lost copy may be recorded as outdated. It is forced only where
+// nobody can come between, and never half of a resync.
+func TestAnOutdatedCopyIsPromotedByForceWhileItIsAlone(t *testing.T) {
+	f := newFakeTools(t)
+	f.on("primary", f.to("Primary", "Primary", "UpToDate", "StandAlone"))
+	f.state("Secondary", "Secondary", "Outdated", "StandAlone")
+	if err := f.driver.PromoteOutdated(t.Context(), "r0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.calls(); got != "drbdsetup primary 0 --force; drbdsetup primary 1 --force" {
+		t.Errorf("ran %q", got)
+	}
+	for disk, want := range map[string]error{"Outdated": ErrConnected, "Inconsistent": ErrNeedUpToDate} {
+		f := newFakeTools(t)
+		f.state("Secondary", "Secondary", disk, "Connected")
+		if err := f.driver.PromoteOutdated(t.Context(), "r0"); !errors.Is(err, want) || f.calls() != "" {
+			t.Errorf("%s: got %v, ran %q", disk, err, f.calls())
+		}
+	}
+	f = newFakeTools(t)
+	f.state("Secondary", "Secondary", "Consistent", "StandAlone")
+	f.on("primary", f.to("Primary", "Primary", "UpToDate", "StandAlone"))
+	if err := f.driver.PromoteOutdated(t.Context(), "r0"); err != nil || strings.Contains(f.calls(), "force") {
+		t.Errorf("a good one: got %v, ran %q", err, f.calls())
+	}
+}
+
 func TestHalfAPromotionIsTakenBack(t *testing.T) {
 	f := newFakeTools(t)
 	f.on("primary", `if [ "$2" = 1 ]; then echo "1: State change failed: (-2) x" >&2; exit 17; fi; `+

@@ -7,6 +7,6 @@
 // that is [ErrRefused] means that DRBD said no. Every other error means that
 // the outcome is not known: the command may still take effect.
 //
-// No action uses --force, and nothing here ever resumes frozen I/O: that would
-// turn writes that only this node has into acknowledged ones.
+// No action but [Driver.PromoteOutdated] uses --force, and nothing here ever resumes
+// frozen I/O: that would turn writes that only this node has into acknowledged ones.
 package kernel

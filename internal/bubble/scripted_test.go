@@ -320,9 +320,10 @@ func (s *side) become(role drbd.Role) error {
 	return nil
 }
 
-func (s *side) Up(context.Context, string) error      { return nil }
-func (s *side) Attach(context.Context, string) error  { return nil }
-func (s *side) Promote(context.Context, string) error { return s.become(drbd.RolePrimary) }
+func (s *side) Up(context.Context, string) error              { return nil }
+func (s *side) Attach(context.Context, string) error          { return nil }
+func (s *side) Promote(context.Context, string) error         { return s.become(drbd.RolePrimary) }
+func (s *side) PromoteOutdated(context.Context, string) error { return s.become(drbd.RolePrimary) }
 
 func (s *side) Demote(context.Context, string) error                      { return s.become(drbd.RoleSecondary) }
 func (s *side) Outdate(context.Context, string) error                     { return nil }

@@ -26,7 +26,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.InMaintenance:    "sbctl maintenance off, when the work is done",
 	arbiter.InStandby:        "sbctl unstandby NODE, when the work is done",
 	arbiter.ManualMode:       "sbctl switchover GROUP --to NODE, if that is what you want",
-	arbiter.IsExcluded:       "let that node resynchronise (drbdadm status there); it is readmitted by itself",
+	arbiter.IsExcluded:       "let that node resynchronise (drbdadm status there); it is readmitted by itself. If the other node, which has the good copy, is lost for good: sbctl group init GROUP --keep NODE --lost",
 	arbiter.DiskUnusable:     "look at the disk of that node: drbdadm status, then the kernel's log",
 	arbiter.NeverInStep:      "let DRBD finish its first synchronisation, then it starts by itself",
 	arbiter.IsIsolated:       "mend that node's network; sbctl status shows what it reaches",
@@ -65,7 +65,7 @@ var advice = map[arbiter.Reason]string{
 }
 
 // ofOneCluster finds the commands in a sentence that are about one cluster.
-var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|unstandby|maintenance|fence|resolve|recovery)\b`)
+var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|unstandby|maintenance|fence|resolve|recovery|group)\b`)
 
 // examine judges a cluster. Where the witness has several, the commands that are
 // advised name theirs, so that they do what is meant as they stand.

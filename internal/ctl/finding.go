@@ -289,8 +289,7 @@ func (p *pair) links(n *sbv1.NodeStatus) {
 func (p *pair) groupCopies(g *sbv1.GroupStatus) {
 	name := g.GetName()
 	for _, e := range g.GetExclusions() {
-		p.alarm(levelAttention, fmt.Sprintf("it is readmitted once DRBD has resynchronised it; on %s: drbdadm status", e.GetNode()),
-			"%s's copy of %s is stale (%s)", e.GetNode(), name, exclusionWords(e))
+		p.alarm(levelAttention, p.mendCopy(g, e), "%s's copy of %s is stale (%s)", e.GetNode(), name, exclusionWords(e))
 	}
 	for _, on := range g.GetNodes() {
 		if on.GetFailed() != "" {
@@ -307,6 +306,18 @@ func (p *pair) groupCopies(g *sbv1.GroupStatus) {
 	if p.declared(name).GetDrbd() && len(g.GetExclusions()) == 0 && g.GetSplit() == nil {
 		p.disks(g)
 	}
+}
+
+// mendCopy says how a stale copy becomes a good one, or does without the good one.
+func (p *pair) mendCopy(g *sbv1.GroupStatus, e *sbv1.ExclusionStatus) string {
+	name, node, other := g.GetName(), e.GetNode(), p.peer(e.GetNode())
+	switch {
+	case e.GetLost():
+		return fmt.Sprintf("what only %s has is not overwritten before you decide; if the two have split: sbctl resolve %s --keep %s", node, name, other)
+	case len(g.GetExclusions()) == 1 && g.GetHolder() == "" && p.heard(node) && !p.heard(other) && !p.heardByPeer(other):
+		return fmt.Sprintf("start %s, which has the good one; if its machine is lost for good: sbctl group init %s --keep %s --lost", other, name, node)
+	}
+	return fmt.Sprintf("it is readmitted once DRBD has resynchronised it; on %s: drbdadm status", node)
 }
 
 // disks reports the first volume of the group that is not in step.

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,14 @@ func (a *app) groupCommand() *cobra.Command {
 	return cmd
 }
 
+// initFlags are what an operator says about two copies.
+type initFlags struct {
+	keep, reason, typed string
+	lost                bool
+}
+
 func (a *app) groupInitCommand() *cobra.Command {
-	var keep, reason, typed string
+	var f initFlags
 	cmd := &cobra.Command{
 		Use:   "init GROUP --keep NODE",
 		Short: "keep one node's copy of a group, and give the other one's up",
@@ -27,40 +34,87 @@ copies were never in step. You have looked at both; the copy of the node that yo
 name counts as good from now on, and the other one is overwritten as a whole,
 whichever DRBD takes for the newer. What only that one has is lost.
 
+With --lost it is for a group whose only good copy was on a machine that is lost for
+good, and whose lease is over (sbctl fence confirm). The stale copy of the node that you
+name stands in for it: what was acknowledged since is given up. It counts only while
+nothing is heard of the lost machine. Should that come back later, what it has is not
+overwritten before a recovery has kept it.
+
 You are asked to type the name of the node whose copy is given up. A script gives
 it with --typed and --yes.`,
 		Example: "  sbctl group init nfs --keep node-a --reason 'node-b lacks the orders of today'\n" +
-			"  sbctl group init nfs --keep node-a --reason 'disk of node-b is new' --typed node-b --yes",
+			"  sbctl group init nfs --keep node-a --reason 'disk of node-b is new' --typed node-b --yes\n" +
+			"  sbctl group init nfs --keep node-b --lost --reason 'node-a has burnt down'",
 		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
 	}
-	cmd.Flags().StringVar(&keep, "keep", "", "the node whose copy is kept")
-	cmd.Flags().StringVar(&reason, "reason", "", "what you have seen; goes into the audit log")
-	cmd.Flags().StringVar(&typed, "typed", "", "the name of the node whose copy is given up, for scripts; with --yes")
+	cmd.Flags().StringVar(&f.keep, "keep", "", "the node whose copy is kept")
+	cmd.Flags().BoolVar(&f.lost, "lost", false, "the other node has the only good copy, and is lost for good")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "what you have seen; goes into the audit log")
+	cmd.Flags().StringVar(&f.typed, "typed", "", "the name of the node whose copy is given up, for scripts; with --yes")
 	complete(cmd, "keep", a.completeNodes)
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
 		switch {
-		case keep == "":
+		case f.keep == "":
 			return usage(cmd, "nothing was done: say whose copy is kept: --keep NODE")
-		case strings.TrimSpace(reason) == "":
+		case strings.TrimSpace(f.reason) == "":
 			return usage(cmd, "nothing was done: say what you have seen of the two copies: --reason '...'")
 		}
-		return a.operate(cmd, keep, func(w *witness, p *pair) (*sbv1.Verdict, error) {
-			if err := knownNode(cmd, p.ClusterStatus, keep); err != nil {
-				return nil, err
-			}
-			discard := p.peer(keep)
-			a.showCopies(p, given[0], keep)
-			word, err := a.typedWord(cmd, discard, typed, answered(*yes), "Type the name of the node whose copy is given up: ", "if "+discard+"'s copy is to be overwritten")
-			if err != nil {
-				return nil, err
-			}
-			return ask(cmd.Context(), w, &sbv1.GiveUpRequest{
-				Cluster: p.def.GetCluster(), Group: given[0], Node: discard, Typed: word, Reason: reason,
-			}, w.GiveUp)
-		})
+		return a.operate(cmd, f.keep, func(w *witness, p *pair) (*sbv1.Verdict, error) { return a.giveUp(cmd, w, p, given[0], f, *yes) })
 	}
 	return cmd
+}
+
+func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f initFlags, yes bool) (*sbv1.Verdict, error) {
+	if err := knownNode(cmd, p.ClusterStatus, f.keep); err != nil {
+		return nil, err
+	}
+	discard := p.peer(f.keep)
+	prompt, only := "Type the name of the node whose copy is given up: ", "if "+discard+"'s copy is to be overwritten"
+	if f.lost {
+		prompt, only = "Type the name of the node that is lost for good: ", "if "+discard+" is lost for good"
+		a.showLoss(p, group, f.keep)
+	} else {
+		a.showCopies(p, group, f.keep)
+	}
+	word, err := a.typedWord(cmd, discard, f.typed, answered(yes), prompt, only)
+	if err != nil {
+		return nil, err
+	}
+	return ask(cmd.Context(), w, &sbv1.GiveUpRequest{
+		Cluster: p.def.GetCluster(), Group: group, Node: discard, Typed: word, Reason: f.reason, Lost: f.lost,
+	}, w.GiveUp)
+}
+
+// showLoss says what is given up where a stale copy stands in for a lost one, and what
+// becomes of that, should it come back.
+func (a *app) showLoss(p *pair, group, keep string) {
+	lost := p.peer(keep)
+	for _, g := range p.GetGroups() {
+		if g.GetName() != group {
+			continue
+		}
+		for _, e := range g.GetExclusions() {
+			a.say("%s's copy of %s counts as stale%s (%s).", e.GetNode(), group, since(e), exclusionWords(e))
+		}
+		if g.GetLast().GetHolder() == lost {
+			a.say("%s held %s last: %s.", lost, group, basisWords(g.GetLast()))
+		}
+	}
+	if n := p.nodes[lost]; n.GetSilentNs() >= 0 {
+		a.say("%s is silent for %s.", lost, span(time.Duration(n.GetSilentNs())))
+	}
+	a.say("Whatever was acknowledged on %[1]s since is given up: %[2]s goes on with what %[3]s has. How much that is, only %[1]s knew.", lost, group, keep)
+	a.say("%[1]s's copy is not touched. If that machine is heard before %[3]s has begun, your word counts no more. Should it come back later, nothing on it is overwritten before you, "+
+		"or the policies of %[2]s, have decided in a recovery, which keeps it first (sbctl resolve %[2]s --keep %[3]s).", lost, group, keep)
+}
+
+// since says since when a copy is stale, if that is known.
+func since(e *sbv1.ExclusionStatus) string {
+	if e.GetSinceMs() == 0 {
+		return ""
+	}
+	return " since " + hour(e.GetSinceMs()/1000)
 }
 
 // showCopies says what is known of the two, and what becomes of them.

@@ -40,6 +40,7 @@ var scenes = map[string]func() scene{
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
 	"b-is-back":   func() scene { return withoutB(0) },
 	"gone":        givenUpForGood,
+	"burnt-down":  burntDown,
 	"rehearsed": func() scene {
 		return rehearsed("", "rehearsal: node-b was seen going off and on again by ipmi 10.0.0.242")
 	},
@@ -286,5 +287,23 @@ func standalone() scene {
 		What: "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone)", Do: "sbctl resolve nfs --dry-run",
 	}
 	c.Alarms = append([]string{g.Split.What + "; type: " + g.Split.Do, "node-b hears nothing of node-a on link cross; look at cable, address and firewall"}, c.Alarms...)
+	return s
+}
+
+// burntDown: node-b is stale, and node-a, which ran the group alone, was declared off.
+func burntDown() scene {
+	s := healthy()
+	c, g, a, b := pairOf(s)
+	a.SilentNs = (3 * time.Hour).Nanoseconds()
+	for _, l := range b.Links {
+		l.HearsPeer = false
+	}
+	g.Holder, g.Epoch, g.Started, g.RemainingNs, g.Basis = "", 0, false, 0, nil
+	g.Last = &sbv1.Basis{Cause: "operator", Holder: "node-a", Epoch: 8, Grade: 1}
+	g.Exclusions = []*sbv1.ExclusionStatus{{Node: "node-b", Number: 1<<32 | 3, By: "node-a", Epoch: 8, SinceMs: morning}}
+	g.Nodes[0] = &sbv1.GroupOnNode{Node: "node-a"}
+	g.Nodes[1].Disks[0].Own, g.Nodes[1].Disks[0].Peer, g.Nodes[1].Disks[0].Connected = "Outdated", "DUnknown", false
+	s.now = "node-a, which has the only good copy, is to be heard"
+	c.Alarms = nil
 	return s
 }

@@ -73,6 +73,9 @@ func exclusionWords(e *sbv1.ExclusionStatus) string {
 	if e.GetDiscard() != 0 {
 		parts = append(parts, "given up by an operator")
 	}
+	if e.GetLost() {
+		parts = append(parts, "declared lost by an operator")
+	}
 	if e.GetOwnWord() != 0 {
 		parts = append(parts, fmt.Sprintf("its own record %d", e.GetOwnWord()))
 	}

@@ -72,6 +72,8 @@ const (
 	GrantUnchecked                       // a grant looks at nothing but who holds the group
 	FailedDiskBelieved                   // a copy whose disk has failed is connected as its metadata have it
 	CacheBelieved                        // so is one whose resync a power cut has ended
+	LostOverwritten                      // a copy that was declared lost, and is back, is made anew unasked
+	FoundIgnored                         // a node that was declared lost, and speaks, is taken for lost
 	GivenUpUnseen                        // a copy that is kept is connected before the other one is given up
 	AskedBefore                          // an ask of before DRBD asked answers it
 	ReadmittedAtOnce                     // a copy is readmitted by what is known of the time before writes went on

@@ -114,7 +114,11 @@ func (w *World) checkPromotion(c *replica) {
 			w.breaks("S3: %s promotes its copy of %s, which is excluded (%s, own word %d)", c.n.id, g, e.Number, e.OwnWord)
 		}
 	}
-	if lost := c.v.app.lacks(data); lost > 0 && w.chosen(c) {
+	standsIn := w.standsIn(c)
+	if lost := c.v.app.lacks(data); lost > 0 && standsIn {
+		c.other().lone = true
+		c.v.app.forgive(c)
+	} else if lost > 0 && w.chosen(c) {
 		c.v.app.forgive(c)
 	} else if lost > 0 {
 		w.breaks("S2: %s promotes its copy of %s, which lacks %d acknowledged records", c.n.id, g, lost)
@@ -136,6 +140,7 @@ func (w *World) checkUse(c *replica) {
 
 // checkResync holds whenever a copy begins to be overwritten by the other one.
 func (w *World) checkResync(target *replica) {
+	w.checkLone(target)
 	lost := target.v.app.lacks(target.other())
 	alone := lost > 0 || target.byPerson // it has something that the other one has not
 	target.byPerson = false

@@ -130,6 +130,7 @@ func (n *Node) outdate(g arbiter.GroupID) {
 func (n *Node) invalidate(g arbiter.GroupID) {
 	n.local(20*time.Millisecond, func() {
 		c := n.replica(g)
+		n.w.checkLone(c)
 		c.command(model.Invalidate, func(a model.Answer) {
 			var err error
 			if a != model.Done || c.state().Disk != drbd.DiskInconsistent {

@@ -112,7 +112,7 @@ func (w *World) allowed(n *Node, cmd arbiter.Exclude, asked time.Duration) {
 	g := c.Groups[cmd.Group]
 	w.confirmed(n, w.witness.wasOpen)
 	_, stale := g.Excluded[n.id]
-	w.lastCopy = w.lastCopy || stale || cmd.Evidence.OwnWord != 0
+	w.lastCopy = w.lastCopy || stale || cmd.Evidence.OwnWord != 0 && !g.Excluded[n.peer.id].Lost
 	longest := arbiter.Guard(max(c.Definition.Timing.TTL, g.Lease.TTL)) * million / (million - mostDrift)
 	if ago := asked - max(n.office.counts, w.witness.listens); n.office.counts > 0 && ago > longest {
 		w.breaks("L1: %s's copy of %s is excluded for %s, whose lease nobody has renewed for %v", n.peer.id, cmd.Group, n.id, ago)

@@ -44,20 +44,27 @@ func (n *Node) startGroup(a agent.Start) {
 		return
 	}
 	wanted := func() bool { return s.number == number }
-	cutOff := a.Alone && c.state().Conn == drbd.ConnConnected
+	cutOff := a.StandIn || a.Alone && c.state().Conn == drbd.ConnConnected
 	promote := func(err error) {
 		if err != nil {
 			end(err)
 			return
 		}
-		n.local(n.w.between(20*time.Millisecond, 80*time.Millisecond), func() { c.insist(model.Promote, wanted, services) })
+		n.local(n.w.between(20*time.Millisecond, 80*time.Millisecond), func() {
+			verb, err := c.promotes(a)
+			if err != nil {
+				end(err)
+				return
+			}
+			c.insist(verb, wanted, services)
+		})
 	}
 	if !cutOff {
 		promote(nil)
 		return
 	}
 	// A connection to a dead peer that looks alive is cut before, and looked for
-	// again behind.
+	// again behind. So is any where this copy stands in for the other one.
 	c.insist(model.Disconnect, wanted, func(err error) {
 		n.local(time.Second, func() { c.command(model.Connect, nil) })
 		promote(err)

@@ -13,6 +13,7 @@ var unwise = []scheme{
 	{"has a peer that a person promotes and writes to while the two are parted", (*World).byHand},
 	{"has split, and an operator's order waits for a machine that is off", (*World).waitFor},
 	{"has split, and an operator lets go of what does not come to its end", (*World).letGo},
+	{"is lost for good while its peer lags behind, which is to stand in for it", (*World).lostForGood},
 }
 
 // byHand: the copies of a pair split; an operator gives one of them up, perhaps in the

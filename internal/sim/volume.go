@@ -44,6 +44,7 @@ type replica struct {
 	byHand   bool               // a person promotes it
 	stray    bool               // and has, and nobody has demoted it yet
 	kept     string             // the latest try of a recovery that has kept what is here
+	lone     bool               // it was declared lost, with what only it has
 	agreed   arbiter.RecoveryID // to give up what is here; see agreements
 	chosen   arbiter.RecoveryID // the latest under which the group was granted to its node, which keeps what is here
 	byPerson bool               // somebody has written to it by hand, and it was not overwritten since
@@ -158,7 +159,7 @@ func (c *replica) changed(was, is model.State) {
 	}
 	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
 		c.v.app.met()
-		c.v.forced = false
+		c.v.forced, c.lone, c.other().lone = false, false, false
 	}
 	c.stray = c.stray && is.Role == drbd.RolePrimary
 	c.n.tellStorage(c.v.group)

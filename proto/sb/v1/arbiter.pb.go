@@ -1370,6 +1370,7 @@ type GroupAnswer struct {
 	Apart         bool                   `protobuf:"varint,14,opt,name=apart,proto3" json:"apart,omitempty"`     // only a recovery's steps let DRBD look for its peer
 	Discard       uint64                 `protobuf:"varint,15,opt,name=discard,proto3" json:"discard,omitempty"` // number under which an operator has given this node's copy up
 	PeerDiscard   uint64                 `protobuf:"varint,16,opt,name=peer_discard,json=peerDiscard,proto3" json:"peer_discard,omitempty"`
+	Lost          bool                   `protobuf:"varint,17,opt,name=lost,proto3" json:"lost,omitempty"` // an operator has declared this machine lost, whose copy was the only good one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1514,6 +1515,13 @@ func (x *GroupAnswer) GetPeerDiscard() uint64 {
 		return x.PeerDiscard
 	}
 	return 0
+}
+
+func (x *GroupAnswer) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 // RecoveryTask is what a recovery wants of the receiver: a measurement of its side,
@@ -2503,7 +2511,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\vmaintenance\x18\x06 \x01(\bR\vmaintenance\x12\x18\n" +
 	"\astandby\x18\a \x01(\bR\astandby\x12#\n" +
 	"\x04peer\x18\b \x01(\v2\x0f.sb.v1.PeerViewR\x04peer\x12\x1a\n" +
-	"\brehearse\x18\t \x01(\x04R\brehearse\"\xce\x03\n" +
+	"\brehearse\x18\t \x01(\x04R\brehearse\"\xe2\x03\n" +
 	"\vGroupAnswer\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
 	"\arenewed\x18\x02 \x01(\x04R\arenewed\x12\x16\n" +
@@ -2521,7 +2529,8 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\x04task\x18\r \x01(\v2\x13.sb.v1.RecoveryTaskR\x04task\x12\x14\n" +
 	"\x05apart\x18\x0e \x01(\bR\x05apart\x12\x18\n" +
 	"\adiscard\x18\x0f \x01(\x04R\adiscard\x12!\n" +
-	"\fpeer_discard\x18\x10 \x01(\x04R\vpeerDiscard\"\xac\x01\n" +
+	"\fpeer_discard\x18\x10 \x01(\x04R\vpeerDiscard\x12\x12\n" +
+	"\x04lost\x18\x11 \x01(\bR\x04lost\"\xac\x01\n" +
 	"\fRecoveryTask\x12\x1a\n" +
 	"\brecovery\x18\x01 \x01(\x04R\brecovery\x12\x14\n" +
 	"\x05round\x18\x02 \x01(\rR\x05round\x12\x12\n" +

@@ -678,7 +678,9 @@ type ExclusionStatus struct {
 	OwnWord       uint64                 `protobuf:"varint,3,opt,name=own_word,json=ownWord,proto3" json:"own_word,omitempty"`
 	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Discard       uint64                 `protobuf:"varint,6,opt,name=discard,proto3" json:"discard,omitempty"` // number under which an operator has given the copy up
+	Discard       uint64                 `protobuf:"varint,6,opt,name=discard,proto3" json:"discard,omitempty"`                // number under which an operator has given the copy up
+	Lost          bool                   `protobuf:"varint,7,opt,name=lost,proto3" json:"lost,omitempty"`                      // an operator has declared the machine lost, whose copy was the only good one
+	SinceMs       int64                  `protobuf:"varint,8,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix milliseconds; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,6 +753,20 @@ func (x *ExclusionStatus) GetEpoch() uint64 {
 func (x *ExclusionStatus) GetDiscard() uint64 {
 	if x != nil {
 		return x.Discard
+	}
+	return 0
+}
+
+func (x *ExclusionStatus) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
+func (x *ExclusionStatus) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
 	}
 	return 0
 }
@@ -1982,6 +1998,7 @@ type GiveUpRequest struct {
 	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`   // whose copy is given up for the other one's
 	Typed         string                 `protobuf:"bytes,4,opt,name=typed,proto3" json:"typed,omitempty"` // the same, as the operator typed it
 	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"` // its machine is lost for good, with the only good copy
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2049,6 +2066,13 @@ func (x *GiveUpRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *GiveUpRequest) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 type ConfirmFenceRequest struct {
@@ -2609,14 +2633,16 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x05split\x18\f \x01(\v2\x12.sb.v1.SplitStatusR\x05split\"1\n" +
 	"\vSplitStatus\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
-	"\x02do\x18\x02 \x01(\tR\x02do\"\x98\x01\n" +
+	"\x02do\x18\x02 \x01(\tR\x02do\"\xc7\x01\n" +
 	"\x0fExclusionStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x19\n" +
 	"\bown_word\x18\x03 \x01(\x04R\aownWord\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x18\n" +
-	"\adiscard\x18\x06 \x01(\x04R\adiscard\"\xa4\x01\n" +
+	"\adiscard\x18\x06 \x01(\x04R\adiscard\x12\x12\n" +
+	"\x04lost\x18\a \x01(\bR\x04lost\x12\x19\n" +
+	"\bsince_ms\x18\b \x01(\x03R\asinceMs\"\xa4\x01\n" +
 	"\vGroupOnNode\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12!\n" +
@@ -2708,13 +2734,14 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"D\n" +
 	"\x14RehearseFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\x81\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x95\x01\n" +
 	"\rGiveUpRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x89\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04lost\x18\x06 \x01(\bR\x04lost\"\x89\x01\n" +
 	"\x13ConfirmFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +

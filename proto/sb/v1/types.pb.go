@@ -433,8 +433,9 @@ type Basis struct {
 	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Grade         uint32                 `protobuf:"varint,4,opt,name=grade,proto3" json:"grade,omitempty"` // 0 to 5 for E0 to E5
 	Switchover    bool                   `protobuf:"varint,5,opt,name=switchover,proto3" json:"switchover,omitempty"`
-	Boot          string                 `protobuf:"bytes,6,opt,name=boot,proto3" json:"boot,omitempty"`        // the new one that proved the holder's former life dead
-	Mandate       uint64                 `protobuf:"varint,7,opt,name=mandate,proto3" json:"mandate,omitempty"` // of the shot
+	Boot          string                 `protobuf:"bytes,6,opt,name=boot,proto3" json:"boot,omitempty"`                       // the new one that proved the holder's former life dead
+	Mandate       uint64                 `protobuf:"varint,7,opt,name=mandate,proto3" json:"mandate,omitempty"`                // of the shot
+	StandIn       bool                   `protobuf:"varint,8,opt,name=stand_in,json=standIn,proto3" json:"stand_in,omitempty"` // by an operator's word the holder's copy, which was stale, stands in for one that is lost
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +517,13 @@ func (x *Basis) GetMandate() uint64 {
 		return x.Mandate
 	}
 	return 0
+}
+
+func (x *Basis) GetStandIn() bool {
+	if x != nil {
+		return x.StandIn
+	}
+	return false
 }
 
 // Verdict is the answer to a request. A refusal has a reason for programs and a
@@ -1367,7 +1375,7 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"\bown_word\x18\x06 \x01(\x04R\aownWord\x12\x1c\n" +
 	"\tpromising\x18\a \x01(\bR\tpromising\x12\x16\n" +
 	"\x06failed\x18\b \x01(\bR\x06failed\x12+\n" +
-	"\bwatchdog\x18\t \x01(\v2\x0f.sb.v1.WatchdogR\bwatchdog\"\xaf\x01\n" +
+	"\bwatchdog\x18\t \x01(\v2\x0f.sb.v1.WatchdogR\bwatchdog\"\xca\x01\n" +
 	"\x05Basis\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\tR\x05cause\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -1377,7 +1385,8 @@ const file_sb_v1_types_proto_rawDesc = "" +
 	"switchover\x18\x05 \x01(\bR\n" +
 	"switchover\x12\x12\n" +
 	"\x04boot\x18\x06 \x01(\tR\x04boot\x12\x18\n" +
-	"\amandate\x18\a \x01(\x04R\amandate\"\xd9\x02\n" +
+	"\amandate\x18\a \x01(\x04R\amandate\x12\x19\n" +
+	"\bstand_in\x18\b \x01(\bR\astandIn\"\xd9\x02\n" +
 	"\aVerdict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1a\n" +

@@ -1,0 +1,157 @@
+package arbiter_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"sbarbiter/arbiter"
+)
+
+// standsIn: a stale copy is granted the group only by an operator's word that the other
+// one is lost, while nothing is heard of that one.
+func standsIn(before, after *arbiter.Group, lost arbiter.NodeID, cmd arbiter.Command) error {
+	_, stale := before.Excluded[lost]
+	switch {
+	case before.StandIn == nil || before.StandIn.Node != after.Lease.Holder:
+		return errors.New("nobody has said that it stands in for another")
+	case stale:
+		return fmt.Errorf("the copy of %s is stale as well", lost)
+	case !after.Lease.Basis.StandIn:
+		return errors.New("its node is not told")
+	}
+	if c, ok := cmd.(arbiter.Acquire); ok && (c.Evidence.HearsPeer || c.Judgement.PeerHeard) {
+		return fmt.Errorf("%s is heard", lost)
+	}
+	return nil
+}
+
+// stoodIn: the two change places only when the one that stands in is about to be promoted,
+// and never while the other one is heard.
+func stoodIn(before, after *arbiter.Group, cmd arbiter.Command) error {
+	c, ok := cmd.(arbiter.Exclude)
+	if _, was := before.Excluded[c.Caller.Node]; !ok || !was || c.Group != "nfs" {
+		return nil
+	}
+	if _, is := after.Excluded[c.Caller.Node]; is {
+		return nil
+	}
+	for node, e := range after.Excluded {
+		if node != c.Caller.Node && e.Lost && before.StandIn != nil && c.Promoting && !c.Evidence.HearsPeer && !c.Judgement.PeerHeard {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s counts as good at its own word", c.Caller.Node)
+}
+
+// TestWhatMustAlwaysHoldOfALostMachine is about pairs of which one node has run the
+// group alone, with an operator who has little patience.
+func TestWhatMustAlwaysHoldOfALostMachine(t *testing.T) {
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStage()
+		for _, line := range []string{
+			"define stonith watchdog groups=nfs,web", "node-a up", "node-b up", "node-a acquire nfs in-step", "node-a started nfs",
+			"node-a exclude nfs", "confirm node-a epochs=4",
+		} {
+			if _, err := s.play(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := newWatcher()
+		w.highest, w.number = 4, 1<<32|1
+		w.weak["nfs/node-a"] = true
+		for range 10 + evenly(t, 60, "steps") {
+			before := s.state.Clusters[pair].Clone()
+			cmd := s.drawLost(t, before)
+			v, err := s.apply(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.follow(cmd, v)
+			after := s.state.Clusters[pair]
+			if err := w.watch(before, after, cmd, v); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
+			if err := spoke(before, after, cmd, v); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
+			if err := stoodIn(before.Groups["nfs"], after.Groups["nfs"], cmd); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
+			count(seen, before.Groups["nfs"], after.Groups["nfs"])
+		}
+	})
+	for _, must := range []string{"said", "fallen", "stood in"} {
+		if seen[must] == 0 {
+			t.Errorf("no schedule came to %q; what was seen: %v", must, seen)
+		}
+	}
+}
+
+// drawLost draws an operator's word that a node is lost, mostly of the one that is not
+// stale, or anything.
+func (s *stage) drawLost(t *rapid.T, c *arbiter.Cluster) arbiter.Command {
+	g := c.Groups["nfs"]
+	if l := g.Lease; l != nil && l.Basis.StandIn && likely(t, 3, "promotion") {
+		return arbiter.Exclude{
+			Caller: s.drawCaller(t, l.Holder), Group: "nfs", Epoch: l.Epoch, Promoting: likely(t, 8, "promoting"),
+			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, "nfs"),
+		}
+	}
+	if !likely(t, 2, "lost") {
+		return s.draw(t)
+	}
+	node := oneOf(t, "whose", nodes...)
+	for _, n := range nodes {
+		if _, stale := c.Groups["nfs"].Excluded[n]; !stale && likely(t, 8, "the good one") {
+			node = n
+		}
+	}
+	ev := drawEvidence(t)
+	return arbiter.GiveUp{Cluster: pair, Group: "nfs", Node: node, Kept: &ev, By: "ops", Lost: true, Alive: likely(t, 2, "alive")}
+}
+
+// spoke: nobody who speaks is lost.
+func spoke(before, after *arbiter.Cluster, cmd arbiter.Command, v arbiter.Verdict) error {
+	s := after.Groups["nfs"].StandIn
+	if s == nil || before.Groups["nfs"].StandIn == nil {
+		return nil
+	}
+	var who arbiter.NodeID
+	switch c := cmd.(type) {
+	case arbiter.NodeUp:
+		who = c.Caller.Node
+	case arbiter.Release:
+		who = c.Caller.Node
+	default:
+		who = asks(cmd)
+	}
+	known := v.OK() || v.Reason == arbiter.IsExcluded || v.Reason == arbiter.NotHolder
+	if _, up := cmd.(arbiter.NodeUp); who == after.Definition.Peer(s.Node) && (up || known) {
+		return fmt.Errorf("%s speaks, and counts as lost", who)
+	}
+	return nil
+}
+
+func count(seen map[string]int, before, after *arbiter.Group) {
+	switch {
+	case before.StandIn == nil && after.StandIn != nil:
+		seen["said"]++
+	case before.StandIn != nil && after.StandIn == nil && len(before.Excluded) == len(after.Excluded):
+		seen["fallen"]++
+	case !lost(before) && lost(after):
+		seen["stood in"]++
+	}
+}
+
+func lost(g *arbiter.Group) bool {
+	for _, e := range g.Excluded {
+		if e.Lost {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,51 @@
+package witness
+
+import (
+	"fmt"
+	"slices"
+
+	"sbarbiter/arbiter"
+	"sbarbiter/arbiter/leader"
+)
+
+// withoutTheGoodCopy says what a group waits for whose only good copy is on a node that
+// is not heard, and how to do without it; nothing where that is not so.
+func withoutTheGoodCopy(v leader.View, id arbiter.GroupID) string {
+	c, g := v.Cluster, v.Cluster.Groups[id]
+	if len(g.Excluded) != 1 || g.Lease != nil && v.Leases[id] >= 0 {
+		return ""
+	}
+	for _, stale := range c.Definition.Nodes {
+		good := c.Definition.Peer(stale)
+		hears := slices.ContainsFunc(v.Nodes[stale].Beat.Links, func(l leader.Link) bool { return l.HearsPeer })
+		if _, is := g.Excluded[stale]; !is || v.Suspects(stale) || !v.Suspects(good) || hears {
+			continue
+		}
+		first := ""
+		if g.Lease != nil {
+			first = "sbctl fence confirm " + string(g.Lease.Holder) + ", then "
+		}
+		if g.StandIn != nil && g.Lease == nil {
+			return fmt.Sprintf("%s's copy is to stand in for that of %s, which %s has declared lost%s", stale, good, g.StandIn.By, refusal(c, id))
+		}
+		return fmt.Sprintf("%[1]s, which has the only good copy, is to be heard; start it; if its machine is lost for good, type: %[4]ssbctl group init %[2]s --keep %[3]s --lost", good, id, stale, first)
+	}
+	return ""
+}
+
+// refusal is why the group was not granted the last time it was asked for.
+func refusal(c *arbiter.Cluster, id arbiter.GroupID) string {
+	r := lastAsk(c, id)
+	if r == nil || r.Reason == "" || r.Reason == arbiter.IsExcluded {
+		return ""
+	}
+	return "; " + r.Sentence
+}
+
+// mendCopy says what is to be done about a stale copy.
+func mendCopy(v leader.View, id arbiter.GroupID, e arbiter.Exclusion) string {
+	if e.Lost {
+		return fmt.Sprintf("an operator has declared its machine lost: what only that has is not overwritten before you decide; if the two have split, type: %s", v.Cluster.ResolveLine(id))
+	}
+	return "look at DRBD's connection there"
+}
