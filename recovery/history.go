@@ -75,7 +75,7 @@ func (s Side) LastPrimary() string {
 	case recorded:
 		return fmt.Sprintf("without a lease, after epoch %d", last.Epoch)
 	case slices.ContainsFunc(s.Volumes, Volume.wentOn):
-		return "promoted with no agent looking, not seen when: DRBD has begun a generation of its own there"
+		return "promoted with no agent looking (its UUIDs tell), not seen when"
 	}
 	return "not that its agent remembers"
 }

@@ -250,7 +250,7 @@ func TestWhoWasPrimaryWithNoAgentLookingIsNotPassedOver(t *testing.T) {
 	}{
 		"under a lease":              {func(s *Side) { s.Tenures = []Tenure{{Epoch: 8, Leased: true}} }, "under epoch 8"},
 		"by hand, and seen":          {func(s *Side) { s.Tenures = []Tenure{ended, {Epoch: 4}} }, "without a lease, after epoch 4"},
-		"by hand, no agent":          {func(*Side) {}, "promoted with no agent looking, not seen when: DRBD has begun a generation of its own there"},
+		"by hand, no agent":          {func(*Side) {}, "promoted with no agent looking (its UUIDs tell), not seen when"},
 		"by hand, and still":         {func(s *Side) { s.Role = drbd.RolePrimary }, "now; promoted with no agent looking, not seen when"},
 		"by hand, after its lease":   {func(s *Side) { s.Role, s.Tenures = drbd.RolePrimary, []Tenure{ended} }, "now; promoted with no agent looking, not seen when"},
 		"in step":                    {func(s *Side) { s.Volumes[0].Generations = giBoth }, "not that its agent remembers"},

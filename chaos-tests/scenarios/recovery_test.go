@@ -71,6 +71,13 @@ func TestOperatorKeepsTheCopyThatWasForced(t *testing.T) {
 	s := begin(t)
 	s.ownRecords = true // those since the cable was cut are lost on purpose
 	s.splitByHand(s.standby, 3)
+	s.within(10*time.Second, "status begins with it", func() error {
+		lines := strings.SplitN(s.sbctl(pair.ExitDone, "status").Out, "\n", 3)
+		if !strings.Contains(lines[0], "split brain of nfs") || !strings.HasPrefix(lines[1], "  ! split brain of nfs") || !strings.HasSuffix(lines[1], "type: sbctl resolve nfs --dry-run") {
+			return errors.New(strings.Join(lines[:2], "\n"))
+		}
+		return nil
+	})
 	shown := s.sbctl(pair.ExitDone, "resolve", "nfs", "--dry-run")
 	if !strings.Contains(shown.Out, "split-brain") {
 		t.Errorf("it is not called a split brain: %s", shown.Text())
@@ -82,6 +89,9 @@ func TestOperatorKeepsTheCopyThatWasForced(t *testing.T) {
 
 	s.within(30*time.Second, "the other node writes", s.writing(s.standby))
 	s.alike()
+	if again := s.sbctl(pair.ExitDone, "resolve", "nfs", "--dry-run"); !strings.Contains(again.Out, "connected and in step: nothing is wrong") {
+		t.Errorf("of a pair that is in step it says: %s", again.Text())
+	}
 	s.nobodyShot()
 	s.keeps(s.holder)
 }
