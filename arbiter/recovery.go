@@ -137,9 +137,13 @@ func (r *Recovery) Cancellable() bool {
 	return !r.running() || r.Step < r.Plan.NoReturn() || mutant.On(mutant.CalledOffTooLate)
 }
 
-// HoldsUp reports whether a plan had begun, and an operator is asked again: the one copy
-// is excluded, and the other one is not granted the group before the word to it.
-func (r *Recovery) HoldsUp() bool { return r != nil && r.Phase == Decided && r.Stale != "" }
+// HoldsUp reports whether a plan had begun, and an operator is asked again, while nobody
+// has the group: the one copy is excluded, and the other one, if it was stale, is not
+// granted it before the word to it.
+func (g *Group) HoldsUp() bool {
+	r := g.Recovery
+	return r != nil && r.Phase == Decided && r.Stale != "" && g.Lease == nil
+}
 
 // Task is what a recovery wants of a node now: a measurement where Round is set,
 // else the step of the plan.

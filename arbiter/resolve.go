@@ -173,7 +173,7 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
 	was := r.Note
-	if spared(r) && (err != nil || !d.Diagnosis.Kind.Split()) {
+	if (spared(r) || unseen(g)) && (err != nil || !d.Diagnosis.Kind.Split()) {
 		c.putBack(g, a.state.Version.Incarnation) // it ends here, or waits, and the copy is as it was
 		r.Stale = ""
 	}
@@ -220,6 +220,13 @@ func spared(r *Recovery) bool {
 		}
 	}
 	return whole && last
+}
+
+// unseen reports whether a copy that was stale was to be kept, and nothing is known any
+// more of the other one, which may be all right: nothing was measured for the last time.
+func unseen(g *Group) bool {
+	r := g.Recovery
+	return r.Tries > 0 && r.Plan != nil && r.Evidence.Missing() == r.Plan.Victim && r.keepsFor(g, NodeID(r.Plan.Survivor))
 }
 
 func because(d recovery.Decision) string {

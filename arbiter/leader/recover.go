@@ -160,7 +160,7 @@ func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
 		}
 		w := d.follow(now, id, g)
 		if g.Recovery != nil {
-			if cmd := d.overdue(now, w, g.Recovery); cmd != nil {
+			if cmd := d.overdue(now, w, g); cmd != nil {
 				return cmd
 			}
 			if !d.partedAgain(now, w, g.Recovery) {
@@ -190,7 +190,8 @@ func (d *desk) recovers() bool {
 
 // overdue goes on without a side that does not come, and without an operator who
 // does not.
-func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbiter.Command {
+func (d *desk) overdue(now boottime.Instant, w *watch, g *arbiter.Group) arbiter.Command {
+	r := g.Recovery
 	waited := now.Sub(w.since)
 	switch r.Phase {
 	case arbiter.Collecting, arbiter.Confirming:
@@ -209,7 +210,7 @@ func (d *desk) overdue(now boottime.Instant, w *watch, r *arbiter.Recovery) arbi
 		}
 	case arbiter.Decided:
 		within := approveWithin
-		if r.HoldsUp() {
+		if g.HoldsUp() {
 			within = approveAgainWithin
 		}
 		if waited >= within && !r.Order.WhenBack {

@@ -205,7 +205,7 @@ func TestDecisionThatNobodyTakesAgainIsCalledOffSoon(t *testing.T) {
 		}})
 	}
 	s.measured(r, 2<<20)
-	if r = s.underWay(); !r.HoldsUp() {
+	if r = s.underWay(); !s.state.Clusters[cluster].Groups[data].HoldsUp() {
 		t.Fatalf("%s: %s", r.Phase, r.Note)
 	}
 	s.passParted(119 * time.Second)

@@ -138,7 +138,7 @@ func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 			What: fmt.Sprintf("split brain of %s; recovery %s of %s, which has waited, wants a word to what was measured", id, r.ID, r.Order.By),
 			Do:   fmt.Sprintf("sbctl resolve %s --discard %s", id, r.Plan.Victim),
 		}
-	case r.HoldsUp():
+	case v.Cluster.Groups[id].HoldsUp():
 		return &sbv1.SplitStatus{
 			What: fmt.Sprintf("split brain of %s; recovery %s of %s has gone back to its decision, and %s runs nowhere until it is decided or called off (sbctl recovery cancel %s)", id, r.ID, r.Order.By, id, id),
 			Do:   fmt.Sprintf("sbctl recovery show %s", id),
