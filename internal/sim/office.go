@@ -198,10 +198,17 @@ func talking(e Episode) bool {
 	return time.Duration(e.After) >= 2*time.Second && !slices.ContainsFunc(e.Faults, func(f Fault) bool { return !slices.Contains(distant, f.What) })
 }
 
-// quiet reports the same of an episode but for [World.reinstated], which has a
+// quiet reports the same of an episode but for one [World.reinstated], which has a
 // moment of its own in which nobody may stop anything.
 func quiet(e Episode) bool {
-	return !slices.ContainsFunc(e.Faults, func(f Fault) bool { return f.What != bootsUnheard && !slices.Contains(distant, f.What) })
+	once := 0
+	return !slices.ContainsFunc(e.Faults, func(f Fault) bool {
+		if f.What == bootsUnheard {
+			once++
+			return once > 1
+		}
+		return !slices.Contains(distant, f.What)
+	})
 }
 
 // stopping reports whether a group is being stopped. What a node began to stop while
