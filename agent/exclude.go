@@ -339,10 +339,13 @@ func (g *group) newsOf() boottime.Instant {
 // sides know while they are in step.
 func (m *Machine) readmission(now boottime.Instant, g *group) {
 	ex := g.answer.Peer
+	if ex.Number == 0 && ex.OwnWord == 0 || g.readmit != nil || g.excl.call != nil || now < g.newsOf() {
+		return
+	}
 	if g.answer.Own != (arbiter.Exclusion{}) || m.mem.Groups[g.id].OwnWord != 0 {
 		return // then neither copy is known to be good
 	}
-	if g.readmit != nil || g.excl.call != nil || now < g.newsOf() || ex.Number == 0 && ex.OwnWord == 0 || !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
+	if !m.inStep(g) || !m.witnessNear(now) || !m.hearsBeats(now) {
 		return
 	}
 	p := m.peer.group(g.id)

@@ -198,11 +198,13 @@ func (m *Machine) giveBack(now boottime.Instant, g *group, why string) {
 // for its answer was lost. Nobody else asks while that is so, and a node that does not
 // ask itself, or is refused, would keep the group from both.
 func (m *Machine) giveBackAgain(now boottime.Instant, g *group) {
-	gm, a := m.mem.Groups[g.id], g.answer
-	switch {
-	case a.Holder != m.cfg.Node || a.Epoch != gm.Epoch || g.answerAt != m.answered || !m.witnessNear(now):
+	a := &g.answer
+	if g.phase != Stopped || g.right.epoch != 0 || g.release != nil || a.Holder != m.cfg.Node || g.answerAt != m.answered || !m.witnessNear(now) {
 		return
-	case gm.Holder != m.cfg.Node || g.phase != Stopped || g.right.epoch != 0 || g.receipt == gm.Epoch || g.release != nil:
+	}
+	gm := m.mem.Groups[g.id]
+	switch {
+	case gm.Holder != m.cfg.Node || gm.Epoch != a.Epoch || g.receipt == gm.Epoch:
 		return
 	case g.bid != nil && (g.bid.call != nil || g.bid.last == ""):
 		return // it may be granted to it once more

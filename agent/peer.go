@@ -295,10 +295,12 @@ func (m *Machine) onPeerWord(now boottime.Instant, w PeerWord) {
 // strand says once that nobody may take a silent holder's group over, because
 // no witness answers.
 func (m *Machine) strand(now boottime.Instant, g *group) {
+	if m.hearsBeats(now) || m.witnessNear(now) || now.Sub(max(m.started, m.gapAt)) <= reinstateAfter {
+		g.stranded = false
+		return
+	}
 	gm := m.mem.Groups[g.id]
-	alone := !m.hearsBeats(now) && !m.witnessNear(now) && now.Sub(max(m.started, m.gapAt)) > reinstateAfter
-	if !alone || g.phase != Stopped || gm.Holder == "" || gm.GivenBack {
-		g.stranded = g.stranded && alone
+	if g.phase != Stopped || gm.Holder == "" || gm.GivenBack {
 		return
 	}
 	if g.stranded {

@@ -290,15 +290,23 @@ func (g *Group) clone() *Group {
 		o := *g.Order
 		h.Order = &o
 	}
-	h.Ended = maps.Clone(g.Ended)
-	h.Excluded = maps.Clone(g.Excluded)
-	h.Cleared = maps.Clone(g.Cleared)
-	h.Failed = maps.Clone(g.Failed)
-	h.Reports = maps.Clone(g.Reports)
+	h.Ended = cloneMap(g.Ended)
+	h.Excluded = cloneMap(g.Excluded)
+	h.Cleared = cloneMap(g.Cleared)
+	h.Failed = cloneMap(g.Failed)
+	h.Reports = cloneMap(g.Reports)
 	if g.StandIn != nil {
 		s := *g.StandIn
 		h.StandIn = &s
 	}
 	h.Recovery, h.Recovered = g.Recovery.clone(), cloneRecoveries(g.Recovered)
 	return &h
+}
+
+// cloneMap spends no room on an empty map, as most of a group's are.
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
 }

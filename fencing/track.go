@@ -83,7 +83,8 @@ func (t *Track) Heard(at boottime.Instant) {
 		}
 		d.refuted = r.Power == PowerOff
 		if r.Power == PowerOn {
-			d.on = &r
+			on := r // here only: it is kept
+			d.on = &on
 		}
 	}
 }
