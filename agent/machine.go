@@ -254,6 +254,12 @@ func pace(last, now boottime.Instant, every time.Duration) boottime.Instant {
 	return now
 }
 
+// Reuse takes back what Step has returned, from a caller that has done all of it.
+func (m *Machine) Reuse(actions []Action) {
+	clear(actions)
+	m.actions = actions[:0]
+}
+
 func (m *Machine) do(a Action) {
 	if m.actions == nil {
 		m.actions = make([]Action, 0, 6) // few steps take more

@@ -232,6 +232,13 @@ func (l *Leader) take() []Action {
 	return out
 }
 
+// Reuse takes back the actions that a call has returned, from a caller that has done
+// all of them.
+func (l *Leader) Reuse(actions []Action) {
+	clear(actions)
+	l.actions = actions[:0]
+}
+
 func (l *Leader) do(a Action) {
 	if l.actions == nil {
 		l.actions = make([]Action, 0, 2) // few steps take more

@@ -146,14 +146,19 @@ func (n *Node) pump() {
 		ev := n.queue[0]
 		n.queue = slices.Delete(n.queue, 0, 1)
 		n.w.toldAgent(n, ev)
-		n.perform(n.agent.Step(n.clock.now(), ev))
+		m := n.agent
+		actions := m.Step(n.clock.now(), ev)
+		if n.perform(actions) {
+			m.Reuse(actions)
+		}
 	}
 	n.pumping = false
 	n.arm()
 }
 
-// perform carries actions out; a save takes its time, and what follows waits.
-func (n *Node) perform(actions []agent.Action) {
+// perform carries actions out; a save takes its time, and what follows waits. It
+// reports whether all of them have been.
+func (n *Node) perform(actions []agent.Action) (done bool) {
 	for i, a := range actions {
 		n.actions.add(a)
 		if s, ok := a.(agent.Save); ok {
@@ -161,21 +166,22 @@ func (n *Node) perform(actions []agent.Action) {
 			n.saves++
 			if n.fatal {
 				n.dieSaving()
-				return
+				return false
 			}
 			n.proc(n.w.between(200*time.Microsecond, 3*time.Millisecond), func() {
 				n.busy, n.memory, n.saving = false, s.Memory, nil
 				n.perform(actions[i+1:])
 				n.pump()
 			})
-			return
+			return false
 		}
 		boot := n.boots
 		n.do(a)
 		if n.boots != boot {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 func (n *Node) do(a agent.Action) {

@@ -268,7 +268,7 @@ func (x *Witness) apply(c arbiter.Command) arbiter.Outcome {
 
 // perform carries a leadership's actions out.
 func (v *voter) perform(actions []leader.Action) {
-	term := v.term
+	term, lead := v.term, v.lead
 	v.wake()
 	for _, a := range actions {
 		if v.lead == nil || v.term != term {
@@ -292,6 +292,7 @@ func (v *voter) perform(actions []leader.Action) {
 			v.shoot(a)
 		}
 	}
+	lead.Reuse(actions)
 	v.arm()
 }
 
