@@ -77,6 +77,12 @@ func (v View) Parted(id arbiter.GroupID) bool {
 	return apart
 }
 
+// Parted reports what [View.Parted] does, of a cluster as it is now.
+func (l *Leader) Parted(now boottime.Instant, cluster arbiter.ClusterID, id arbiter.GroupID) bool {
+	d := l.desks[cluster]
+	return d != nil && View{Cluster: d.c, Nodes: d.nodes(now)}.Parted(id)
+}
+
 // Version returns the place of this leader's answers in history.
 func (l *Leader) Version() arbiter.Version { return l.version }
 
@@ -84,14 +90,7 @@ func (l *Leader) Version() arbiter.Version { return l.version }
 func (l *Leader) Listening(now boottime.Instant) time.Duration { return now.Sub(l.since) }
 
 func (d *desk) view(now boottime.Instant) View {
-	v := View{Cluster: d.c.Clone(), Nodes: map[arbiter.NodeID]NodeView{}, Leases: map[arbiter.GroupID]time.Duration{}, Held: map[arbiter.GroupID]time.Duration{}}
-	for _, id := range d.c.Definition.Nodes {
-		if h := d.heard[id]; h != nil {
-			v.Nodes[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat, Report: h.report}
-		} else {
-			v.Nodes[id] = NodeView{Silent: now.Sub(d.since)}
-		}
-	}
+	v := View{Cluster: d.c.Clone(), Nodes: d.nodes(now), Leases: map[arbiter.GroupID]time.Duration{}, Held: map[arbiter.GroupID]time.Duration{}}
 	for id, at := range d.deadlines {
 		v.Leases[id] = at.at.Sub(now)
 	}
@@ -99,4 +98,16 @@ func (d *desk) view(now boottime.Instant) View {
 		v.Held[id] = until.at.Sub(now)
 	}
 	return v
+}
+
+func (d *desk) nodes(now boottime.Instant) map[arbiter.NodeID]NodeView {
+	out := map[arbiter.NodeID]NodeView{}
+	for _, id := range d.c.Definition.Nodes {
+		if h := d.heard[id]; h != nil {
+			out[id] = NodeView{Heard: true, Silent: now.Sub(h.at), Beat: h.beat, Report: h.report}
+		} else {
+			out[id] = NodeView{Silent: now.Sub(d.since)}
+		}
+	}
+	return out
 }

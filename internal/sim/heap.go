@@ -51,24 +51,26 @@ func (h *heap) rise(i int) {
 
 func (h *heap) pop() event {
 	s := *h
-	top := s[0]
 	last := len(s) - 1
-	s[0], s[last] = s[last], event{}
-	s = s[:last]
-	*h = s
-	for i := 0; ; {
-		least := i
-		for _, down := range [2]int{2*i + 1, 2*i + 2} {
-			if down < last && s[down].before(&s[least]) {
-				least = down
-			}
-		}
-		if least == i {
-			return top
-		}
-		s[i], s[least] = s[least], s[i]
-		i = least
+	top, sinks := s[0], s[last]
+	s[last] = event{}
+	*h = s[:last]
+	if last == 0 {
+		return top
 	}
+	i := 0
+	for down := 1; down < last; down = 2*i + 1 {
+		if right := down + 1; right < last && s[right].before(&s[down]) {
+			down = right
+		}
+		if sinks.before(&s[down]) {
+			break
+		}
+		s[i] = s[down]
+		i = down
+	}
+	s[i] = sinks
+	return top
 }
 
 // sweep drops what has lost its point.

@@ -81,11 +81,7 @@ func (v *volume) lookAgain() {
 // alarmed reports whether a witness says that DRBD has given up.
 func (w *World) alarmed(g arbiter.GroupID) bool {
 	v := w.witness.leading()
-	if v == nil {
-		return false
-	}
-	views := v.lead.Views(v.clock.now(), w.Definition.Cluster)
-	return len(views) == 1 && views[0].Parted(g)
+	return v != nil && v.lead.Parted(v.clock.now(), w.Definition.Cluster, g)
 }
 
 // approve is the operator's word to each decision of the recovery, as it is shown.

@@ -36,12 +36,25 @@ func (n *Node) snags(q *question) bool {
 
 // when does something as soon as something is so, if that is before the end.
 func (w *World) when(so func() bool, end time.Duration, do func()) {
+	l := &lookout{w, so, end, do}
+	l.happen()
+}
+
+// lookout looks again and again whether something is so.
+type lookout struct {
+	w   *World
+	so  func() bool
+	end time.Duration
+	do  func()
+}
+
+func (l *lookout) happen() {
 	switch {
-	case w.now >= end:
-	case so():
-		do()
+	case l.w.now >= l.end:
+	case l.so():
+		l.do()
 	default:
-		w.after(lookEvery, func() { w.when(so, end, do) })
+		l.w.sched(lookEvery, l)
 	}
 }
 
