@@ -11,7 +11,8 @@ import (
 // reports counts this process's processor time, as make sim's hours_per_core_s
 // does: how busy the machine is makes less of a difference.
 func BenchmarkHours(b *testing.B) {
-	defer debug.SetGCPercent(debug.SetGCPercent(1600)) // as make sim has it
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // as make sim has it
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(96 << 20))
 	var all, stepped time.Duration
 	began := processor(b)
 	for i := range b.N {

@@ -26,7 +26,6 @@ func usage() {
 }
 
 func main() {
-	debug.SetGCPercent(1600) // worlds are small and many, and hardly anything of one outlives it
 	o := options{}
 	flag.DurationVar(&o.within, "for", 2*time.Minute, "how long to go on, in time of this machine")
 	flag.Float64Var(&o.hours, "hours", 0, "end after so many simulated hours instead")
@@ -37,6 +36,7 @@ func main() {
 	replay := flag.String("replay", "", "play this schedule instead and print its timeline")
 	flag.Usage = usage
 	flag.Parse()
+	collectSeldom(o.workers)
 	run := o.search
 	if *replay != "" {
 		run = func() error { return replayFile(*replay) }
@@ -45,4 +45,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
+}
+
+// collectSeldom lets the heap grow to one size before it is collected: worlds are
+// small and many, and hardly anything of one outlives it. By a percentage the size
+// would go up and down with what is alive in that moment, and what the runtime gives
+// back to the kernel in between has to be fetched again, page by page.
+func collectSeldom(workers int) {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit((64 + 32*int64(workers)) << 20)
 }
