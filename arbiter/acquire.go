@@ -25,7 +25,7 @@ func (a *applying) judge(c *Cluster, n *Node, g *Group, cmd Acquire) Verdict {
 	if v := c.admit(n, cmd.Group, cmd.Caller.Node, &cmd.Evidence); v != nil {
 		return *v
 	}
-	if v := c.notLost(g, cmd.Caller.Node, cmd.Judgement, &cmd.Evidence); v != nil {
+	if v := a.notLost(c, g, cmd.Caller.Node, cmd.Judgement, &cmd.Evidence); v != nil {
 		return *v
 	}
 	if v := c.underMandate(g, cmd); v != nil {
@@ -135,7 +135,7 @@ func (c *Cluster) excluded(g *Group, id GroupID, node NodeID, ev *Evidence) *Ver
 		return refused(IsExcluded, "%s has recorded itself that its copy of %s is stale; it must resynchronise first", node, id)
 	}
 	if !ev.OwnUsable() {
-		return refused(DiskUnusable, "%s's copy of %s is not UpToDate or Consistent on every volume", node, id)
+		return refused(DiskUnusable, "%s's copy of %s is not UpToDate or Consistent on every volume%s", node, id, c.lostAgain(g, id, node, ev))
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ func (a *applying) carryOut(c *Cluster, g *Group) {
 	g.unfit(victim)
 	r.Stale, r.Number = victim, c.number(a.state.Version.Incarnation)
 	if !mutant.On(mutant.VictimNotExcluded) {
-		g.exclude(victim, Exclusion{Number: r.Number, OwnWord: g.Excluded[victim].OwnWord, By: survivor, Epoch: c.Epoch})
+		was := g.Excluded[victim]
+		g.exclude(victim, Exclusion{Number: r.Number, OwnWord: was.OwnWord, By: survivor, Epoch: c.Epoch, Lost: was.Lost, Since: was.Since})
 	}
 	if e, stale := g.Excluded[survivor]; stale {
 		g.clear(survivor, e)
@@ -61,6 +62,9 @@ func (a *applying) next(c *Cluster, g *Group, note string) {
 	}
 	a.record(c, r.Group, NodeID(s.Node), "recovery", v)
 	r.Step, r.Failure = r.Step+1, ""
+	if r.Step == r.Plan.NoReturn()+1 {
+		g.foundAgain(r.Victim())
+	}
 	switch {
 	case r.at(recovery.Measure):
 		r.Round++
@@ -169,7 +173,7 @@ func (c *Cluster) putBack(g *Group, incarnation uint32) {
 	if r.Tries == 0 || g.Excluded[r.Stale].Number != r.Number || g.grantedSince(r) || mutant.On(mutant.NothingPutBack) {
 		return
 	}
-	_, before := r.Before[r.Stale]
+	was, before := r.Before[r.Stale]
 	if !before && g.Excluded[r.Stale].OwnWord != 0 {
 		return // its disk has failed since: nothing would be good any more
 	}
@@ -177,12 +181,17 @@ func (c *Cluster) putBack(g *Group, incarnation uint32) {
 	if e, was := r.Before[kept]; was {
 		if _, is := g.Excluded[kept]; !is {
 			g.unfit(kept)
-			g.exclude(kept, Exclusion{Number: c.number(incarnation), OwnWord: e.OwnWord, By: e.By, Epoch: e.Epoch})
+			e.Number = c.number(incarnation)
+			g.exclude(kept, e)
 		}
 	}
 	if !before {
 		delete(g.Excluded, r.Stale)
+		return
 	}
+	e := g.Excluded[r.Stale]
+	e.Discard = was.Discard // an operator had ordered it to be made anew
+	g.exclude(r.Stale, e)
 }
 
 // keepsFor reports whether a copy that was stale counts as good for this recovery alone,

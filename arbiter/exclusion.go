@@ -39,7 +39,7 @@ func (a *applying) mayExclude(c *Cluster, g *Group, cmd Exclude) *Verdict {
 	case (!cmd.Judgement.InTime || cmd.Judgement.Epoch != cmd.Epoch) && !mutant.On(mutant.ExcludeOutOfTime):
 		return refused(RenewFirst, "%s has not renewed %s in time; renew first, then exclude", node, cmd.Group)
 	}
-	if v := c.notLost(g, node, cmd.Judgement, &cmd.Evidence); v != nil {
+	if v := a.notLost(c, g, node, cmd.Judgement, &cmd.Evidence); v != nil {
 		return v
 	}
 	return c.mayExcludeCopy(g, cmd)

@@ -96,10 +96,14 @@ func TestWhatMustAlwaysHoldOfALostMachine(t *testing.T) {
 func (s *stage) drawLost(t *rapid.T, c *arbiter.Cluster) arbiter.Command {
 	g := c.Groups["nfs"]
 	if l := g.Lease; l != nil && l.Basis.StandIn && likely(t, 3, "promotion") {
-		return arbiter.Exclude{
+		e := arbiter.Exclude{
 			Caller: s.drawCaller(t, l.Holder), Group: "nfs", Epoch: l.Epoch, Promoting: likely(t, 8, "promoting"),
 			Evidence: drawEvidence(t), Judgement: s.drawJudgement(t, "nfs"),
 		}
+		if likely(t, 7, "nothing is heard of the other one") {
+			e.Evidence.HearsPeer, e.Judgement.PeerHeard = false, false
+		}
+		return e
 	}
 	if !likely(t, 2, "lost") {
 		return s.draw(t)

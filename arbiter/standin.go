@@ -26,6 +26,9 @@ func (c *Cluster) lose(g *Group, cmd GiveUp) Verdict {
 	keep := c.Definition.Peer(cmd.Node)
 	e := g.Excluded[keep]
 	g.StandIn = &StandIn{Node: keep, By: cmd.By}
+	if g.Excluded[cmd.Node].Lost {
+		return done("%s is lost for good all the same, says %s: %s; %s's copy of %s, which stands in for it, is promoted whatever DRBD has recorded of it", cmd.Node, cmd.By, cmd.Reason, keep, cmd.Group)
+	}
 	return done("%s, which alone has all that was acknowledged of %s, is lost for good, says %s: %s; %s's copy stands in for it, stale as it is (exclusion %s, under epoch %d), "+
 		"unless %s is heard before %s promotes it",
 		cmd.Node, cmd.Group, cmd.By, cmd.Reason, keep, e.Number, e.Epoch, cmd.Node, keep)
@@ -40,7 +43,7 @@ func (c *Cluster) mayLose(g *Group, cmd GiveUp) *Verdict {
 		return refused(NothingToDo, "%s was never granted, so nobody's copy of it is the only good one; say it without --lost", cmd.Group)
 	case g.noGoodCopy(c.Definition):
 		return refused(NoGoodCopy, "both copies of %s are stale, so there is no good one to be lost; say it without --lost: sbctl group init %s --keep %s", cmd.Group, cmd.Group, keep)
-	case !stale:
+	case !stale && !g.Excluded[cmd.Node].Lost:
 		return refused(NothingToDo, "%s's copy of %s is not stale: it needs nobody's word to run the group", keep, cmd.Group)
 	case g.standsIn(keep):
 		return refused(NothingToDo, "%s has said so already; %s is granted %s once nothing else is in the way", g.StandIn.By, keep, cmd.Group)
@@ -66,13 +69,28 @@ func unwhole(id GroupID, node NodeID, ev *Evidence) *Verdict {
 	return refused(DiskUnusable, "%s's copy of %s cannot stand in for the one that is lost: a volume of it is not attached, or half of a resynchronisation", node, id)
 }
 
-// notLost refuses to let a stale copy stand in for one whose node is heard.
-func (c *Cluster) notLost(g *Group, node NodeID, j Judgement, ev *Evidence) *Verdict {
+// lostAgain is what is left where a copy has begun to stand in for another, whose node was
+// heard before services have run: DRBD may have it down as outdated still.
+func (c *Cluster) lostAgain(g *Group, id GroupID, node NodeID, ev *Evidence) string {
+	peer := c.Definition.Peer(node)
+	if !g.Excluded[peer].Lost || !ev.OwnWhole() {
+		return ""
+	}
+	return sentence("; it is to stand in for %s's, which has been heard since: let DRBD connect the two; where %s is lost for good all the same, type: sbctl group init %s --keep %s --lost",
+		peer, peer, id, node)
+}
+
+// notLost refuses to let a stale copy stand in for one whose node is heard, which ends
+// the operator's word: it may be silent again by the next ask, and is there all the same.
+func (a *applying) notLost(c *Cluster, g *Group, node NodeID, j Judgement, ev *Evidence) *Verdict {
 	if !g.willStandIn(node) || !j.PeerHeard && !ev.HearsPeer || mutant.On(mutant.FoundIgnored) {
 		return nil
 	}
-	return refused(TargetAlive, "%s, which %s has declared lost, is heard; %s's copy is stale and does not stand in for it",
-		c.Definition.Peer(node), g.StandIn.By, node)
+	lost := c.Definition.Peer(node)
+	v := refused(TargetAlive, "%s, which %s has declared lost, is heard, so that word counts no more; %s's copy is stale and does not stand in for it",
+		lost, g.StandIn.By, node)
+	a.found(c, lost)
+	return v
 }
 
 // willStandIn reports whether a copy is to stand in for the other one, and is still the
@@ -100,6 +118,15 @@ func (a *applying) found(c *Cluster, node NodeID) {
 		if _, stale := g.Excluded[keep]; stale {
 			a.record(c, id, node, "copy found", done("%s, which %s has declared lost, is heard, so that word counts no more: its copy of %s is the good one, and %s's stays stale", node, by, id, keep))
 		}
+	}
+}
+
+// foundAgain ends what protects a copy that was declared lost: a recovery has begun to
+// give it up, which has kept it.
+func (g *Group) foundAgain(node NodeID) {
+	if e, stale := g.Excluded[node]; stale && e.Lost {
+		e.Lost = false
+		g.exclude(node, e)
 	}
 }
 

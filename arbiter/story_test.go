@@ -202,7 +202,11 @@ func (s *stage) show(id arbiter.GroupID) string {
 	}
 	for _, n := range c.Definition.Nodes {
 		if e, ok := g.Excluded[n]; ok {
-			out = append(out, fmt.Sprintf("excluded=%s:%s/%d", n, e.Number, e.OwnWord))
+			lost := ""
+			if e.Lost {
+				lost = ",lost"
+			}
+			out = append(out, fmt.Sprintf("excluded=%s:%s/%d%s", n, e.Number, e.OwnWord, lost))
 		}
 	}
 	if g.Order != nil {

@@ -86,6 +86,10 @@ func TestNodeThatIsHeardIsNotLost(t *testing.T) {
 		t.Errorf("heard when the other one asks: %+v", v)
 	}
 	s.passWith(2*time.Second, hears(false))
+	if v := s.say(s.acquire(nodeB)); v.Reason != arbiter.IsExcluded {
+		t.Errorf("it was heard after the word: %+v", v)
+	}
+	s.must(lost)
 	if v := s.say(s.acquire(nodeB)); v.Kind != arbiter.Granted || !v.Basis.StandIn {
 		t.Errorf("%+v", v)
 	}
