@@ -305,6 +305,14 @@ func TestTenuresAreByEpochAndOutliveTheAgent(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 
+	// Both copies are one again: what this one has of its own later is of another time.
+	connected := []arbiter.Disk{{Connected: true, Own: arbiter.UpToDate, Peer: arbiter.UpToDate}}
+	c.step(Storage{Resource: "r0", Known: true, Disks: connected, Wall: at.Add(2 * time.Hour)})
+	want.Joined = true
+	if got := c.m.mem.Tenures["db"]; len(got) != 1 || got[0] != want {
+		t.Errorf("in step again: %+v", got)
+	}
+
 	// A machine that has no right, whose DRBD somebody promotes.
 	m := New(boot, stonith(), mem, &BootMemory{Boot: "boot-1", Cleared: true, Groups: map[arbiter.GroupID]HeldRight{}})
 	m.mem.Floor = 12

@@ -43,6 +43,7 @@ func (m *Machine) tenure(now boottime.Instant, g *group) {
 	case !primary:
 		g.tenured.rightless = 0
 		m.closeTenure(g, wall)
+		m.joinTenure(g)
 	case g.hot() && g.right.epoch != 0:
 		g.tenured.rightless = 0
 		m.openTenure(g, recovery.Tenure{Epoch: uint64(g.right.epoch), Leased: true, From: wall})
@@ -81,5 +82,15 @@ func (m *Machine) closeTenure(g *group, wall time.Time) {
 	list := m.mem.Tenures[g.id]
 	if n := len(list); n > 0 && list[n-1].Until.IsZero() && !wall.IsZero() {
 		list[n-1].Until, m.dirty = wall, true
+	}
+}
+
+// joinTenure notes that both copies are one again after the last tenure: what this node's
+// copy has of its own from now on is of a later one, seen or not. It is stored with what
+// is stored next, which the readmission of a copy always is.
+func (m *Machine) joinTenure(g *group) {
+	list := m.mem.Tenures[g.id]
+	if n := len(list); n > 0 && !list[n-1].Until.IsZero() && !list[n-1].Joined && m.inStep(g) {
+		list[n-1].Joined = true
 	}
 }

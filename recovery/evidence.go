@@ -64,6 +64,9 @@ type Tenure struct {
 	Leased bool      `json:"leased"`
 	From   time.Time `json:"from,omitzero"` // by the node's clock, for people alone
 	Until  time.Time `json:"until,omitzero"`
+	// Joined: both copies have been one again since, so that a generation of its own that
+	// the copy has now is of a later promotion.
+	Joined bool `json:"joined,omitempty"`
 }
 
 // Position is what a probe of an application printed, as a GTID or an LSN.

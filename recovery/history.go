@@ -28,6 +28,9 @@ func (e Evidence) younger() (Node, string) {
 		if len(s.Tenures) == 0 {
 			return "", fmt.Sprintf("it is not recorded when %s was Primary", s.Node)
 		}
+		if s.unseen() {
+			return "", fmt.Sprintf("%s was promoted with no agent looking, so that it is not recorded when", s.Node)
+		}
 	}
 	x, y := a.Tenures[len(a.Tenures)-1], b.Tenures[len(b.Tenures)-1]
 	switch {
@@ -57,27 +60,35 @@ func (t Tenure) String() string {
 	return fmt.Sprintf("without a lease, epoch %d being the last that it knew", t.Epoch)
 }
 
+// unseen reports whether the side has been Primary since the last time that is recorded:
+// it is now, or DRBD has begun a generation there after the copies were one.
+func (s Side) unseen() bool {
+	if len(s.Tenures) == 0 {
+		return s.Role == drbd.RolePrimary || slices.ContainsFunc(s.Volumes, Volume.wentOn)
+	}
+	last := s.Tenures[len(s.Tenures)-1]
+	return s.Role == drbd.RolePrimary && !last.Until.IsZero() || last.Joined && slices.ContainsFunc(s.Volumes, Volume.wentOn)
+}
+
 // LastPrimary says for people when a side was Primary last, as far as that is known.
 // Who promotes a copy while no agent runs is not seen; DRBD's own UUIDs still tell that
 // somebody has.
 func (s Side) LastPrimary() string {
-	last, recorded := Tenure{}, len(s.Tenures) > 0
-	if recorded {
-		last = s.Tenures[len(s.Tenures)-1]
-	}
 	switch {
 	case s.Missing != "":
 		return ""
-	case s.Role == drbd.RolePrimary && (!recorded || !last.Until.IsZero()):
+	case s.unseen() && s.Role == drbd.RolePrimary:
 		return "now; promoted with no agent looking, not seen when"
-	case recorded && last.Leased:
-		return fmt.Sprintf("under epoch %d", last.Epoch)
-	case recorded:
-		return fmt.Sprintf("without a lease, after epoch %d", last.Epoch)
-	case slices.ContainsFunc(s.Volumes, Volume.wentOn):
+	case s.unseen():
 		return "promoted with no agent looking (its UUIDs tell), not seen when"
+	case len(s.Tenures) == 0:
+		return "not that its agent remembers"
 	}
-	return "not that its agent remembers"
+	last := s.Tenures[len(s.Tenures)-1]
+	if last.Leased {
+		return fmt.Sprintf("under epoch %d", last.Epoch)
+	}
+	return fmt.Sprintf("without a lease, after epoch %d", last.Epoch)
 }
 
 // wentOn reports whether the volume has begun a generation of its own without its peer,

@@ -241,6 +241,24 @@ func TestChangesThatWereNotCountedFromTheForkDecideNothing(t *testing.T) {
 	}
 }
 
+// A side that held the group long ago was promoted by hand while its agent did not run:
+// what is recorded of it is of before the copies were one, and says nothing of the fork.
+func TestPromotionThatNobodySawLeavesTheYoungerOneOpen(t *testing.T) {
+	long := Tenure{Epoch: 4, Leased: true, Until: time.Unix(1, 0), Joined: true}
+	e := split().with(func(e *Evidence) {
+		e.Sides[0].Tenures, e.Sides[1].Tenures = []Tenure{{Epoch: 8, Leased: true}}, []Tenure{long}
+	})
+	for _, p := range []PolicyName{DiscardYoungerPrimary, DiscardOlderPrimary} {
+		if d := Decide(e, []Policy{{Name: p}}); d.Victim != "" || !strings.Contains(d.Opinions[0].Why, "no agent looking") {
+			t.Errorf("%s: discards %q: %s", p, d.Victim, d.Opinions[0].Why)
+		}
+	}
+	e.Sides[1].Tenures = append(e.Sides[1].Tenures, Tenure{Epoch: 8})
+	if d := Decide(e, []Policy{{Name: DiscardYoungerPrimary}}); d.Victim != "node-b" {
+		t.Errorf("seen by its agent: discards %q: %s", d.Victim, d.Opinions[0].Why)
+	}
+}
+
 // What is not recorded is said, and what DRBD knows of it.
 func TestWhoWasPrimaryWithNoAgentLookingIsNotPassedOver(t *testing.T) {
 	ended := Tenure{Epoch: 4, Leased: true, Until: time.Unix(1, 0)}
@@ -253,6 +271,7 @@ func TestWhoWasPrimaryWithNoAgentLookingIsNotPassedOver(t *testing.T) {
 		"by hand, no agent":          {func(*Side) {}, "promoted with no agent looking (its UUIDs tell), not seen when"},
 		"by hand, and still":         {func(s *Side) { s.Role = drbd.RolePrimary }, "now; promoted with no agent looking, not seen when"},
 		"by hand, after its lease":   {func(s *Side) { s.Role, s.Tenures = drbd.RolePrimary, []Tenure{ended} }, "now; promoted with no agent looking, not seen when"},
+		"by hand, long after":        {func(s *Side) { s.Tenures = []Tenure{{Epoch: 4, Leased: true, Until: time.Unix(1, 0), Joined: true}} }, "promoted with no agent looking (its UUIDs tell), not seen when"},
 		"in step":                    {func(s *Side) { s.Volumes[0].Generations = giBoth }, "not that its agent remembers"},
 		"not there":                  {func(s *Side) { *s = Side{Node: "node-b", Missing: "it is off"} }, ""},
 		"the source of a resync now": {func(s *Side) { s.Volumes[0].Generations = strings.TrimSuffix(giYounger, ":0:0:0:0") + ":1:0:0:0" }, "not that its agent remembers"},
