@@ -21,6 +21,9 @@ func withoutTheGoodCopy(v leader.View, id arbiter.GroupID) string {
 		if _, is := g.Excluded[stale]; !is || v.Suspects(stale) || !v.Suspects(good) || hears {
 			continue
 		}
+		if g.Lease != nil && g.Lease.Holder == stale {
+			return "" // it is about to stand in for the other one
+		}
 		first := ""
 		if g.Lease != nil {
 			first = "sbctl fence confirm " + string(g.Lease.Holder) + ", then "

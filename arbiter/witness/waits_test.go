@@ -49,10 +49,18 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 		with func(*arbiter.Group)
 		want string
 	}{
-		"unasked":    {none, "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone); type: sbctl resolve nfs --dry-run"},
-		"undecided":  {under(arbiter.Recovery{Phase: arbiter.Undecided, Note: "a tie"}), "split brain of nfs, and nobody has decided (recovery 1.1): a tie; type: sbctl resolve nfs --keep node-a (or --keep node-b)"},
-		"is back":    {under(arbiter.Recovery{Phase: arbiter.Decided, Plan: &recovery.Plan{Victim: "node-b"}, Order: arbiter.RecoveryOrder{WhenBack: true}}), "split brain of nfs; recovery 1.1 of bob, which has waited, wants a word to what was measured; type: sbctl resolve nfs --discard node-b"},
-		"looked at":  {under(arbiter.Recovery{Phase: arbiter.Decided}), "split brain of nfs; recovery 1.1 of bob waits for the word to its decision; type: sbctl recovery show nfs"},
+		"unasked":   {none, "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone); type: sbctl resolve nfs --dry-run"},
+		"undecided": {under(arbiter.Recovery{Phase: arbiter.Undecided, Note: "a tie"}), "split brain of nfs, and nobody has decided (recovery 1.1): a tie; type: sbctl resolve nfs --keep node-a (or --keep node-b)"},
+		"is back":   {under(arbiter.Recovery{Phase: arbiter.Decided, Plan: &recovery.Plan{Victim: "node-b"}, Order: arbiter.RecoveryOrder{WhenBack: true}}), "split brain of nfs; recovery 1.1 of bob, which has waited, wants a word to what was measured; type: sbctl resolve nfs --discard node-b"},
+		"looked at": {under(arbiter.Recovery{Phase: arbiter.Decided}), "split brain of nfs; recovery 1.1 of bob waits for the word to its decision; type: sbctl recovery show nfs"},
+		"asked again": {
+			under(arbiter.Recovery{Phase: arbiter.Decided, Stale: "node-b"}),
+			"split brain of nfs; recovery 1.1 of bob has gone back to its decision, and nfs runs nowhere until it is decided or called off (sbctl recovery cancel nfs); type: sbctl recovery show nfs",
+		},
+		"asked again while it runs": {func(g *arbiter.Group) {
+			under(arbiter.Recovery{Phase: arbiter.Decided, Stale: "node-b"})(g)
+			g.Lease = &arbiter.Lease{Holder: "node-a", Epoch: 4}
+		}, "split brain of nfs; recovery 1.1 of bob waits for the word to its decision; type: sbctl recovery show nfs"},
 		"being made": {under(arbiter.Recovery{Phase: arbiter.Carrying, Plan: &recovery.Plan{Steps: make([]recovery.Step, 9)}}), ""},
 	} {
 		g := &arbiter.Group{Excluded: map[arbiter.NodeID]arbiter.Exclusion{"node-b": {OwnWord: 2}}}
@@ -122,6 +130,11 @@ func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
 	if got := waitingFor(v, "data"); !strings.Contains(got, "type: sbctl fence confirm node-a, then sbctl group init data --keep node-b --lost") {
 		t.Errorf("held by a node that is lost, it waits for %q", got)
 	}
+	c.Groups["data"].Lease.Holder = "node-b"
+	if got := waitingFor(v, "data"); strings.Contains(got, "fence confirm node-b") {
+		t.Errorf("held by the node that is heard, it waits for %q", got)
+	}
+	c.Groups["data"].Lease.Holder = "node-a"
 	v.Nodes["node-a"] = leader.NodeView{Heard: true}
 	if got := waitingFor(v, "data"); strings.Contains(got, "--lost") {
 		t.Errorf("node-a is heard, and it waits for %q", got)
