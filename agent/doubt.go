@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 
+	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/mutant"
 )
@@ -69,6 +70,16 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 	g.renewed, g.undone, g.joinAt = true, "", now
 	m.remember(g, func(gm *GroupMemory) { gm.Spoilt = false })
 	m.note(g, "invalidated", "everything is copied from the peer once the two are connected")
+}
+
+// standsAgain takes this node's own word back that had been settled by a recovery which was
+// to keep its copy, and was called off: what the disk has is to be believed no more than before.
+func (m *Machine) standsAgain(g *group, a leader.GroupAnswer) {
+	w := a.Own.OwnWord
+	if w == 0 || w > a.Cleared || m.mem.Groups[g.id].OwnWord != 0 {
+		return
+	}
+	m.remember(g, func(gm *GroupMemory) { gm.OwnWord, gm.Spoilt = w, true })
 }
 
 // keptApart reports whether this node's spoilt copy must not be overwritten by the

@@ -128,6 +128,33 @@ func TestFailedDiskIsRememberedUntilItIsReadmitted(t *testing.T) {
 	}
 }
 
+// A recovery was to keep a copy whose disk had failed, and was called off: by then its node
+// had been told that its word was settled.
+func TestFailedDiskIsNotBelievedAfterARecoveryOfItIsCalledOff(t *testing.T) {
+	m := apart(stonith(), NewMemory(), arbiter.UpToDate)
+	m.onDiskFailed(DiskFailed{"r0"})
+	g, word := m.groups[0], m.mem.Groups["db"].OwnWord
+	m.learnExclusions(g, groupAnswer(word))
+	stale := groupAnswer(word)
+	stale.Own = arbiter.Exclusion{Number: 9, OwnWord: word}
+	for range 2 {
+		m.learnExclusions(g, stale)
+		if gm := m.mem.Groups["db"]; !gm.Spoilt || gm.OwnWord != word || gm.Excluded != 9 {
+			t.Fatalf("its copy is stale again, and %+v", gm)
+		}
+	}
+	m.learnExclusions(g, groupAnswer(word))
+	if gm := m.mem.Groups["db"]; gm.Spoilt || gm.OwnWord != 0 {
+		t.Errorf("readmitted, and %+v", gm)
+	}
+	old := groupAnswer(word - 1) // of a witness that was restored, and knows no better
+	old.Own = stale.Own
+	m.learnExclusions(g, old)
+	if gm := m.mem.Groups["db"]; gm.Spoilt || gm.OwnWord != 0 {
+		t.Errorf("readmitted long since, and %+v", gm)
+	}
+}
+
 func groupAnswer(cleared uint64) leader.GroupAnswer {
 	return leader.GroupAnswer{Group: "db", Cleared: cleared}
 }

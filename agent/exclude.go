@@ -377,8 +377,9 @@ func (m *Machine) learnExclusions(g *group, a leader.GroupAnswer) {
 	}
 	m.follows(g, g.followed && a.Own != arbiter.Exclusion{}) // readmitted, it was not left alone
 	gm := m.mem.Groups[g.id]
-	readmitted := gm.OwnWord != 0 && a.Cleared >= gm.OwnWord
+	readmitted := gm.OwnWord != 0 && a.Cleared >= gm.OwnWord && a.Own.OwnWord < gm.OwnWord
 	m.obey(g, a)
+	m.standsAgain(g, a)
 	m.remember(g, func(gm *GroupMemory) {
 		if a.Own.Discard == 0 || gm.Obeyed >= a.Own.Discard && !gm.Spoilt {
 			gm.Excluded = a.Own.Number // the peer waits for that where the copy was given up
