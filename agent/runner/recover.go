@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"sbarbiter/agent"
@@ -94,6 +95,9 @@ func (r *Runner) carry(a agent.Carry) {
 			done.Done, done.Ready, done.Note, done.Left, done.Total, done.Err = p.Done, p.Ready, p.Note, p.Left, p.Total, err
 			if err != nil {
 				done.Unkept = errors.Is(err, carry.ErrKeptTooEarly)
+				if s != a.Task.Plan.Steps[a.Task.Step] {
+					done.Err = fmt.Errorf("%s: %w", s, err) // one that is seen to once more; the witness names its own
+				}
 				break
 			}
 		}

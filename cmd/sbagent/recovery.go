@@ -309,7 +309,7 @@ func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []boo
 		}
 		p, err := r.Do(cmd.Context(), r.plan, s, r.id)
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("%s: %w", s, err)
 		}
 		finished[i] = p.Done
 		r.say("%s: %s", s.Kind, progress(p))

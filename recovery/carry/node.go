@@ -98,18 +98,11 @@ func waiting(note string, args ...any) Progress {
 
 // Do carries a step of the plan out, or sees that it is done already. It returns
 // soon; what is not done is asked for again. An error says that the step was
-// refused or that its outcome is not known; asking again is right after either.
+// refused or that its outcome is not known; asking again is right after either. It does
+// not name the step: whoever shows it does.
 //
 // The id names what is kept, and is part of a path.
 func (n *Node) Do(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (Progress, error) {
-	progress, err := n.carry(ctx, p, s, id)
-	if err != nil {
-		return Progress{}, fmt.Errorf("step %q of the recovery of %s: %w", s, p.Group, err)
-	}
-	return progress, nil
-}
-
-func (n *Node) carry(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (Progress, error) {
 	g, err := n.group(p, s)
 	if err != nil {
 		return Progress{}, err
