@@ -48,7 +48,7 @@ func refusal(c *arbiter.Cluster, id arbiter.GroupID) string {
 // mendCopy says what is to be done about a stale copy.
 func mendCopy(v leader.View, id arbiter.GroupID, e arbiter.Exclusion) string {
 	if e.Lost {
-		return fmt.Sprintf("an operator has declared its machine lost: what only that has is not overwritten before you decide; if the two have split, type: %s", v.Cluster.ResolveLine(id))
+		return fmt.Sprintf("an operator has declared its machine lost: what only that has is not overwritten before a recovery, by you or by a policy, has kept it; if the two have split, type: %s", v.Cluster.ResolveLine(id))
 	}
 	return "look at DRBD's connection there"
 }

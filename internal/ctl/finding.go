@@ -313,7 +313,7 @@ func (p *pair) mendCopy(g *sbv1.GroupStatus, e *sbv1.ExclusionStatus) string {
 	name, node, other := g.GetName(), e.GetNode(), p.peer(e.GetNode())
 	switch {
 	case e.GetLost():
-		return fmt.Sprintf("what only %s has is not overwritten before you decide; if the two have split: sbctl resolve %s --keep %s", node, name, other)
+		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; if the two have split: sbctl resolve %s --keep %s", node, name, other)
 	case len(g.GetExclusions()) == 1 && g.GetHolder() == "" && p.heard(node) && !p.heard(other) && !p.heardByPeer(other):
 		return fmt.Sprintf("start %s, which has the good one; if its machine is lost for good: sbctl group init %s --keep %s --lost", other, name, node)
 	}
