@@ -37,7 +37,7 @@ type Decision struct {
 func Decide(e Evidence, policies []Policy) Decision {
 	d := Decision{Diagnosis: Diagnose(e)}
 	if !d.Diagnosis.Kind.Split() && !mutant.On(mutant.LagGivenUp) {
-		d.Why = fmt.Sprintf("no split brain (%s): %s", d.Diagnosis.Kind, d.Diagnosis.Why)
+		d.Why = d.Diagnosis.noSplit()
 		return d
 	}
 	for _, p := range policies {
@@ -56,6 +56,14 @@ func Decide(e Evidence, policies []Policy) Decision {
 	return d
 }
 
+// noSplit says why no policy is asked. Not to know is not to know that all is well.
+func (d Diagnosis) noSplit() string {
+	if !d.Kind.Tells() {
+		return "it cannot be told whether the copies have split: " + d.Why
+	}
+	return fmt.Sprintf("no split brain (%s): %s", d.Kind, d.Why)
+}
+
 // Choose is an operator's own decision. It is bound by what is possible, not by
 // policies and their guards.
 func Choose(e Evidence, victim Node) (Decision, error) {
@@ -63,6 +71,8 @@ func Choose(e Evidence, victim Node) (Decision, error) {
 	switch {
 	case !e.Has(victim):
 		return d, fmt.Errorf("%s is not a node of this pair: it has %s and %s", victim, e.Sides[0].Node, e.Sides[1].Node)
+	case !d.Diagnosis.Kind.Tells():
+		return d, fmt.Errorf("it cannot be told whether the copies of %s have split: %s; %s", e.Group, d.Diagnosis.Why, d.Diagnosis.Advice)
 	case !d.Diagnosis.Kind.Split():
 		return d, fmt.Errorf("group %s is not in split brain (%s): %s; %s", e.Group, d.Diagnosis.Kind, d.Diagnosis.Why, d.Diagnosis.Advice)
 	}

@@ -40,6 +40,10 @@ func (k Kind) rank() int {
 // discarding.
 func (k Kind) Split() bool { return k == SplitBrain || k == MissingAncestor }
 
+// Tells reports whether enough was seen of both copies to say that they have split, or
+// that they have not.
+func (k Kind) Tells() bool { return k != Unknown && k != Diskless }
+
 // VolumeFinding is the diagnosis of one volume.
 type VolumeFinding struct {
 	Volume string `json:"volume"`

@@ -82,9 +82,14 @@ func (l fileLoss) lost() []string {
 // shown is how many files are listed where not all are asked for.
 const shown = 40
 
-// tell writes the list for people; what is lost first.
-func (l fileLoss) tell(b *strings.Builder, on paper, most int) {
+// tellIf writes the list of what would be lost.
+func (l fileLoss) tellIf(b *strings.Builder, on paper, most int) {
 	fmt.Fprintf(b, "files of %s, if %s is discarded:\n", l.Volume, l.Victim)
+	l.tell(b, on, most)
+}
+
+// tell writes the list for people, below its heading; what is lost first.
+func (l fileLoss) tell(b *strings.Builder, on paper, most int) {
 	for _, p := range l.Problems {
 		fmt.Fprintf(b, "  %s\n", shownAs(p))
 	}

@@ -18,7 +18,8 @@ func (a *app) previewCommand() *cobra.Command {
 		Use: "preview GROUP", Short: "show what giving one side's copy up would lose, file by file",
 		Long: `Preview asks both nodes for what they changed since they lost each other and for
 their lists of files, and compares them. Nothing is changed: what is mounted is
-read where it is mounted, what is not is read off its disk, read-only. The nodes are asked directly (shell: in ` + settingsFile + `,
+read through a read-only mount of its own, what is not is read off its disk,
+read-only. The nodes are asked directly (shell: in ` + settingsFile + `,
 by default ssh as root).`,
 		Example: "  sbctl preview nfs\n  sbctl preview nfs --discard node-b --all",
 		Args:    args(cobra.ExactArgs(1), "a group"),
@@ -115,7 +116,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 	for _, l := range p.Files {
 		if discard == "" || l.Victim == discard {
 			b.WriteByte('\n')
-			l.tell(&b, a.paper(), most)
+			l.tellIf(&b, a.paper(), most)
 		}
 	}
 	if err := a.print("%s", b.String()); err != nil {

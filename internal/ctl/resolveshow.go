@@ -24,6 +24,18 @@ func (a *app) printDocument(doc *arbiter.Recovery) error {
 	return a.print("%s", describe(doc, a.paper()))
 }
 
+// tellChoice ends a look at a split brain that no policy decides with the lines to type.
+func (r *rescue) tellChoice(doc *arbiter.Recovery) error {
+	d := doc.Decision
+	if r.as == jsonLines || d == nil || d.Victim != "" || !d.Diagnosis.Kind.Split() {
+		return nil
+	}
+	nodes := r.p.def.GetNodes()
+	look, keep := "sbctl preview "+r.group, fmt.Sprintf("sbctl resolve %s --keep %s", r.group, nodes[0])
+	return r.print("  %-*s  names the files that each choice would cost\n  %s  (or --keep %s) gives the other one's changes up, once you have typed the name\n",
+		len(keep), look, keep, nodes[1])
+}
+
 // describe is a recovery in full: what was found on both sides, who decided what,
 // what is kept and lost, and every step.
 func describe(doc *arbiter.Recovery, on paper) string {
@@ -67,6 +79,9 @@ func phaseWords(doc *arbiter.Recovery) string {
 	case arbiter.Carrying:
 		return fmt.Sprintf("step %d of %d", doc.Step+1, len(doc.Plan.Steps))
 	case arbiter.Over:
+		if d := doc.Decision; doc.Outcome == arbiter.NoSplit && d != nil && !d.Diagnosis.Kind.Tells() {
+			return "over: nothing is given up: it cannot be told whether the copies have split"
+		}
 		return "over: " + outcomeWords(doc.Outcome)
 	}
 	return string(doc.Phase)

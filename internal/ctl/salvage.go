@@ -42,7 +42,7 @@ exit code is 1.`,
 	nodes := nodesFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.id, "recovery", "", "of which recovery, where several are kept (default: the latest)")
-	f.StringVar(&s.to, "to", "", "a directory that exists, or a name that ends with .tar")
+	f.StringVar(&s.to, "to", "", "a directory, made if there is none, or a name that ends with .tar")
 	f.BoolVar(&s.every, "everything", false, "the whole of the kept copy, not only what is missing now")
 	f.BoolVar(&s.all, "all", false, "list every file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -201,6 +201,7 @@ func (a *app) showKept(keeper, id string, found []fileLoss, all bool) error {
 	}
 	for _, l := range found {
 		b.WriteByte('\n')
+		fmt.Fprintf(&b, "files of %s, as %s had them before its copy was given up, beside those that are there now:\n", l.Volume, l.Victim)
 		l.tell(&b, a.paper(), most)
 	}
 	return a.print("%s", b.String())

@@ -82,7 +82,7 @@ func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
 	fmt.Fprintf(&b, "%s keeps what it had before recovery %s. Put back, it takes with it:\n", keeper, id)
 	for _, l := range losses(listing{Node: "what is there now", Volumes: now.Volumes}, kept, recovery.Forks{}) {
 		b.WriteByte('\n')
-		l.tell(&b, a.paper(), shown)
+		l.tellIf(&b, a.paper(), shown)
 	}
 	fmt.Fprintf(&b, "\n%s\nWhat goes is kept in turn, on %s. To do it, with no agent to interfere:\n", differs.String(), keeper)
 	for _, line := range []string{
