@@ -120,6 +120,28 @@ func (g *Group) loose(n NodeID) bool {
 	return false
 }
 
+// LastSplit is the latest recovery that saw a split brain of which nothing shows that it
+// is over: no later one has told otherwise, and a copy is stale since then. It is for
+// people: nothing is decided on it.
+func (g *Group) LastSplit() *Recovery {
+	for i := range slices.Backward(g.Recovered) {
+		r := &g.Recovered[i]
+		switch {
+		case r.Decision == nil || !r.Decision.Diagnosis.Kind.Tells():
+		case r.Outcome == Recovered || !r.Decision.Diagnosis.Kind.Split():
+			return nil
+		default:
+			for _, e := range g.Excluded {
+				if e.Since <= r.Ended {
+					return r
+				}
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
 // leftLoose reports whether a recovery has ended after its victim may have been told to
 // give its copy up, and perhaps before it had. How far a forgotten one came, nobody knows.
 func (r *Recovery) leftLoose() bool {

@@ -54,7 +54,7 @@ func (c *Cluster) mayGiveUp(g *Group, cmd GiveUp) *Verdict {
 	case g.Recovery != nil:
 		return refused(RecoveryUnderWay, "recovery %s of %s is under way; let it end, or call it off", g.Recovery.ID, cmd.Group)
 	case !cmd.Lost && g.Begun && !g.noGoodCopy(c.Definition):
-		return refused(NothingToDo, "nothing has to be decided about %s: not both of its copies are stale, so the rules know which one is good%s", cmd.Group, c.orLost(g, cmd))
+		return refused(NothingToDo, "nothing has to be decided about %s: not both of its copies are stale, so the rules know which one is good, unless the two have split: then type sbctl resolve %s --keep %s%s", cmd.Group, cmd.Group, keep, c.orLost(g, cmd))
 	case !cmd.Lost && g.Lease != nil && g.Lease.Holder == cmd.Node:
 		return refused(HoldsGroup, "%s holds %s, and its copy cannot be given up under it; stop it there first (sbctl standby %s)", cmd.Node, cmd.Group, cmd.Node)
 	case cmd.Kept == nil:

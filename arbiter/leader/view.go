@@ -77,6 +77,26 @@ func (v View) Parted(id arbiter.GroupID) bool {
 	return apart
 }
 
+// PartedBefore reports whether DRBD had given up on one side and one of the two nodes has
+// fallen silent since, of which nothing has come back.
+func (v View) PartedBefore(id arbiter.GroupID) bool {
+	silent, apart := 0, false
+	for _, n := range v.Cluster.Definition.Nodes {
+		beat := v.Nodes[n].Beat
+		b := beat.group(id)
+		if v.Suspects(n) {
+			silent++
+		} else if b == nil {
+			return false
+		}
+		if b != nil && slices.ContainsFunc(b.Evidence.Disks, func(d arbiter.Disk) bool { return d.Connected }) {
+			return false
+		}
+		apart = apart || b != nil && b.Parted
+	}
+	return silent == 1 && apart
+}
+
 // Parted reports what [View.Parted] does, of a cluster as it is now.
 func (l *Leader) Parted(now boottime.Instant, cluster arbiter.ClusterID, id arbiter.GroupID) bool {
 	d := l.desks[cluster]

@@ -176,7 +176,7 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 	case g.Order != nil:
 		return fmt.Sprintf("%s is to ask for it", g.Order.To)
 	case g.Lease != nil && v.Leases[id] >= 0 && !v.Suspects(g.Lease.Holder):
-		return fmt.Sprintf("nothing: %s holds it under epoch %d for another %v", g.Lease.Holder, g.Lease.Epoch, v.Leases[id].Round(100*time.Millisecond))
+		return whileHeld(v, id)
 	}
 	if way := withoutTheGoodCopy(v, id); way != "" {
 		return way
@@ -185,6 +185,20 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return r.Sentence
 	}
 	return "a node is to ask for it"
+}
+
+// whileHeld says what a group that runs is waiting for all the same.
+func whileHeld(v leader.View, id arbiter.GroupID) string {
+	g := v.Cluster.Groups[id]
+	held := fmt.Sprintf("%s holds it under epoch %d for another %v", g.Lease.Holder, g.Lease.Epoch, v.Leases[id].Round(100*time.Millisecond))
+	split := splitOf(v, id)
+	switch {
+	case split != nil:
+		return fmt.Sprintf("%s; type: %s; meanwhile %s", split.GetWhat(), split.GetDo(), held)
+	case g.Recovery != nil && g.Recovery.Phase == arbiter.Carrying:
+		return recovering(g.Recovery) + "; meanwhile " + held
+	}
+	return "nothing: " + held
 }
 
 // keptAlarms says what is about to be lost, or to stand in a recovery's way, of the

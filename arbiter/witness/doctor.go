@@ -59,6 +59,14 @@ func examined(v leader.View, wall time.Time) []doctor.Finding {
 			}
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(v.Cluster.Groups)) {
+		if split := splitOf(v, id); split != nil {
+			found = append(found, doctor.Finding{
+				Severity: doctor.Warning, Subject: string(id), What: split.GetWhat(),
+				Why: "what either copy alone has is nowhere else, and the group has no second node to go on with", Fix: split.GetDo(),
+			})
+		}
+	}
 	return doctor.Sorted(append(p.Examine(), found...))
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -129,6 +130,7 @@ func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 			Do:   fmt.Sprintf("sbctl resolve %s --dry-run", id),
 		}
 	case r == nil:
+		return splitBefore(v, id)
 	case r.Phase == arbiter.Undecided:
 		return &sbv1.SplitStatus{
 			What: fmt.Sprintf("split brain of %s, and nobody has decided (recovery %s): %s", id, r.ID, r.Note), Do: v.Cluster.ResolveLine(id),
@@ -152,9 +154,37 @@ func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 	return nil
 }
 
+// splitBefore remembers a split brain that was seen: that one of the two machines has
+// gone, or an operator has only looked, mends nothing.
+func splitBefore(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
+	r := v.Cluster.Groups[id].LastSplit()
+	silent, meet := arbiter.NodeID(""), false
+	for _, n := range v.Cluster.Definition.Nodes {
+		if v.Suspects(n) {
+			silent = n
+		} else if b := beatOf(v, n, id); b != nil {
+			meet = meet || slices.ContainsFunc(b.Evidence.Disks, func(d arbiter.Disk) bool { return d.Connected })
+		}
+	}
+	out := &sbv1.SplitStatus{Do: fmt.Sprintf("sbctl resolve %s --dry-run", id)}
+	switch {
+	case r != nil && !meet:
+		out.What = fmt.Sprintf("split brain of %s, seen by recovery %s (%s) and not known to be resolved", id, r.ID, time.UnixMilli(r.Ended).UTC().Format("2006-01-02 15:04 MST"))
+		if silent != "" {
+			out.What += fmt.Sprintf("; more can be told once %s is back", silent)
+		}
+	case v.PartedBefore(id):
+		out.What = fmt.Sprintf("split brain of %s, by all that was seen before %s fell silent: DRBD had given up connecting its two copies (StandAlone)", id, silent)
+	default:
+		return nil
+	}
+	return out
+}
+
 // recoveryAlarm says what a recovery waits for that needs no word to a split.
 func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) {
-	r := v.Cluster.Groups[id].Recovery
+	g := v.Cluster.Groups[id]
+	r := g.Recovery
 	switch {
 	case r == nil || splitOf(v, id) != nil:
 	case r.Phase == arbiter.Awaiting:
@@ -163,6 +193,8 @@ func recoveryAlarm(v leader.View, id arbiter.GroupID, alarm func(string, ...any)
 		alarm("%s: recovery %s waits for %s, which is not heard (%s); %s", id, r.ID, absent(v, r), r.Plan.Steps[r.Step], letGo(r))
 	case r.Failure != "":
 		alarm("%s: recovery %s does not get on: %s", id, r.ID, stuck(r))
+	case r.Phase == arbiter.Carrying && g.Lease != nil: // else the group's own alarm has it
+		alarm("%s: %s", id, recovering(r))
 	}
 }
 

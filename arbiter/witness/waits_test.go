@@ -81,8 +81,15 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 		if len(said) < 2 || !strings.HasPrefix(said[0], is.want) {
 			t.Errorf("%s: %q", name, said)
 		}
+		if fix := doctorSays(v); (fix != "") != strings.HasPrefix(is.want, "split") || !strings.HasSuffix(is.want, fix) {
+			t.Errorf("%s: the doctor's fix is %q", name, fix)
+		}
 		if split := groupStatus(v, "nfs").GetSplit(); (split != nil) != strings.HasPrefix(is.want, "split") || split != nil && !strings.HasPrefix(said[0], split.GetWhat()) {
 			t.Errorf("%s: its status says %v", name, split)
+		}
+		g.Lease = &arbiter.Lease{Holder: "node-a", Epoch: 4}
+		if now := waitingFor(v, "nfs"); g.Recovery == nil && !strings.HasPrefix(now, is.want+"; meanwhile node-a holds it under epoch 4") {
+			t.Errorf("%s: it waits for %q", name, now)
 		}
 	}
 }
@@ -138,5 +145,80 @@ func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
 	v.Nodes["node-a"] = leader.NodeView{Heard: true}
 	if got := waitingFor(v, "data"); strings.Contains(got, "--lost") {
 		t.Errorf("node-a is heard, and it waits for %q", got)
+	}
+}
+
+// doctorSays is what mends a split brain, in the doctor's words.
+func doctorSays(v leader.View) string {
+	for _, f := range examined(v, time.UnixMilli(0)) {
+		if f.Subject == "nfs" {
+			return f.Fix
+		}
+	}
+	return ""
+}
+
+// That one machine goes off mends no split brain that was seen before: it is remembered
+// from the beats, and from a recovery that came to nothing, for as long as nothing shows
+// that the two have met.
+func TestSplitBrainIsNotForgottenOnceANodeIsOff(t *testing.T) {
+	const seen = 1795314840000 // 2026-11-22 02:34:00 UTC
+	looked := func(k recovery.Kind, o arbiter.RecoveryOutcome) arbiter.Recovery {
+		return arbiter.Recovery{ID: 1<<32 | 2, Outcome: o, Ended: seen, Decision: &recovery.Decision{Diagnosis: recovery.Diagnosis{Kind: k}}}
+	}
+	unknown, split := looked(recovery.Unknown, arbiter.NoSplit), looked(recovery.SplitBrain, arbiter.OnlyShown)
+	const known = "split brain of nfs, seen by recovery 1.2 (2026-11-22 02:34 UTC) and not known to be resolved; more can be told once node-b is back"
+	for name, is := range map[string]struct {
+		recovered []arbiter.Recovery
+		since     int64 // node-b is stale
+		beat      leader.GroupBeat
+		want      string
+	}{
+		"never seen":              {nil, seen, leader.GroupBeat{}, ""},
+		"seen in the beats":       {nil, seen, leader.GroupBeat{Parted: true}, "split brain of nfs, by all that was seen before node-b fell silent: DRBD had given up connecting its two copies (StandAlone)"},
+		"looked at":               {[]arbiter.Recovery{split}, seen, leader.GroupBeat{}, known},
+		"and again, with one":     {[]arbiter.Recovery{split, unknown}, 0, leader.GroupBeat{}, known},
+		"resolved":                {[]arbiter.Recovery{split, looked(recovery.SplitBrain, arbiter.Recovered)}, seen, leader.GroupBeat{}, ""},
+		"seen to be none":         {[]arbiter.Recovery{split, looked(recovery.Resync, arbiter.NoSplit)}, seen, leader.GroupBeat{}, ""},
+		"stale only since then":   {[]arbiter.Recovery{split}, seen + 1, leader.GroupBeat{}, ""},
+		"connected, all the same": {[]arbiter.Recovery{split}, seen, leader.GroupBeat{Evidence: arbiter.Evidence{Disks: []arbiter.Disk{{Connected: true}}}}, ""},
+	} {
+		is.beat.Group = "nfs"
+		g := &arbiter.Group{Recovered: is.recovered, Excluded: map[arbiter.NodeID]arbiter.Exclusion{"node-b": {Number: 3, Since: is.since}}}
+		v := leader.View{
+			Cluster: &arbiter.Cluster{
+				Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
+				Groups:     map[arbiter.GroupID]*arbiter.Group{"nfs": g},
+			},
+			Nodes: map[arbiter.NodeID]leader.NodeView{
+				"node-a": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{is.beat}}},
+				"node-b": {Heard: true, Silent: time.Hour, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs"}}}},
+			},
+		}
+		if got := splitOf(v, "nfs"); got.GetWhat() != is.want || got != nil && got.GetDo() != "sbctl resolve nfs --dry-run" {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A recovery under way is named while the group runs, up to its last step.
+func TestRecoveryIsNamedWhileTheGroupRuns(t *testing.T) {
+	r := arbiter.Recovery{ID: 1<<32 | 1, Group: "nfs", Phase: arbiter.Carrying, Plan: &recovery.Plan{
+		Victim: "node-b", Survivor: "node-a", Steps: []recovery.Step{{Node: "node-a", Kind: recovery.Readmit}},
+	}}
+	v := leader.View{
+		Cluster: &arbiter.Cluster{Groups: map[arbiter.GroupID]*arbiter.Group{"nfs": {Recovery: &r, Lease: &arbiter.Lease{Holder: "node-a", Epoch: 4}}}},
+		Nodes:   map[arbiter.NodeID]leader.NodeView{},
+	}
+	v.Cluster.Definition.Timing.SuspectAfter = time.Second
+	v.Nodes["node-a"] = leader.NodeView{Heard: true}
+	const want = "recovery 1.1 keeps the copy of node-a and is at step 1 of 1: node-a: readmit"
+	var said []string
+	recoveryAlarm(v, "nfs", func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+	if len(said) != 1 || said[0] != "nfs: "+want {
+		t.Errorf("%q", said)
+	}
+	if now := waitingFor(v, "nfs"); !strings.HasPrefix(now, want+"; meanwhile node-a holds it under epoch 4") {
+		t.Errorf("it waits for %q", now)
 	}
 }

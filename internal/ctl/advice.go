@@ -49,7 +49,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.LastCopy:         "bring the other copy back: this one is stale, and the last good one is never given up",
 	arbiter.NotLatest:        "nothing; a later exclusion stands, and is lifted by a later resynchronisation",
 	arbiter.NoGoodCopy:       "look at both copies, then say which is kept: sbctl group init GROUP --keep NODE; see \"Both copies are stale\" in docs/operations.md",
-	arbiter.NotInStep:        "wait until sbctl status says that both copies are in step, then try again",
+	arbiter.NotInStep:        "wait until sbctl status says that both copies are in step, then try again; if it says that they have split, that never comes: sbctl resolve GROUP --dry-run",
 	arbiter.TargetAlive:      "do not confirm; it is alive. Mend what keeps it from being heard",
 	arbiter.NotProven:        "mend the fence device; if you have seen that the node is off: sbctl fence confirm NODE",
 	arbiter.NothingToDo:      "sbctl status shows how things are; perhaps it has been done already",

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -68,6 +69,14 @@ it with --typed and --yes.`,
 func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f initFlags, yes bool) (*sbv1.Verdict, error) {
 	if err := knownNode(cmd, p.ClusterStatus, f.keep); err != nil {
 		return nil, err
+	}
+	g, err := groupNamed(cmd, p.ClusterStatus, group)
+	if err != nil {
+		return nil, err
+	}
+	if split := g.GetSplit(); split != nil && !f.lost && len(g.GetExclusions()) < 2 && (g.GetHolder() != "" || g.GetLast().GetCause() != "") {
+		return nil, &refusal{sentence: fmt.Sprintf("nothing was done: %s; group init is for copies that are both stale, and keeps nothing of the one that it overwrites; type: %s",
+			split.GetWhat(), split.GetDo())}
 	}
 	discard := p.peer(f.keep)
 	prompt, only := "Type the name of the node whose copy is given up: ", "if "+discard+"'s copy is to be overwritten"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,9 @@ func (a *app) switchover(cmd *cobra.Command, name string, f switchoverFlags) err
 		if f.to, err = destination(cmd, c, group, f.to); err != nil {
 			return err
 		}
+		if err := splitInTheWay(group, f.to); err != nil {
+			return err
+		}
 		a.planMove(group, f.to)
 		if err := a.consent(cmd, answered(*f.consent), fmt.Sprintf("move %s to %s?", name, f.to)); err != nil {
 			return err
@@ -95,6 +99,17 @@ func destination(cmd *cobra.Command, c *sbv1.ClusterStatus, g *sbv1.GroupStatus,
 		return "", usage(cmd, "nobody holds %s; say where it shall start: --to NODE", g.GetName())
 	}
 	return examine(c).peer(g.GetHolder()), nil
+}
+
+// splitInTheWay says why a group whose copies have split is not moved, where that is
+// known beforehand.
+func splitInTheWay(g *sbv1.GroupStatus, to string) error {
+	split, holder := g.GetSplit(), g.GetHolder()
+	if split == nil || holder == "" || holder == to || slices.ContainsFunc(onNode(g, to).GetDisks(), (*sbv1.Disk).GetConnected) {
+		return nil
+	}
+	return &refusal{sentence: fmt.Sprintf("nothing was done: %s; %s lacks what %s has written since, and gets %s only once that is resolved; type: %s",
+		split.GetWhat(), to, holder, g.GetName(), split.GetDo())}
 }
 
 func (a *app) planMove(g *sbv1.GroupStatus, to string) {
