@@ -81,8 +81,8 @@ func (a *applying) beforehand(c *Cluster, g *Group) {
 	r := g.Recovery
 	why := c.unattended(g)
 	if most := *r.Order.AtMost; why == "" && r.Decision.Discard > most && !mutant.On(mutant.AtMostIgnored) {
-		why = fmt.Sprintf("up to %s of %s's changes would be given up, and %s has allowed %s",
-			recovery.Bytes(r.Decision.Discard), r.Plan.Victim, r.Order.By, recovery.Bytes(most))
+		now, allowed := recovery.Apart(r.Decision.Discard, most)
+		why = fmt.Sprintf("up to %s of %s's changes would be given up, and %s has allowed %s", now, r.Plan.Victim, r.Order.By, allowed)
 	}
 	if why != "" {
 		r.Phase, r.Note = Decided, why

@@ -234,12 +234,8 @@ func (p Plan) holdsSide(s Side) error {
 	return nil
 }
 
-// tooMuch says so; in bytes, where both would read the same otherwise.
 func tooMuch(now, allowed uint64) string {
-	n, a := Bytes(now), Bytes(allowed)
-	if n == a {
-		n, a = fmt.Sprintf("%d bytes", now), fmt.Sprintf("%d", allowed)
-	}
+	n, a := Apart(now, allowed)
 	return n + " would be discarded now, and the plan allows " + a
 }
 

@@ -116,7 +116,7 @@ func TestPlanIsHeldAgainstOneSide(t *testing.T) {
 		"the survivor has more":    {0, "", func(s *Side) { s.Volumes[0].OutOfSync = counted(200 << 20) }},
 		"not to be measured":       {1, "no module", func(s *Side) { s.Missing = "no module" }},
 		"more would be lost":       {1, "and the plan allows", func(s *Side) { s.Volumes[0].OutOfSync = counted(200 << 20) }},
-		"a little more":            {1, " bytes would be discarded now", func(s *Side) { s.Volumes[0].OutOfSync = counted(p.mostLost() + 4096) }},
+		"a little more":            {1, "2.004 MiB would be discarded now, and the plan allows 2.000 MiB", func(s *Side) { s.Volumes[0].OutOfSync = counted(p.mostLost() + 4096) }},
 		"in use, more may be lost": {1, "", func(s *Side) { s.Volumes[0].OutOfSync, s.Role = counted(200<<20), drbd.RolePrimary }},
 		"not counted":              {1, "and the plan allows", func(s *Side) { s.Volumes[0].OutOfSync = nil }},
 		"a later generation":       {1, "moved on", func(s *Side) { s.Volumes[0].Generations = giOldFork1 }},

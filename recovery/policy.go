@@ -257,7 +257,9 @@ func leastChanges(a, b change, ratio float64) (Node, string) {
 }
 
 // Bytes prints a number of bytes for a person, as 4.0 KiB.
-func Bytes(n uint64) string {
+func Bytes(n uint64) string { return bytesTo(n, 1) }
+
+func bytesTo(n uint64, digits int) string {
 	const kib = 1 << 10
 	if n < kib {
 		return fmt.Sprintf("%d B", n)
@@ -266,5 +268,15 @@ func Bytes(n uint64) string {
 	for units := "KMGTPE"; f >= kib && unit < len(units)-1; unit++ {
 		f /= kib
 	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTPE"[unit])
+	return fmt.Sprintf("%.*f %ciB", digits, f, "KMGTPE"[unit])
+}
+
+// Apart writes two amounts with as many digits as it takes to tell them apart.
+func Apart(m, n uint64) (string, string) {
+	const most = 12 // a block of an exbibyte
+	digits := 1
+	for m != n && digits < most && bytesTo(m, digits) == bytesTo(n, digits) {
+		digits++
+	}
+	return bytesTo(m, digits), bytesTo(n, digits)
 }

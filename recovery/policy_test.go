@@ -206,6 +206,22 @@ func TestBytesAreReadable(t *testing.T) {
 	}
 }
 
+func TestAmountsThatDifferReadDifferently(t *testing.T) {
+	for _, c := range []struct {
+		m, n uint64
+		want string
+	}{
+		{2142208, 2129920, "2.04 MiB 2.03 MiB"},
+		{2 * mib, 3 * mib, "2.0 MiB 3.0 MiB"},
+		{2 * mib, 2 * mib, "2.0 MiB 2.0 MiB"},
+		{1 << 40, 1<<40 + 4096, "1.000000000 TiB 1.000000004 TiB"},
+	} {
+		if m, n := Apart(c.m, c.n); m+" "+n != c.want {
+			t.Errorf("%d and %d: %s %s, want %s", c.m, c.n, m, n, c.want)
+		}
+	}
+}
+
 func TestNobodyIsDiscardedForACopyThatIsNotWhole(t *testing.T) {
 	for _, family := range []drbd.Family{drbd.Family84, drbd.Family9} {
 		e := split().with(func(e *Evidence) {

@@ -84,7 +84,12 @@ func TestOperatorKeepsTheCopyThatWasForced(t *testing.T) {
 	}
 	s.within(10*time.Second, "nothing is touched", s.writes(s.holder))
 
-	a := s.sbctl(pair.ExitDone, "resolve", "nfs", "--discard", string(s.holder.Name), "--typed", "nfs", "--yes", "--reason", "the newer one")
+	resolve := []string{"resolve", "nfs", "--discard", string(s.holder.Name), "--typed", "nfs", "--yes", "--reason", "the newer one"}
+	if a := s.sbctl(pair.ExitRefused, resolve...); !strings.Contains(a.Err, "is Primary and written to") || !strings.Contains(a.Err, "--at-most") {
+		t.Errorf("it is written to, and that is not said: %s", a.Text())
+	}
+	s.within(10*time.Second, "nothing is stopped", s.writes(s.holder))
+	a := s.sbctl(pair.ExitDone, append(resolve, "--at-most", "256MiB")...)
 	t.Log(a.Text())
 
 	s.within(30*time.Second, "the other node writes", s.writing(s.standby))

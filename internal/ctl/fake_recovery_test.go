@@ -22,7 +22,8 @@ type judged struct {
 	measured int
 	off      arbiter.NodeID // is not there, until it is measured for the time back
 	back     int
-	gone     bool // nobody does anything any more
+	primary  arbiter.NodeID // is written to until it is stopped
+	gone     bool           // nobody does anything any more
 	request  arbiter.RequestID
 }
 
@@ -63,6 +64,13 @@ func parted(kind string, a, b uint64, policies ...recovery.PolicyName) func() sc
 func surprising() scene {
 	s := parted("split", 10, 2)()
 	s.pair.surprise = 7
+	return s
+}
+
+// running is one whose victim is written to until it is stopped.
+func running() scene {
+	s := surprising()
+	s.pair.primary = "node-b"
 	return s
 }
 
@@ -123,9 +131,12 @@ func (p *judged) turn() {
 			if p.surprise != 0 && p.measured > 4 && n == "node-b" {
 				changed = p.surprise
 			}
-			bytes := changed << 20
+			bytes, role := changed<<20, drbd.RoleSecondary
+			if n == p.primary && r.Phase != arbiter.Carrying {
+				role = drbd.RolePrimary
+			}
 			p.apply(arbiter.Measured{Caller: p.caller(n), Group: "nfs", Recovery: r.ID, Round: t.Round, Side: recovery.Side{
-				Node: recovery.Node(n), Family: drbd.Family84, Role: drbd.RoleSecondary,
+				Node: recovery.Node(n), Family: drbd.Family84, Role: role,
 				Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes}},
 				Tenures: []recovery.Tenure{{Epoch: 8, Leased: n == "node-a"}},
 			}})

@@ -14,8 +14,8 @@ import (
 
 // checkWaiting finds what makes no sense of an order that waits for a node.
 func (f *resolveFlags) checkWaiting(cmd *cobra.Command) error {
-	if f.atMost != "" && !f.whenBack {
-		return usage(cmd, "nothing was done: --at-most is for --when-back: who is there is shown what is lost, and asked")
+	if f.atMost != "" && (f.keep == "" && f.discard == "" || f.dryRun || f.preview || f.undo || f.offline != "") {
+		return usage(cmd, "nothing was done: --at-most goes with --keep or --discard: it is so much of the changes of one side that you name")
 	}
 	if f.whenBack && (f.keep == "" && f.discard == "" || f.dryRun || f.preview || f.undo || f.offline != "") {
 		return usage(cmd, "nothing was done: --when-back goes with --keep or --discard, and nothing else")
@@ -33,13 +33,16 @@ func (f *resolveFlags) checkWaiting(cmd *cobra.Command) error {
 
 // typedBeforehand gets the group's name typed where a loss is allowed that cannot be
 // shown yet.
-func (r *rescue) typedBeforehand() (string, error) {
-	if r.flags.most == nil {
-		return "", nil
+func (r *rescue) typedBeforehand() (string, *uint64, error) {
+	if r.flags.most == nil || !r.flags.whenBack {
+		return "", nil, nil
 	}
 	r.say("%s's copy of %s is given up as soon as it is there, if that costs no more than %s of its changes; it is measured and kept first",
 		r.flags.discard, r.group, recovery.Bytes(*r.flags.most))
-	return r.typedGroup(&arbiter.Recovery{Plan: &recovery.Plan{Victim: recovery.Node(r.flags.discard), Discard: *r.flags.most}})
+	allowed := agreed{recovery.Node(r.flags.discard), *r.flags.most}
+	typed, err := r.typedGroup(allowed)
+	r.agreed = allowed
+	return typed, r.flags.most, err
 }
 
 // insteadOf is what may be typed where one side is not there.

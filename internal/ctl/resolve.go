@@ -43,6 +43,10 @@ each other. Only a proven split brain is resolved by giving up what one side wro
 the one that you name, or the one that the group's policies name. You see what is
 kept, what is lost and every command first, and type the group's name.
 
+A script says --typed GROUP --yes. That is the word to what is shown first: should more
+be given up in the end, nothing is. A side that is Primary is written to until it is
+stopped, so there --at-most SIZE has to say how much it may become.
+
 What is given up is kept on the node that loses it, where it can be, before the
 other side's data is copied over it. Until then the recovery can be called off:
 sbctl recovery cancel GROUP. It goes on by itself when a node, an agent or the
@@ -52,7 +56,8 @@ Of a node that is not there, what was last known of it is shown, and nothing is 
 up that cannot be measured and kept. With --when-back the order waits until it is
 there: then you are asked again, or not if what it has is within --at-most.`,
 		Example: "  sbctl resolve nfs --dry-run\n  sbctl resolve nfs --keep node-a\n" +
-			"  sbctl resolve nfs --policy discard-least-changes\n  sbctl resolve nfs --discard node-b --reason 'tested there' --typed nfs --yes",
+			"  sbctl resolve nfs --policy discard-least-changes\n  sbctl resolve nfs --discard node-b --reason 'tested there' --typed nfs --yes\n" +
+			"  sbctl resolve nfs --keep node-b --at-most 64MiB --typed nfs --yes",
 		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
 		RunE: func(cmd *cobra.Command, given []string) error { return a.resolve(cmd, given[0], f) },
 	}
@@ -64,7 +69,7 @@ there: then you are asked again, or not if what it has is within --at-most.`,
 	cmd.Flags().BoolVar(&f.undo, "undo", false, "only show what undoing the latest recovery would mean, and how it is done")
 	cmd.Flags().StringVar(&f.offline, "offline", "", "on a node, with no witness to lead: carry out its own steps of this plan (sbagent recovery plan)")
 	cmd.Flags().BoolVar(&f.whenBack, "when-back", false, "a node that is not there is waited for; meanwhile this holds nobody up")
-	cmd.Flags().StringVar(&f.atMost, "at-most", "", "with --when-back: once it is back, give up to so much of its changes up without asking again, as 64MiB")
+	cmd.Flags().StringVar(&f.atMost, "at-most", "", "give up to so much of the losing side's changes up without asking again, as 64MiB")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the group's name once more, for scripts; with --yes")
 	f.yes, f.nodes = yesFlag(cmd), nodesFlag(cmd)
@@ -83,6 +88,7 @@ type rescue struct {
 	cluster, group string
 	flags          resolveFlags
 	id             arbiter.RecoveryID
+	agreed         agreed
 }
 
 func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
@@ -224,13 +230,16 @@ func knownGroup(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
 
 // run opens the recovery, shows what was decided, asks, and follows it.
 func (r *rescue) run() error {
-	typed, err := r.typedBeforehand()
+	if err := r.unasked(); err != nil {
+		return err
+	}
+	typed, beforehand, err := r.typedBeforehand()
 	if err != nil {
 		return err
 	}
 	v, err := ask(r.cmd.Context(), r.w, &sbv1.ResolveRequest{
 		Cluster: r.cluster, Group: r.group, Discard: r.flags.discard, Policy: r.flags.policy, DryRun: r.flags.dryRun, Reason: r.flags.reason,
-		WhenBack: r.flags.whenBack, AtMost: r.flags.most, Typed: typed,
+		WhenBack: r.flags.whenBack, AtMost: beforehand, Typed: typed,
 	}, r.w.Resolve)
 	if err != nil {
 		return err
@@ -263,7 +272,7 @@ func (r *rescue) goOn(doc *arbiter.Recovery) error {
 	case arbiter.Confirming, arbiter.Carrying:
 		return r.follow() // that was allowed beforehand
 	case arbiter.Decided:
-		if r.flags.most != nil {
+		if r.flags.whenBack && r.flags.most != nil {
 			return errors.Join(&refusal{sentence: "nothing was done: " + doc.Note}, r.callOff("more than was allowed"))
 		}
 	case arbiter.Collecting:
@@ -303,46 +312,6 @@ func (r *rescue) document() (*arbiter.Recovery, []*sbv1.Carrying, error) {
 		}
 	}
 	return nil, nil, fmt.Errorf("recovery %s of %s is not known to the witness any more; sbctl recovery list", r.id, r.group)
-}
-
-// approve asks for the group's name and gives the word.
-func (r *rescue) approve(doc *arbiter.Recovery) error {
-	typed, err := r.typedGroup(doc)
-	if err != nil {
-		return errors.Join(err, r.callOff("not approved"))
-	}
-	v, err := ask(r.cmd.Context(), r.w, &sbv1.ApproveRecoveryRequest{
-		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed,
-	}, r.w.ApproveRecovery)
-	if err != nil {
-		return err
-	}
-	if v.GetKind() == string(arbiter.Refused) {
-		return r.outcome(v)
-	}
-	r.say("%s", v.GetSentence())
-	return nil
-}
-
-// typedGroup gets the name that only somebody who means it types.
-func (r *rescue) typedGroup(doc *arbiter.Recovery) (string, error) {
-	typed := r.flags.typed
-	switch {
-	case typed != "" && *r.flags.yes:
-	case typed != "":
-		return "", usage(r.cmd, "nothing was done: --typed is for scripts, together with --yes")
-	case !r.Asks:
-		return "", usage(r.cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes if the plan above is right", r.group)
-	default:
-		var err error
-		if typed, err = r.question(fmt.Sprintf("Type the group's name if up to %s of %s's changes may be given up: ", recovery.Bytes(doc.Plan.Discard), doc.Plan.Victim)); err != nil {
-			return "", err
-		}
-	}
-	if typed != r.group {
-		return "", &refusal{sentence: fmt.Sprintf("nothing was done: %q is not %s", typed, r.group)}
-	}
-	return typed, nil
 }
 
 // callOff lets go of a recovery that nobody wants any more. Where that cannot be

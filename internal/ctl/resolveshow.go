@@ -118,6 +118,9 @@ func describePlan(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 	if p.Discard > doc.Decision.Discard {
 		fmt.Fprintf(b, "        (should it be more once that has stopped: up to %s is allowed)\n", recovery.Bytes(p.Discard))
 	}
+	if p.Discard <= doc.Decision.Discard && writes(doc) && (doc.Phase == arbiter.Decided || doc.Outcome == arbiter.OnlyShown) {
+		fmt.Fprintf(b, "        (%s is Primary and written to until it is stopped: more will be given up than is shown)\n", p.Victim)
+	}
 	atLeast, atMost := uint64(0), uint64(0)
 	for _, v := range doc.Decision.Diagnosis.Volumes {
 		atLeast, atMost = atLeast+v.AtLeast, atMost+v.AtMost

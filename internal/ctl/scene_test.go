@@ -37,6 +37,7 @@ var scenes = map[string]func() scene{
 	"policy":      parted("split", 10, 2, recovery.DiscardLeastChanges),
 	"joined":      parted("in step", 0, 0),
 	"surprising":  surprising,
+	"running":     running,
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
 	"b-is-back":   func() scene { return withoutB(0) },
 	"gone":        givenUpForGood,

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sbarbiter/arbiter"
 	"sbarbiter/recovery"
 )
 
@@ -54,7 +53,7 @@ func (a *app) offline(cmd *cobra.Command, group string, f resolveFlags) error {
 // typedOffline gets the group's name typed, as where a witness leads.
 func (a *app) typedOffline(cmd *cobra.Command, p recovery.Plan, f resolveFlags) error {
 	r := &rescue{app: a, cmd: cmd, group: p.Group, flags: f}
-	_, err := r.typedGroup(&arbiter.Recovery{Plan: &p})
+	_, err := r.typedGroup(agreed{p.Victim, p.Discard})
 	return err
 }
 
