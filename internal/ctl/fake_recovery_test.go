@@ -82,6 +82,9 @@ func withoutB(back int) scene {
 	p.apply(arbiter.Resolve{Cluster: "nfs1", Group: "nfs", Order: arbiter.RecoveryOrder{By: "bob", DryRun: true}})
 	p.turn()
 	p.off, p.back = "node-b", back
+	s.status.Clusters[0].Groups[0].Split = &sbv1.SplitStatus{
+		What: "split brain of nfs, seen by recovery 1.1 (2026-11-22 02:34 UTC) and not known to be resolved; more can be told once node-b is back", Do: "sbctl resolve nfs --dry-run",
+	}
 	s.status.Clusters[0].Nodes[1].SilentNs = (3 * time.Hour).Nanoseconds()
 	return s
 }

@@ -93,6 +93,9 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 				fmt.Fprintf(&b, "  its copy counts as stale: %s\n", exclusionWords(e))
 			}
 		}
+		if split := g.GetSplit(); split != nil {
+			fmt.Fprintf(&b, "%s\n", split.GetWhat())
+		}
 	}
 	return b.String()
 }
