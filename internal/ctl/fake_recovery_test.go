@@ -67,6 +67,13 @@ func surprising() scene {
 	return s
 }
 
+// turning is one whose policy names the other side by what is measured later.
+func turning() scene {
+	s := parted("split", 10, 2, recovery.DiscardLeastChanges)()
+	s.pair.surprise = 70
+	return s
+}
+
 // running is one whose victim is written to until it is stopped.
 func running() scene {
 	s := surprising()
@@ -86,6 +93,14 @@ func withoutB(back int) scene {
 		What: "split brain of nfs, seen by recovery 1.1 (2026-11-22 02:34 UTC) and not known to be resolved; more can be told once node-b is back", Do: "sbctl resolve nfs --dry-run",
 	}
 	s.status.Clusters[0].Nodes[1].SilentNs = (3 * time.Hour).Nanoseconds()
+	return s
+}
+
+// forced is one whose node-b was excluded after that, and is off.
+func forced() scene {
+	s := withoutB(1 << 20)
+	g := s.status.Clusters[0].Groups[0]
+	g.Exclusions = []*sbv1.ExclusionStatus{{Node: "node-b", Number: 1, By: "node-a", Epoch: 8, SinceMs: morning + 60_000}}
 	return s
 }
 
@@ -138,9 +153,17 @@ func (p *judged) turn() {
 			if n == p.primary && r.Phase != arbiter.Carrying {
 				role = drbd.RolePrimary
 			}
+			var mounted []string
+			var written time.Time
+			if p.primary != "" {
+				written = time.UnixMilli(morning)
+			}
+			if role == drbd.RolePrimary {
+				mounted = []string{"/srv/data"}
+			}
 			p.apply(arbiter.Measured{Caller: p.caller(n), Group: "nfs", Recovery: r.ID, Round: t.Round, Side: recovery.Side{
-				Node: recovery.Node(n), Family: drbd.Family84, Role: role,
-				Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes}},
+				Node: recovery.Node(n), Family: drbd.Family84, Role: role, Mounted: mounted,
+				Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes, Written: written}},
 				Tenures: []recovery.Tenure{{Epoch: 8, Leased: n == "node-a"}},
 			}})
 		default:

@@ -103,7 +103,7 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 // found shows what both sides have: that on which the decision rests, next to what
 // it was decided by, and what was measured since where that is something else. Of a
 // side that is not there, it shows what was known before.
-func found(b *strings.Builder, doc *arbiter.Recovery, on paper) {
+func found(b *strings.Builder, doc *arbiter.Recovery, parted time.Time, on paper) {
 	shown := doc.Grounds
 	if shown == nil {
 		shown = doc.Evidence
@@ -122,14 +122,7 @@ func found(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 			fmt.Fprintf(b, "\n%s\n", text)
 		}
 		if known, ok := doc.Earlier[arbiter.NodeID(s.Node)]; ok {
-			before := *shown
-			for i := range before.Sides {
-				if before.Sides[i].Node == s.Node {
-					before.Sides[i] = known
-				}
-			}
-			fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s), beside what the other one has now:\n", s.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"))
-			sideBySide(b, before, on)
+			knownBefore(b, *shown, known, parted, on)
 		}
 	}
 	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
@@ -137,6 +130,41 @@ func found(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 		sideBySide(b, *doc.Evidence, on)
 		whyMissing(b, *doc.Evidence, doc.Note)
 	}
+}
+
+// knownBefore shows what was last measured of a side that is not there. What is older
+// than the two's parting must not read like what the side has changed since.
+func knownBefore(b *strings.Builder, shown recovery.Evidence, known recovery.Side, parted time.Time, on paper) {
+	for i := range shown.Sides {
+		if shown.Sides[i].Node == known.Node {
+			shown.Sides[i] = known
+		}
+	}
+	old := ""
+	if known.Taken.Before(parted) {
+		old = ", before the two lost each other: it says nothing of what was written there since"
+	}
+	fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s)%s; beside what the other one has now:\n",
+		known.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"), old)
+	sideBySide(b, shown, on)
+}
+
+// parted is when the two copies lost each other, as far as the witness knows: when it
+// began to count one of them as stale. Zero: it does not know.
+func (r *rescue) parted() time.Time {
+	var latest int64
+	for _, g := range r.p.GetGroups() {
+		if g.GetName() != r.group {
+			continue
+		}
+		for _, e := range g.GetExclusions() {
+			latest = max(latest, e.GetSinceMs())
+		}
+	}
+	if latest == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(latest)
 }
 
 // diagnosed is what the two copies have to do with each other, by the decision.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sbarbiter/drbd"
 	"sbarbiter/internal/config"
 	"sbarbiter/recovery"
 )
@@ -112,7 +113,7 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, on paper) {
 				if i >= len(s.Volumes) {
 					return ""
 				}
-				return f.of(s.Volumes[i])
+				return f.of(s, s.Volumes[i])
 			})
 		}
 	}
@@ -134,21 +135,31 @@ func whyMissing(b *strings.Builder, e recovery.Evidence, said ...string) {
 
 var volumeFacts = []struct {
 	name string
-	of   func(recovery.Volume) string
+	of   func(recovery.Side, recovery.Volume) string
 }{
-	{"disk", func(v recovery.Volume) string { return string(v.Disk) }},
-	{"changed", func(v recovery.Volume) string {
+	{"disk", func(_ recovery.Side, v recovery.Volume) string { return string(v.Disk) }},
+	{"changed", func(_ recovery.Side, v recovery.Volume) string {
 		if v.OutOfSync == nil {
 			return "not counted"
 		}
 		return "up to " + recovery.Bytes(*v.OutOfSync)
 	}},
-	{"written", func(v recovery.Volume) string {
-		if v.Written.IsZero() {
-			return ""
-		}
-		return v.Written.Format("2006-01-02 15:04:05 MST")
-	}},
+	{"written", written},
+}
+
+// written is when a file system was last written to, by its own word. One that is mounted
+// notes little but when it was mounted, which makes the copy in use look like the older one.
+func written(s recovery.Side, v recovery.Volume) string {
+	at := v.Written.Format("2006-01-02 15:04:05 MST")
+	switch {
+	case v.Written.IsZero():
+		return ""
+	case s.Role != drbd.RolePrimary || len(s.Mounted) == 0:
+		return at
+	case len(s.Mounted) < len(s.Volumes): // which of them it is, is not known
+		return at + ", or until now"
+	}
+	return "in use now, " + inUse(s)
 }
 
 func volumeName(x, y recovery.Side, i int) string {

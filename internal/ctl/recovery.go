@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,7 +99,7 @@ func (a *app) recoveryShowCommand() *cobra.Command {
 					return fmt.Errorf("show the latest recovery: group %s has had none", given[0])
 				}
 				last := all[len(all)-1]
-				if err := a.printDocument(&last.Recovery); err != nil || a.as == jsonLines {
+				if err := a.printDocument(&last.Recovery, time.Time{}); err != nil || a.as == jsonLines {
 					return err
 				}
 				for _, c := range last.carrying {

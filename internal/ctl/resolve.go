@@ -253,7 +253,7 @@ func (r *rescue) run() error {
 		return errors.Join(err, r.callOff("it was not decided in time"))
 	}
 	if r.flags.dryRun {
-		return errors.Join(r.printDocument(doc), r.tellAbsent(doc), r.tellChoice(doc))
+		return errors.Join(r.printDocument(doc, r.parted()), r.tellAbsent(doc), r.tellChoice(doc))
 	}
 	r.show(doc)
 	return r.goOn(doc)

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/recovery"
@@ -10,18 +11,18 @@ import (
 
 // show tells the operator what was found, decided, and would be done.
 func (r *rescue) show(doc *arbiter.Recovery) {
-	r.say("%s", strings.TrimSuffix(describe(doc, paper{colourful(r.Asks && r.Colours), r.talkColumns()}), "\n"))
+	r.say("%s", strings.TrimSuffix(describe(doc, r.parted(), paper{colourful(r.Asks && r.Colours), r.talkColumns()}), "\n"))
 	if text := r.absent(doc); text != "" {
 		r.say("%s", strings.TrimSuffix(text, "\n"))
 	}
 }
 
 // printDocument prints a recovery as data.
-func (a *app) printDocument(doc *arbiter.Recovery) error {
+func (a *app) printDocument(doc *arbiter.Recovery, parted time.Time) error {
 	if a.as == jsonLines {
 		return a.json(doc)
 	}
-	return a.print("%s", describe(doc, a.paper()))
+	return a.print("%s", describe(doc, parted, a.paper()))
 }
 
 // tellChoice ends a look at a split brain that no policy decides with the lines to type.
@@ -37,8 +38,9 @@ func (r *rescue) tellChoice(doc *arbiter.Recovery) error {
 }
 
 // describe is a recovery in full: what was found on both sides, who decided what,
-// what is kept and lost, and every step.
-func describe(doc *arbiter.Recovery, on paper) string {
+// what is kept and lost, and every step. When the two lost each other is zero where it is
+// not known.
+func describe(doc *arbiter.Recovery, parted time.Time, on paper) string {
 	tidied := forPeople(*doc)
 	doc = &tidied
 	var b strings.Builder
@@ -52,7 +54,7 @@ func describe(doc *arbiter.Recovery, on paper) string {
 	if doc.Decision != nil && !strings.Contains(doc.Note, doc.Decision.Diagnosis.Why) {
 		fmt.Fprintf(&b, "  %s\n", diagnosed(doc))
 	}
-	found(&b, doc, on)
+	found(&b, doc, parted, on)
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
 		b.WriteByte('\n')
 		opinions(&b, *doc.Decision, on)

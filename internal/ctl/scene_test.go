@@ -37,6 +37,8 @@ var scenes = map[string]func() scene{
 	"policy":      parted("split", 10, 2, recovery.DiscardLeastChanges),
 	"joined":      parted("in step", 0, 0),
 	"surprising":  surprising,
+	"b-is-forced": forced,
+	"turning":     turning,
 	"running":     running,
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
 	"b-is-back":   func() scene { return withoutB(0) },

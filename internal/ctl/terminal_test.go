@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"sbarbiter/arbiter"
@@ -49,14 +50,14 @@ func TestNothingThatANodeSaysIsObeyedByATerminal(t *testing.T) {
 		}
 		var b, said bytes.Buffer
 		a := &app{Streams: Streams{Out: &b, Err: &said, Colours: true, Asks: true}, as: table}
-		r := &rescue{app: a, group: "nfs"}
+		r := &rescue{p: &pair{}, app: a, group: "nfs"}
 		r.show(&doc)
 		teller := &teller{app: a}
 		doc.Phase = arbiter.Carrying
 		teller.tell(&doc, nil)
 		doc.Outcome = arbiter.Recovered
 		for _, err := range []error{
-			a.printDocument(&doc), a.print("%s", listRecoveries([]document{{Recovery: doc}}, paper{colourful: true})), r.ended(&doc),
+			a.printDocument(&doc, time.Time{}), a.print("%s", listRecoveries([]document{{Recovery: doc}}, paper{colourful: true})), r.ended(&doc),
 			a.outcome(&sbv1.Verdict{Kind: string(arbiter.Done), Sentence: word}),
 			a.showPreview(previewed{Evidence: *doc.Evidence, Diagnosis: doc.Decision.Diagnosis, problems: []string{word}}, "", true),
 		} {
