@@ -122,6 +122,9 @@ func TestOperatorOrders(t *testing.T) {
 	expect("a copy given up under the wrong name", v, err, arbiter.Refused, arbiter.NothingToDo)
 	v, err = op.GiveUp(ctx, &sbv1.GiveUpRequest{Cluster: string(cluster), Group: "data", Node: "node-b", Typed: "node-b", Reason: "x"})
 	expect("a good copy given up", v, err, arbiter.Refused, arbiter.NothingToDo)
+	if !strings.Contains(v.GetSentence(), "unless the two have split: then type sbctl resolve ") {
+		t.Errorf("a good copy given up: %s", v.GetSentence())
+	}
 	v, err = op.AddCluster(ctx, &sbv1.AddClusterRequest{Definition: &sbv1.Definition{Cluster: "bad", Nodes: []string{"one"}}})
 	expect("a cluster of one", v, err, arbiter.Refused, arbiter.BadDefinition)
 	eventually(t, "the silent node can be confirmed to be off", func() bool {

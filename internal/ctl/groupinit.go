@@ -74,7 +74,7 @@ func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f in
 	if err != nil {
 		return nil, err
 	}
-	if split := g.GetSplit(); split != nil && !f.lost && len(g.GetExclusions()) < 2 && (g.GetHolder() != "" || g.GetLast().GetCause() != "") {
+	if split := g.GetSplit(); split != nil && !f.lost && begunAndDecided(g) {
 		return nil, &refusal{sentence: fmt.Sprintf("nothing was done: %s; group init is for copies that are both stale, and keeps nothing of the one that it overwrites; type: %s",
 			split.GetWhat(), split.GetDo())}
 	}
@@ -93,6 +93,12 @@ func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f in
 	return ask(cmd.Context(), w, &sbv1.GiveUpRequest{
 		Cluster: p.def.GetCluster(), Group: group, Node: discard, Typed: word, Reason: f.reason, Lost: f.lost,
 	}, w.GiveUp)
+}
+
+// begunAndDecided reports whether a group has run and has a copy that is not stale: the
+// rules know which one is good.
+func begunAndDecided(g *sbv1.GroupStatus) bool {
+	return len(g.GetExclusions()) < 2 && (g.GetHolder() != "" || g.GetLast().GetCause() != "")
 }
 
 // showLoss says what is given up where a stale copy stands in for a lost one, and what
@@ -134,6 +140,9 @@ func (a *app) showCopies(p *pair, group, keep string) {
 		}
 		for _, e := range g.GetExclusions() {
 			a.say("%s's copy of %s counts as stale (%s).", e.GetNode(), group, exclusionWords(e))
+		}
+		if begunAndDecided(g) {
+			a.say("Not both copies of %[1]s are stale, and nothing is kept of the one that is overwritten. If the two have split, this is not for it: sbctl resolve %[1]s --keep %[2]s", group, keep)
 		}
 	}
 	a.say("%s's copy of %s is kept. ALL of %s's copy is overwritten with it; what only that one has is lost.", keep, group, p.peer(keep))
