@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,9 @@ func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
 	if err := a.askNode(ctx, keeper, &kept, "files", group, "--of", "kept", "--recovery", id); err != nil {
 		return err
 	}
+	if err := kept.check(); err != nil {
+		return fmt.Errorf("ask %s: %w", keeper, err)
+	}
 	now, err := a.mountedFiles(ctx, group, pair)
 	if err != nil {
 		a.say("sbctl: %v", err)
@@ -84,16 +88,30 @@ func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
 		l.tellIf(&b, a.paper(), shown)
 	}
 	fmt.Fprintf(&b, "\n%s\nWhat goes is kept in turn, on %s. To do it, with no agent to interfere:\n", differs.String(), keeper)
-	for _, line := range []string{
-		"sbctl switchover " + group + " --wait      if " + keeper + " does not hold it",
-		"sbctl maintenance on --for 2h",
-		"systemctl stop sbagent         on both nodes",
-		"stop the group's services and unmount, on " + keeper + "; leave DRBD Primary there",
-		"sbagent recovery undo " + group + " --recovery " + id + " --yes      on " + keeper,
-		"systemctl start sbagent        on both nodes, " + keeper + " first",
-		"sbctl maintenance off",
-	} {
-		fmt.Fprintf(&b, "  %s\n", line)
+	for _, s := range undoSteps(group, keeper, id, kept) {
+		fmt.Fprintf(&b, "  %s\n", strings.TrimRight(fmt.Sprintf("%-*s  %s", 52, s[0], s[1]), " "))
 	}
 	return a.print("%s", b.String())
+}
+
+// undoSteps are the lines that put what keeper keeps of a recovery back, and where to
+// type each. An agent that stops leaves DRBD Secondary, so that who holds the group
+// before does not matter, and whoever is granted it after maintenance has the data.
+func undoSteps(group, keeper, id string, kept listing) [][2]string {
+	var resources []string
+	for _, v := range kept.Volumes {
+		if r, _, _ := strings.Cut(v.Volume, "/"); !slices.Contains(resources, r) {
+			resources = append(resources, r)
+		}
+	}
+	all := strings.Join(resources, " ")
+	return [][2]string{
+		{"sbctl maintenance on --for 2h", "nobody takes the group over meanwhile"},
+		{"systemctl stop sbagent", "on both nodes; it stops the group's services and leaves DRBD Secondary"},
+		{"drbdadm primary " + all, "on " + keeper + "; mount nothing"},
+		{"sbagent recovery undo " + group + " --recovery " + id + " --yes", "on " + keeper},
+		{"drbdadm secondary " + all, "on " + keeper},
+		{"systemctl start sbagent", "on both nodes"},
+		{"sbctl maintenance off", "one of the nodes is granted the group, and starts it"},
+	}
 }

@@ -364,7 +364,7 @@ func TestUndoingPutsTheVictimsDataBackOnBothAndKeepsWhatWasThere(t *testing.T) {
 	device := n.device(0)
 	must(t, os.Link(w.sides["node-b"].path, device)) // what is written to the one is in the other
 	g := n.Groups[0]
-	if _, err := n.Undo(t.Context(), g, "1", CarryOut); err == nil || !strings.Contains(err.Error(), "not Primary") {
+	if _, err := n.Undo(t.Context(), g, "1", CarryOut); err == nil || !strings.Contains(err.Error(), "not Primary: drbdadm primary r0") {
 		t.Fatalf("%v", err)
 	}
 	w.sides["node-a"].role, w.sides["node-b"].role = drbd.RoleSecondary, drbd.RolePrimary
@@ -372,9 +372,12 @@ func TestUndoingPutsTheVictimsDataBackOnBothAndKeepsWhatWasThere(t *testing.T) {
 	if err != nil || len(shown) != 1 || shown[0].Differs != diskSize || first(t, device) != "a" {
 		t.Fatalf("%+v, %v", shown, err)
 	}
-	for range 2 { // the second finds it done
-		_, err = n.Undo(t.Context(), g, "1", CarryOut)
+	for _, kept := range []string{"undo-1", ""} { // the second finds it done
+		done, err := n.Undo(t.Context(), g, "1", CarryOut)
 		must(t, err)
+		if len(done) != 1 || done[0].Kept != kept {
+			t.Errorf("%+v, and what was there is kept as %q", done, kept)
+		}
 	}
 	if first(t, device) != "b" {
 		t.Error("the victim's data is not back")

@@ -34,6 +34,8 @@ type Undone struct {
 	// took away, and all that was written since.
 	Differs uint64 `json:"differs"`
 	From    string `json:"from"`
+	// Kept is the recovery as which what was overwritten is kept; "" if nothing was.
+	Kept string `json:"kept,omitempty"`
 }
 
 // restoring is one kept volume and where it goes back to.
@@ -67,10 +69,18 @@ func (n *Node) Undo(ctx context.Context, g Group, id string, wish Wish) ([]Undon
 	if err != nil || wish == OnlyShow || !slices.ContainsFunc(out, func(u Undone) bool { return u.Differs > 0 }) {
 		return out, err
 	}
-	if err := n.keepNow(ctx, list); err != nil {
+	now, err := n.keepNow(ctx, list)
+	if err != nil {
 		return nil, fmt.Errorf("undo recovery %s of group %s: nothing was written: %w", all[0].Recovery, g.Name, err)
 	}
-	return restoreAll(ctx, list, wish)
+	out, err = restoreAll(ctx, list, wish)
+	for i := range out {
+		out[i].Kept = now
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; the group's data is part of the one and part of the other now: undo it again before anything is started; what was there is kept as recovery %s", err, now)
+	}
+	return out, err
 }
 
 // restoring looks where a volume goes back to, and whether it may.
@@ -115,8 +125,8 @@ func restoreAll(ctx context.Context, list []restoring, wish Wish) ([]Undone, err
 }
 
 // keepNow keeps what an undoing is about to overwrite, under a name that is not
-// taken: what an earlier one has kept is of another time.
-func (n *Node) keepNow(ctx context.Context, list []restoring) error {
+// taken, and returns that: what an earlier one has kept is of another time.
+func (n *Node) keepNow(ctx context.Context, list []restoring) (string, error) {
 	name := "undo-" + list[0].Recovery
 	for i := 2; ; i++ {
 		if _, err := n.keptAs(list[0].Group, name); err != nil {
@@ -127,14 +137,14 @@ func (n *Node) keepNow(ctx context.Context, list []restoring) error {
 	for _, r := range list {
 		size, err := keep.SizeOf(r.disk)
 		if err != nil {
-			return err
+			return "", err
 		}
 		now := keep.Volume{Recovery: name, Group: r.Group, Resource: r.Resource, Number: r.Number, Device: r.disk, Size: size}
 		if _, err := n.Store.Keep(ctx, now); err != nil {
-			return fmt.Errorf("keep what is there now: %w", err)
+			return "", fmt.Errorf("keep what is there now: %w", err)
 		}
 	}
-	return nil
+	return name, nil
 }
 
 // mayUndo returns the device to write to, or says why that must not be.
@@ -162,7 +172,7 @@ func (n *Node) mayUndo(ctx context.Context, k keep.Kept, disk string, wish Wish)
 	case !r.PeerConnectedUpToDate():
 		return "", errors.New("the two copies are not in step: connect them first")
 	case r.Role != drbd.RolePrimary:
-		return "", fmt.Errorf("this node is not Primary: move the group here, stop its services, and leave %s Primary", k.Resource)
+		return "", fmt.Errorf("this node is not Primary: drbdadm primary %s, with sbagent stopped on both nodes, and then this again", k.Resource)
 	case len(mounted) > 0:
 		return "", fmt.Errorf("it is mounted at %s: stop the services that use it, and unmount it", mounted[0].point)
 	case len(n.openers(minors)) > 0:
