@@ -24,6 +24,10 @@ var defaultShell = []string{"ssh", "-C", "-o", "BatchMode=yes", "root@{node}"}
 // reachedBy is where to look when no node can be asked.
 const reachedBy = "shell: in " + settingsFile + " says how they are reached"
 
+// noCommand is the first exit code by which a shell, or ssh with its 255, says that
+// the command has not run. What is below is the command's own.
+const noCommand = 126
+
 // nodeError is what sbagent on a node had to say about why it failed.
 type nodeError struct {
 	node  string
@@ -65,6 +69,10 @@ func (a *app) onNode(ctx context.Context, node string, in io.Reader, out io.Writ
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && words != "" {
 			return &nodeError{node: node, code: exit.ExitCode(), words: words}
+		}
+		if errors.As(err, &exit) && 0 < exit.ExitCode() && exit.ExitCode() < noCommand {
+			return &nodeError{node: node, code: exit.ExitCode(), words: fmt.Sprintf("sbagent %s there has ended with exit code %d, and what it said about it has not come here: see that shell: in %s passes standard error on",
+				strings.Join(args[:1], " "), exit.ExitCode(), s.file)}
 		}
 		if words != "" {
 			err = fmt.Errorf("%w: %s", err, words)

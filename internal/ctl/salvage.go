@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,12 +98,15 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 	if s.to == "" {
 		return a.showKept(keeper, id, found, s.all)
 	}
-	var lacking []error
+	wanted, lacking := kept.having(s.files, fmt.Sprintf("the copy that %s keeps from recovery %s", keeper, id))
 	for _, l := range found {
 		for _, p := range l.Problems {
 			a.say("%s: %s", l.Volume, shownAs(p))
 		}
-		names := s.files
+		names := wanted[l.Volume]
+		if len(s.files) > 0 && len(names) == 0 {
+			continue
+		}
 		if !s.every && len(names) == 0 {
 			if !l.Compared {
 				return fmt.Errorf("salvage %s: what only the discarded copy had cannot be told, as it could not be compared with what is there now; --everything brings all of it", l.Volume)
@@ -118,6 +123,32 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 		}
 	}
 	return errors.Join(lacking...)
+}
+
+// having tells for each volume which of the names are to be asked of it: those that
+// it has, or may have where not all of it could be listed. What no volume of the copy
+// has is an error, which the others do not wait for.
+func (l listing) having(names []string, copyOf string) (wanted map[string][]string, lacking []error) {
+	wanted = map[string][]string{}
+	for _, n := range names {
+		asked := false
+		for _, v := range l.Volumes {
+			if v.mayHave(n) {
+				wanted[v.Volume] = append(wanted[v.Volume], n)
+				asked = true
+			}
+		}
+		if !asked {
+			lacking = append(lacking, fmt.Errorf("%s has no file %q; a name begins at the root of its file system, as sbctl salvage lists it", copyOf, n))
+		}
+	}
+	return wanted, lacking
+}
+
+func (v volumeFiles) mayHave(name string) bool {
+	name = path.Clean(name)
+	return v.Entries == nil || v.Problem != "" || len(v.Unreadable) > 0 || name == "." ||
+		slices.ContainsFunc(v.Entries, func(e recovery.Entry) bool { return e.Path == name || strings.HasPrefix(e.Path, name+"/") })
 }
 
 // place is where a volume's files go: several volumes each have their own.
