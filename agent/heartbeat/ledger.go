@@ -27,6 +27,7 @@ const (
 // track is what is known of one link.
 type track struct {
 	seen      window
+	since     uint64           // loss is counted from this seq on: an outage was before it
 	clock     boottime.Instant // of the peer, in the newest datagram
 	lastEcho  boottime.Instant // newest clock of ours that came back
 	echo      echo             // newest, about this life of ours
@@ -72,12 +73,15 @@ func (l *ledger) observe(link int, at boottime.Instant, d *datagram, sent uint64
 		t.stats.Outdated++
 		return o
 	}
-	newest := d.seq > t.seen.top
+	newest, back := d.seq > t.seen.top, d.seq > max(t.seen.top, l.first-1)+outage
 	if !t.seen.add(d.seq) {
 		t.stats.Replays++
 		return replayed
 	}
 	t.stats.Received++
+	if back {
+		t.since = d.seq
+	}
 	if newest {
 		t.stats.LastReceived = at
 		t.clock = d.clock
@@ -131,7 +135,7 @@ func (l *ledger) begin(who Identity, seq uint64) {
 	l.peer, l.first, l.top = who, seq, 0
 	for i := range l.links {
 		t := &l.links[i]
-		t.seen, t.clock, t.echo, t.echoSent = window{}, 0, echo{}, 0
+		t.seen, t.since, t.clock, t.echo, t.echoSent = window{}, 0, 0, echo{}, 0
 	}
 }
 
@@ -185,7 +189,8 @@ func (l *ledger) answer(link int, now boottime.Instant) echo {
 }
 
 // arrived counts, of the peer's last seqs on any link, those that this link
-// brought.
+// brought. What an outage has taken, which is over and was told as such, is no loss
+// of a link that is back.
 func (l *ledger) arrived(t *track) (received, span int) {
 	end := l.top
 	if t.seen.top != 0 && end-t.seen.top <= inFlight {
@@ -194,7 +199,7 @@ func (l *ledger) arrived(t *track) (received, span int) {
 	if end < l.first {
 		return 0, 0
 	}
-	n := min(windowSpan, end-l.first+1)
+	n := min(windowSpan, end-max(l.first, t.since)+1)
 	return t.seen.count(end, n), int(n)
 }
 
@@ -226,7 +231,7 @@ func (l *ledger) report() []LinkStats {
 	for i := range l.links {
 		t := &l.links[i]
 		out[i] = t.stats
-		if received, span := l.arrived(t); span > 0 {
+		if received, span := l.arrived(t); span >= fewest {
 			out[i].ReceivedLossPercent = 100 * float64(span-received) / float64(span)
 		}
 		out[i].SentLossPercent = t.sentLoss()

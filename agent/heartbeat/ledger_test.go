@@ -146,6 +146,35 @@ func TestLossIsCountedPerLink(t *testing.T) {
 	if r := s.report(); r[1].ReceivedLossPercent != 100 {
 		t.Fatalf("a cut link loses %v %%", r[1].ReceivedLossPercent)
 	}
+	for seq := uint64(301); seq <= 350; seq++ { // it is mended: what the cut has taken is no loss
+		s.hears(0, "b1", 1, seq, delivered)
+		s.hears(1, "b1", 1, seq, duplicate)
+		if r := s.report(); r[1].ReceivedLossPercent != 0 {
+			t.Fatalf("mended at 301, it loses %v %% at %d", r[1].ReceivedLossPercent, seq)
+		}
+	}
+	for seq := uint64(351); seq <= 450; seq++ { // that it loses every fourth again is told again
+		s.hears(0, "b1", 1, seq, delivered)
+		if seq%4 != 0 {
+			s.hears(1, "b1", 1, seq, duplicate)
+		}
+	}
+	if r := s.report(); r[1].ReceivedLossPercent < 24 || r[1].ReceivedLossPercent > 26 {
+		t.Fatalf("want 25 %%, got %v", r[1].ReceivedLossPercent)
+	}
+}
+
+func TestLossIsNotToldOfABeginning(t *testing.T) {
+	s := tell(t)
+	for seq := uint64(1); seq <= 60; seq++ {
+		s.hears(0, "b1", 1, seq, delivered)
+		if seq >= 41 && seq != 43 { // the second link comes later, and one of its first is lost
+			s.hears(1, "b1", 1, seq, duplicate)
+		}
+		if r := s.report(); seq >= 41 && r[1].ReceivedLossPercent > 5 {
+			t.Fatalf("at %d it loses %v %%", seq, r[1].ReceivedLossPercent)
+		}
+	}
 }
 
 func TestPeersEchoTellsWhatArrivesThere(t *testing.T) {

@@ -10,6 +10,11 @@ const (
 	// inFlight is how many of the newest seqs may be still on their way (on a
 	// slower link, or to the peer) before they count as lost.
 	inFlight = 2
+	// outage is how many seqs in a row a link may miss and still be one that loses
+	// some. After more it was down, and its loss is counted anew.
+	outage = 9
+	// fewest seqs are enough to tell a loss by: one of three is not 33 %.
+	fewest = 20
 )
 
 // window remembers which of the last windowBits seqs arrived.

@@ -136,8 +136,8 @@ func (p *Pair) accepted(what string) bool {
 	return p.cfg.Accepted != "" && strings.Contains(what, p.cfg.Accepted)
 }
 
-// Redundant is Green, but for what a link has lost a while ago, which sbctl shows
-// for some time after the link is mended, and for how slow the lab's machine is today.
+// Redundant is Green, but for single beats that a link has lost, which sbctl shows for
+// as long as they count, and for how slow the lab's machine is today.
 func (p *Pair) Redundant(ctx context.Context) error {
 	c, err := p.Status(ctx)
 	if err != nil || c.Level == "ok" {

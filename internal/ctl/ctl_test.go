@@ -130,6 +130,15 @@ func TestGreenOnlyWhenNothingIsMissing(t *testing.T) {
 	}
 }
 
+func TestAnAgentThatHasJustStartedIsNotAskedToMendItsFile(t *testing.T) {
+	s := healthy()
+	s.status.Clusters[0].Nodes[0].Links = nil // it looks after a second
+	p := examine(s.status.Clusters[0])
+	if len(p.found) != 1 || !strings.Contains(p.found[0].What, "not said yet") || strings.Contains(p.found[0].Do, "node.yaml") {
+		t.Errorf("%+v", p.found)
+	}
+}
+
 // TestColumnsAlignWithoutTrailingBlanks also where cells are empty or coloured.
 func TestColumnsAlignWithoutTrailingBlanks(t *testing.T) {
 	g := heading("A", "BB", "C")

@@ -270,8 +270,8 @@ func (p *pair) links(n *sbv1.NodeStatus) {
 	if !p.heard(other) {
 		return
 	}
-	if len(n.GetLinks()) == 0 {
-		p.find(levelAttention, "add links: to its node.yaml", "%s reports no heartbeat link", name)
+	if len(n.GetLinks()) == 0 { // no agent starts without one
+		p.find(levelAttention, "wait a second or two: its agent has just started", "%s has not said yet what it hears on its heartbeat links", name)
 	}
 	for _, l := range n.GetLinks() {
 		switch {
