@@ -37,18 +37,36 @@ func (p *Pair) Sbctl(ctx context.Context, args ...string) (Answer, error) {
 	return Run(p.Lab.Witness.Command(ctx, "sbctl", all...))
 }
 
-// SbctlConfig is a file for sbctl's --config that says how the nodes are reached here:
-// preview and salvage ask them directly.
+// SbctlConfig is a file for sbctl's --config: it has this pair's witness, and how its
+// nodes are reached, which preview and salvage ask directly.
 func (p *Pair) SbctlConfig() (string, error) {
-	argv, err := p.Lab.Shell()
+	shell, err := p.Lab.Shell()
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(p.Lab.Witness.Dir(), "sbctl.yaml")
-	if err := os.WriteFile(name, fmt.Appendf(nil, "shell: [%s]\n", `"`+strings.Join(argv, `", "`)+`"`), 0o600); err != nil {
+	home := p.Lab.Witness.Dir()
+	name := filepath.Join(home, "sbctl.yaml")
+	text := fmt.Sprintf("witness: [%q]\npki: %q\nshell: [\"%s\"]\n", lab.WitnessAddr+":7443", filepath.Join(home, "operator"), strings.Join(shell, `", "`))
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("say how the nodes are reached: %w", err)
 	}
 	return name, nil
+}
+
+// SbctlHere is a directory with a program sbctl in it, for whoever types: it is the
+// operator's of this pair, in whatever directory he is.
+func (p *Pair) SbctlHere() (string, error) {
+	config, err := p.SbctlConfig()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(p.Lab.Dir(), "operator")
+	argv := p.Lab.Witness.Command(context.Background(), "sbctl", "--config", config).Args
+	script := "#!/bin/sh\nexec '" + strings.Join(argv, "' '") + "' \"$@\"\n"
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "sbctl"), []byte(script), 0o700)); err != nil {
+		return "", fmt.Errorf("make an sbctl to type: %w", err)
+	}
+	return dir, nil
 }
 
 // Run performs a command; a non-zero exit is an answer, not an error.

@@ -100,6 +100,11 @@ func greet(w *world) {
 	for _, n := range w.Nodes() {
 		fmt.Printf("  %s   %s\n", n.Name, n.ShellCommand())
 	}
+	if w.pair != nil {
+		if dir, err := w.pair.SbctlHere(); err == nil {
+			fmt.Printf("sbctl in another terminal, where it can ask you (as resolve does):\n  export PATH=%s:$PATH; sbctl status\n", dir)
+		}
+	}
 	fmt.Printf("Consoles and witness log: %s\n\nBreak things here:\n%s", w.Dir(), listing())
 }
 
@@ -122,7 +127,7 @@ func play(ctx context.Context, w *world) error {
 			if !ok || strings.TrimSpace(line) == "quit" {
 				return nil
 			}
-			if err := perform(ctx, w, strings.Fields(line)); err != nil {
+			if err := perform(ctx, w, line); err != nil {
 				fmt.Println(err)
 			}
 		}
