@@ -100,9 +100,11 @@ func nodeAlarms(v leader.View, id arbiter.NodeID, listening time.Duration, alarm
 	if r := lastReport(v.Cluster, id); r != nil && (r.Reason == arbiter.RolledBack || r.Reason == arbiter.Implausible) {
 		alarm("%s", r.Sentence)
 	}
+	peer := v.Cluster.Definition.Peer(id)
 	for _, l := range heard.Beat.Links {
-		if !l.HearsPeer && silent < v.Cluster.Definition.Timing.SuspectAfter {
-			alarm("%s hears nothing of %s on link %s; look at cable, address and firewall", id, v.Cluster.Definition.Peer(id), l.Name)
+		// A peer that is heard nowhere has an alarm of its own, and no bad cable.
+		if !l.HearsPeer && !v.Suspects(id) && !v.Suspects(peer) {
+			alarm("%s hears nothing of %s on link %s; look at cable, address and firewall", id, peer, l.Name)
 		}
 	}
 }

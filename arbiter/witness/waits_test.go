@@ -94,6 +94,25 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 	}
 }
 
+// What a node hears of a peer that the witness does not hear either tells nothing of a
+// cable: that the peer is silent is its own alarm.
+func TestLinksAreLookedAtWhereThePeerIsThereToBeHeard(t *testing.T) {
+	for silent, want := range map[time.Duration]int{0: 1, time.Hour: 0} {
+		beat := leader.Beat{Links: []leader.Link{{Name: "lan"}}}
+		v := leader.View{
+			Cluster: &arbiter.Cluster{
+				Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
+				Nodes:      map[arbiter.NodeID]*arbiter.Node{"node-a": {Boot: "a"}, "node-b": {Boot: "b"}},
+			},
+			Nodes: map[arbiter.NodeID]leader.NodeView{"node-a": {Heard: true, Beat: beat}, "node-b": {Heard: true, Silent: silent}},
+		}
+		said := strings.Join(alarms(v, time.Hour), "\n")
+		if strings.Count(said, "on link lan") != want || want == 0 && !strings.Contains(said, "node-b has not been heard for") {
+			t.Errorf("node-b is silent for %v: %s", silent, said)
+		}
+	}
+}
+
 // A store of kept copies that fills up is an alarm before a recovery stops for it;
 // a copy that has merely grown old is left to the doctor.
 func TestStoreOfKeptCopiesThatFillsUpIsAnAlarm(t *testing.T) {
