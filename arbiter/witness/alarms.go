@@ -102,8 +102,9 @@ func nodeAlarms(v leader.View, id arbiter.NodeID, listening time.Duration, alarm
 	}
 	peer := v.Cluster.Definition.Peer(id)
 	for _, l := range heard.Beat.Links {
-		// A peer that is heard nowhere has an alarm of its own, and no bad cable.
-		if !l.HearsPeer && !v.Suspects(id) && !v.Suspects(peer) {
+		// A peer that is heard nowhere has an alarm of its own, and no bad cable; one that
+		// has not looked at its links yet has just started, and is about to be heard.
+		if !l.HearsPeer && !v.Suspects(id) && !v.Suspects(peer) && len(v.Nodes[peer].Beat.Links) > 0 {
 			alarm("%s hears nothing of %s on link %s; look at cable, address and firewall", id, peer, l.Name)
 		}
 	}

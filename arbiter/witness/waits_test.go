@@ -97,18 +97,26 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 // What a node hears of a peer that the witness does not hear either tells nothing of a
 // cable: that the peer is silent is its own alarm.
 func TestLinksAreLookedAtWhereThePeerIsThereToBeHeard(t *testing.T) {
-	for silent, want := range map[time.Duration]int{0: 1, time.Hour: 0} {
-		beat := leader.Beat{Links: []leader.Link{{Name: "lan"}}}
+	beat, hears := leader.Beat{Links: []leader.Link{{Name: "lan"}}}, leader.Beat{Links: []leader.Link{{Name: "lan", HearsPeer: true}}}
+	for _, is := range []struct {
+		peer leader.NodeView
+		want int
+		also string
+	}{
+		{leader.NodeView{Heard: true, Beat: hears}, 1, ""},
+		{leader.NodeView{Heard: true}, 0, ""}, // it has just started
+		{leader.NodeView{Heard: true, Beat: hears, Silent: time.Hour}, 0, "node-b has not been heard for"},
+	} {
 		v := leader.View{
 			Cluster: &arbiter.Cluster{
 				Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
 				Nodes:      map[arbiter.NodeID]*arbiter.Node{"node-a": {Boot: "a"}, "node-b": {Boot: "b"}},
 			},
-			Nodes: map[arbiter.NodeID]leader.NodeView{"node-a": {Heard: true, Beat: beat}, "node-b": {Heard: true, Silent: silent}},
+			Nodes: map[arbiter.NodeID]leader.NodeView{"node-a": {Heard: true, Beat: beat}, "node-b": is.peer},
 		}
 		said := strings.Join(alarms(v, time.Hour), "\n")
-		if strings.Count(said, "on link lan") != want || want == 0 && !strings.Contains(said, "node-b has not been heard for") {
-			t.Errorf("node-b is silent for %v: %s", silent, said)
+		if strings.Count(said, "on link lan") != is.want || !strings.Contains(said, is.also) {
+			t.Errorf("%+v: %s", is.peer, said)
 		}
 	}
 }

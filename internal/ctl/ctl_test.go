@@ -133,6 +133,7 @@ func TestGreenOnlyWhenNothingIsMissing(t *testing.T) {
 func TestAnAgentThatHasJustStartedIsNotAskedToMendItsFile(t *testing.T) {
 	s := healthy()
 	s.status.Clusters[0].Nodes[0].Links = nil // it looks after a second
+	s.status.Clusters[0].Nodes[1].Links[0].HearsPeer = false
 	p := examine(s.status.Clusters[0])
 	if len(p.found) != 1 || !strings.Contains(p.found[0].What, "not said yet") || strings.Contains(p.found[0].Do, "node.yaml") {
 		t.Errorf("%+v", p.found)

@@ -270,11 +270,12 @@ func (p *pair) links(n *sbv1.NodeStatus) {
 	if !p.heard(other) {
 		return
 	}
-	if len(n.GetLinks()) == 0 { // no agent starts without one
+	if p.justStarted(name) {
 		p.find(levelAttention, "wait a second or two: its agent has just started", "%s has not said yet what it hears on its heartbeat links", name)
 	}
 	for _, l := range n.GetLinks() {
 		switch {
+		case !l.GetHearsPeer() && p.justStarted(other): // it is about to be heard
 		case !l.GetHearsPeer():
 			p.alarm(levelAttention, "look at cable, switch and firewall of that link", "%s hears nothing of %s on link %s", name, other, l.GetName())
 		case l.GetLostInPercent() >= lossy:
@@ -282,6 +283,12 @@ func (p *pair) links(n *sbv1.NodeStatus) {
 				l.GetName(), other, name, l.GetLostInPercent())
 		}
 	}
+}
+
+// justStarted reports whether a node's agent has not looked at its links yet: none
+// starts without one.
+func (p *pair) justStarted(name string) bool {
+	return slices.ContainsFunc(p.GetNodes(), func(n *sbv1.NodeStatus) bool { return n.GetName() == name && len(n.GetLinks()) == 0 })
 }
 
 // groupCopies asks whether the other node could run the group, and whether all
