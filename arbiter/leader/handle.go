@@ -262,6 +262,7 @@ func (b beginning) dated(received boottime.Instant, m ReportFence) boottime.Inst
 func (l *Leader) reportFence(now boottime.Instant, d *desk, r *request, m ReportFence) {
 	cmd := m.ReportFence
 	if mandate := d.c.Mandate; mandate != nil {
+		d.asked[cmd.Caller.Node] = now // it did not ask while it shot
 		cmd.Judgement = d.judge(now, cmd.Caller.Node, mandate.Group)
 		if h := d.heard[mandate.Target]; h != nil && len(cmd.Readings) > 0 {
 			cmd.Alive = h.at > d.begun.dated(r.at, m)

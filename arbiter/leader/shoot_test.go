@@ -96,6 +96,25 @@ func TestTheWitnessShootsAfterTheFirstExecutorsDeadline(t *testing.T) {
 	}
 }
 
+// A shot takes longer than a node may be silent; while it shoots a node does not ask for
+// the group. Its report is a word that it wants it still, and its next ask is on its way.
+func TestReportOfALongShotLeavesTheNextOneToTheWitness(t *testing.T) {
+	s, _, m := mandated(t)
+	s.reaches = []arbiter.NodeID{nodeA}
+	s.l.Reaches(map[arbiter.ClusterID][]arbiter.NodeID{cluster: s.reaches})
+	s.must(s.begin(m))
+	s.pass(durations.SuspectAfter + time.Second)
+	s.fails(m)
+	s.pass(step)
+	if is := s.mandate(); is == nil || is.ID != m || !is.ByWitness {
+		t.Fatalf("the mandate is over, and the witness's host does not shoot: %+v", is)
+	}
+	s.pass(durations.SuspectAfter + step)
+	if is := s.mandate(); is != nil {
+		t.Errorf("nobody asks any more, and mandate %d is open", is.ID)
+	}
+}
+
 func TestTheWitnessSparesWhomItHearsAgain(t *testing.T) {
 	s, e, _ := second(t)
 	s.passWith(5*time.Second, s.asking())
