@@ -14,7 +14,7 @@ node=$1
 shift
 out=$(mktemp) && trap 'rm -f "$out"' EXIT
 printf '%%s\n' "e=\$(mktemp); { echo $(base64 -w 0) | base64 -d | ( $* ); } 2>\"\$e\"; c=\$?; printf '\n%%s\n%%d\n' \"\$(base64 -w 0 \"\$e\")\" \$c; rm \"\$e\"; exit" |
-	ip netns exec %[5]s socat -t 600 - TCP:$at:2222 >"$out" 2>/dev/null
+	ip netns exec %[5]s socat -t 600 - TCP:$at:2222,connect-timeout=5 >"$out" 2>/dev/null
 code=$(tail -n 1 "$out")
 case $code in '' | *[!0-9]*) echo "$node does not answer: is it on?" >&2; exit 255 ;; esac
 head -n -2 "$out"
