@@ -157,8 +157,6 @@ func (g *Group) clear(node NodeID, e Exclusion) {
 	g.Cleared[node] = max(g.Cleared[node], e.OwnWord)
 }
 
-// readmit clears an exclusion by the numbers that both sides knew while they
-// were in step. A later exclusion has other numbers and stays.
 // noGoodCopy reports whether both copies are excluded: a holder whose disk failed
 // before the peer that it had excluded was in step again.
 func (g *Group) noGoodCopy(d Definition) bool {
@@ -170,6 +168,8 @@ func (g *Group) noGoodCopy(d Definition) bool {
 	return true
 }
 
+// readmit clears an exclusion by the numbers that both sides knew while they
+// were in step. A later exclusion has other numbers and stays.
 func (a *applying) readmit(c *Cluster, cmd Readmit) Verdict {
 	g, ok := c.Groups[cmd.Group]
 	if !ok {

@@ -188,8 +188,8 @@ type Exclusion struct {
 	// Should it come back, what it has is for a recovery: its node does not declare it
 	// bad by itself.
 	Lost bool `json:"lost,omitempty"`
-	// Since is when the copy became stale, in Unix milliseconds on the leader's clock:
-	// shown, never compared. 0: not known.
+	// Since is when the copy became stale, in Unix milliseconds on the leader's clock: for
+	// people alone, nothing is decided on it. 0: not known.
 	Since int64 `json:"since,omitempty"`
 }
 

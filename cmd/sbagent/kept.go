@@ -31,11 +31,7 @@ func filesCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "files GROUP", Short: "Print which files this node's copy holds, as JSON; changes nothing", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
-			if err != nil {
-				return err
-			}
-			g, err := daemon.GroupOf(n, args[0])
+			n, g, err := handsOf(*path, args[0])
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,16 @@ func hands(path string) (*carry.Node, error) {
 	return d.Hands()
 }
 
+// handsOf returns them with the group that is named.
+func handsOf(path, name string) (*carry.Node, carry.Group, error) {
+	n, err := hands(path)
+	if err != nil {
+		return nil, carry.Group{}, err
+	}
+	g, err := daemon.GroupOf(n, name)
+	return n, g, err
+}
+
 func measureCommand(path *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "measure GROUP", Short: "Print what this node knows of its copy, as JSON; changes nothing", Args: cobra.ExactArgs(1),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sbarbiter/cmd/sbagent/daemon"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/carry"
 )
@@ -29,11 +28,7 @@ func undoCommand(path *string) *cobra.Command {
 			"  systemctl start sbagent                    # on both nodes\n" +
 			"  sbctl maintenance off                      # and a node is granted the group",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
-			if err != nil {
-				return err
-			}
-			g, err := daemon.GroupOf(n, args[0])
+			n, g, err := handsOf(*path, args[0])
 			if err != nil {
 				return err
 			}
