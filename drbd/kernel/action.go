@@ -297,7 +297,7 @@ func (d *Driver) runAll(ctx context.Context, f drbd.Family, before drbd.Resource
 		return fmt.Errorf("no volume's minor is known: %w", ErrUnconfigured)
 	}
 	for i, cmd := range cmds {
-		ans, err := d.run(ctx, cmd)
+		ans, err := d.run(ctx, f, cmd)
 		if err != nil {
 			return err
 		}
@@ -333,7 +333,7 @@ func (d *Driver) rollBack(ctx context.Context, f drbd.Family, t drbd.Target, n i
 	defer cancel()
 	t.Minors = t.Minors[:n]
 	for _, cmd := range drbd.For(f).Secondary(t) {
-		ans, err := d.run(ctx, cmd)
+		ans, err := d.run(ctx, f, cmd)
 		if err != nil {
 			return fmt.Errorf("%w after %w; taking it back: %w", ErrPartlyPromoted, cause, err)
 		}

@@ -322,7 +322,7 @@ func TestKilledCommandThatDoesNotEndIsStuck(t *testing.T) {
 	f := newFakeTools(t)
 	f.on("primary", "exec sleep 300")
 	cmd := drbd.For(drbd.Family84).Primary(drbd.Target{Minors: []drbd.Minor{0}})[0]
-	c := f.driver.command(cmd)
+	c := f.driver.command(drbd.Family84, cmd)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -333,5 +333,26 @@ func TestKilledCommandThatDoesNotEndIsStuck(t *testing.T) {
 	}
 	if c.Wait() == nil {
 		t.Error("it was not killed")
+	}
+}
+
+// The drbdsetup of version 9 hands an 8.4 driver's commands to another program.
+func TestProgramForAnOldDriverIsCalledAtOnceWhereItIsThere(t *testing.T) {
+	f := newFakeTools(t)
+	f.driver.cfg.Drbdsetup84 = f.path("drbdsetup-84")
+	promoted := f.to("Primary", "Primary", "UpToDate", "Connected")
+	f.on("primary", promoted)
+	if err := f.driver.Promote(t.Context(), "r0"); err != nil || !strings.HasPrefix(f.calls(), "drbdsetup primary") {
+		t.Fatalf("it is not there: %v: %s", err, f.calls())
+	}
+	if err := os.Link(f.path("drbdsetup"), f.path("drbdsetup-84")); err != nil {
+		t.Fatal(err)
+	}
+	f.on("secondary", f.to("Secondary", "Secondary", "UpToDate", "Connected"))
+	if err := f.driver.Demote(t.Context(), "r0"); err != nil || !strings.Contains(f.calls(), "drbdsetup-84 secondary 0") {
+		t.Errorf("it is there: %v: %s", err, f.calls())
+	}
+	if got := f.driver.drbdsetup(drbd.Family9); got != f.path("drbdsetup") {
+		t.Errorf("a driver of version 9 is told by %s", got)
 	}
 }

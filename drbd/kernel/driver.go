@@ -19,6 +19,10 @@ type Config struct {
 	Resources []string
 	// Drbdsetup, Drbdadm and Drbdmeta are the tools; those in /usr/sbin.
 	Drbdsetup, Drbdadm, Drbdmeta string
+	// Drbdsetup84 is the program to which a drbdsetup of version 9 leaves an 8.4 driver;
+	// /lib/drbd/drbdsetup-84 if Drbdsetup is not given either. Where it is not there,
+	// Drbdsetup looks for it.
+	Drbdsetup84 string
 	// Files is a pattern of the files that drbdadm may begin with;
 	// /etc/drbd*.conf.
 	Files string
@@ -61,6 +65,9 @@ type slot struct{ busy chan struct{} }
 func New(cfg Config) (*Driver, error) {
 	if len(cfg.Resources) == 0 {
 		return nil, errors.New("configure DRBD driver: no resources named")
+	}
+	if cfg.Drbdsetup == "" && cfg.Drbdsetup84 == "" {
+		cfg.Drbdsetup84 = "/lib/drbd/drbdsetup-84"
 	}
 	for _, d := range []struct {
 		to    *string
@@ -126,7 +133,7 @@ func (d *Driver) Read(ctx context.Context, resource string) (drbd.Resource, erro
 		return drbd.Resource{}, err
 	}
 	cmd := drbd.For(p.Family).Status(resource)
-	ans, err := d.run(ctx, cmd)
+	ans, err := d.run(ctx, p.Family, cmd)
 	if err != nil {
 		return drbd.Resource{}, err
 	}

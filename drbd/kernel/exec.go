@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sbarbiter/drbd"
 )
 
@@ -48,7 +50,7 @@ func (e *stuckError) Unwrap() error { return ErrTimeout }
 
 // run runs a command to its end, in a process group of its own. When the time
 // is up the whole group is killed, and the error is ErrTimeout.
-func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
+func (d *Driver) run(ctx context.Context, f drbd.Family, cmd drbd.Command) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.ExecTimeout)
 	defer cancel()
 	if ctx.Err() != nil {
@@ -58,7 +60,7 @@ func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
 	if cmd.Program == drbd.Drbdmeta {
 		stdout.most = mostMetadata
 	}
-	c := d.command(cmd)
+	c := d.command(f, cmd)
 	c.Stdout, c.Stderr = &stdout, &stderr
 	c.WaitDelay = pipeGrace
 	begin := time.Now()
@@ -91,8 +93,8 @@ func (d *Driver) run(ctx context.Context, cmd drbd.Command) (answer, error) {
 }
 
 // command prepares a command without starting it.
-func (d *Driver) command(cmd drbd.Command) *exec.Cmd {
-	path := d.cfg.Drbdsetup
+func (d *Driver) command(f drbd.Family, cmd drbd.Command) *exec.Cmd {
+	path := d.drbdsetup(f)
 	switch cmd.Program {
 	case drbd.Drbdadm:
 		path = d.cfg.Drbdadm
@@ -104,6 +106,15 @@ func (d *Driver) command(cmd drbd.Command) *exec.Cmd {
 	c.Env = []string{"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "LC_ALL=C", "HOME=/"}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return c
+}
+
+// drbdsetup is the tool that talks to the driver. The one of version 9 leaves an 8.4
+// driver to another program: started at once, that saves half of each call.
+func (d *Driver) drbdsetup(f drbd.Family) string {
+	if f == drbd.Family84 && d.cfg.Drbdsetup84 != "" && unix.Access(d.cfg.Drbdsetup84, unix.X_OK) == nil {
+		return d.cfg.Drbdsetup84
+	}
+	return d.cfg.Drbdsetup
 }
 
 // killed kills a command's group and says what is known of it.

@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,41 +11,44 @@ import (
 	"sbarbiter/drbd"
 )
 
-// remembered is what a command printed that only reads configuration files, and the sum
-// of what was in them.
+// remembered is what was learnt from configuration files alone, and the sum of what was
+// in them.
 type remembered struct {
 	files [sha256.Size]byte
-	text  string
+	what  any
 }
 
-// fromFiles asks a command that prints nothing but what drbdadm finds in its
-// configuration files, and does not ask again while they are the same: it takes
-// drbdadm several processes each time.
-func (d *Driver) fromFiles(ctx context.Context, f drbd.Family, cmd drbd.Command) (string, error) {
-	key := cmd.String()
-	if text, ok := d.printed(key); ok {
-		return text, nil
+// fromFiles learns what rests on nothing but drbdadm's configuration files, and does not
+// learn it again while they are the same: it takes drbdadm several processes each time.
+// What it returns is not to be changed.
+func fromFiles[T any](d *Driver, key string, learn func() (T, error)) (T, error) {
+	if what, ok := learnt[T](d, key); ok {
+		return what, nil
 	}
 	before, readable := configured(d.cfg.Files)
-	text, err := d.ask(ctx, f, cmd)
+	what, err := learn()
 	if after, still := configured(d.cfg.Files); err == nil && readable && still && after == before {
 		d.mu.Lock()
-		d.known[key] = remembered{before, text}
+		d.known[key] = remembered{before, what}
 		d.mu.Unlock()
 	}
-	return text, err
+	return what, err
 }
 
-// printed is what a command has printed, if that is remembered and still true.
-func (d *Driver) printed(command string) (string, bool) {
+// learnt is what is remembered, if that is still true.
+func learnt[T any](d *Driver, key string) (what T, ok bool) {
 	d.mu.Lock()
-	known, ok := d.known[command]
+	known, there := d.known[key]
 	d.mu.Unlock()
-	if !ok {
-		return "", false
+	if !there {
+		return what, false
 	}
 	now, readable := configured(d.cfg.Files)
-	return known.text, readable && now == known.files
+	if !readable || now != known.files {
+		return what, false
+	}
+	what, ok = known.what.(T)
+	return what, ok
 }
 
 // Prepare reads what a recovery will want to know of the configuration files: it is
@@ -59,7 +61,8 @@ func (d *Driver) Prepare(ctx context.Context) {
 	}
 	for _, name := range d.cfg.Resources {
 		if _, err = d.Backing(ctx, name); err == nil && f == drbd.Family84 {
-			_, err = d.fromFiles(ctx, f, drbd.For(f).ConnectLine(name))
+			cmd := drbd.For(f).ConnectLine(name)
+			_, err = fromFiles(d, cmd.String(), func() (string, error) { return d.ask(ctx, f, cmd) })
 		}
 		if err != nil {
 			d.log.Debug("cannot prepare for a recovery", "resource", name, "error", err)
@@ -70,7 +73,7 @@ func (d *Driver) Prepare(ctx context.Context) {
 // connectLine is the command that drbdadm would connect a resource with, if that is
 // remembered: it saves the processes of drbdadm.
 func (d *Driver) connectLine(c drbd.Commands, resource string, o drbd.ConnectOption) (drbd.Command, bool) {
-	text, ok := d.printed(c.ConnectLine(resource).String())
+	text, ok := learnt[string](d, c.ConnectLine(resource).String())
 	if !ok {
 		return drbd.Command{}, false
 	}
@@ -80,15 +83,7 @@ func (d *Driver) connectLine(c drbd.Commands, resource string, o drbd.ConnectOpt
 // files are the configuration files as drbdadm understands them.
 func (d *Driver) files(ctx context.Context, f drbd.Family) (drbd.Section, error) {
 	cmd := drbd.For(f).Dump()
-	text, err := d.fromFiles(ctx, f, cmd)
-	if err != nil {
-		return drbd.Section{}, err
-	}
-	s, err := drbd.ParseConfig(text)
-	if err != nil {
-		return drbd.Section{}, fmt.Errorf("run %q: %w", cmd, err)
-	}
-	return s, nil
+	return fromFiles(d, cmd.String(), func() (drbd.Section, error) { return d.config(ctx, f, cmd) })
 }
 
 // include finds the names of further files: of any, and of a resource's template.

@@ -49,7 +49,7 @@ func (d *Driver) Preflight(ctx context.Context) ([]drbd.Violation, error) {
 
 // config runs a command that prints configuration and reads what it printed.
 func (d *Driver) config(ctx context.Context, f drbd.Family, cmd drbd.Command) (drbd.Section, error) {
-	ans, err := d.run(ctx, cmd)
+	ans, err := d.run(ctx, f, cmd)
 	if err != nil {
 		return drbd.Section{}, err
 	}

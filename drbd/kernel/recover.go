@@ -47,7 +47,7 @@ func (d *Driver) GenerationLines(ctx context.Context, resource string) ([]string
 
 // ask runs a command that only prints.
 func (d *Driver) ask(ctx context.Context, f drbd.Family, cmd drbd.Command) (string, error) {
-	ans, err := d.run(ctx, cmd)
+	ans, err := d.run(ctx, f, cmd)
 	if err != nil {
 		return "", err
 	}
@@ -64,15 +64,19 @@ func (d *Driver) Backing(ctx context.Context, resource string) ([]Backing, error
 	if err != nil {
 		return nil, err
 	}
+	return fromFiles(d, "disks of "+resource, func() ([]Backing, error) { return d.backing(ctx, f, resource) })
+}
+
+func (d *Driver) backing(ctx context.Context, f drbd.Family, resource string) ([]Backing, error) {
 	files, err := d.files(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	access, err := d.fromFiles(ctx, f, drbd.For(f).MetadataAccess(resource))
+	access, err := d.ask(ctx, f, drbd.For(f).MetadataAccess(resource))
 	if err != nil {
 		return nil, err
 	}
-	disks, err := d.fromFiles(ctx, f, drbd.For(f).Disks(resource))
+	disks, err := d.ask(ctx, f, drbd.For(f).Disks(resource))
 	if err != nil {
 		return nil, err
 	}

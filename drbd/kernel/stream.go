@@ -31,7 +31,7 @@ func (d *Driver) follow(ctx context.Context, emit func(Observation)) (alive bool
 		return false, err
 	}
 	cmd := drbd.For(f).Events()
-	c := d.command(cmd)
+	c := d.command(f, cmd)
 	var stderr limitedBuffer
 	c.Stderr = &stderr
 	c.WaitDelay = pipeGrace
