@@ -82,7 +82,7 @@ func fullStoreIsWaitedFor(t *testing.T) {
 	victim := s.standby
 	s.must("keep nothing of other stories", victim.Must(s.ctx, "rm -rf /h/kept"))
 	s.must("make room for one copy, and not for two", s.Change(s.ctx, string(victim.Name)+".yaml", func(text string) string {
-		return strings.Replace(text, "quota: 4GiB", "quota: 200MiB", 1)
+		return strings.Replace(text, "quota: 4GiB", "quota: 130MiB", 1)
 	}))
 	s.within(30*time.Second, "full redundancy", s.redundant)
 	s.policies("discard-unleased")

@@ -56,7 +56,9 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 	for _, m := range mounted {
 		side.Mounted = append(side.Mounted, m.point)
 	}
-	side.Open = len(mounted) > 0 || len(n.openers(minors)) > 0
+	// DRBD lets nobody open a Secondary (drbd_open, drbd_main.c): to look through all
+	// processes takes longer than all else.
+	side.Open = len(mounted) > 0 || side.Role == drbd.RolePrimary && len(n.openers(minors)) > 0
 	return side, nil
 }
 

@@ -68,14 +68,14 @@ func (c Copy) Keep(ctx context.Context, v Volume, dir string) (string, uint64, e
 	if err != nil {
 		return "", 0, fmt.Errorf("copy the volume: %w", err)
 	}
-	n, err := sparse(ctx, to, from)
+	n, taken, err := sparse(ctx, to, from)
 	if err == nil && n < v.Size {
 		err = fmt.Errorf("it ends after %d of %d bytes", n, v.Size)
 	}
 	if err := errors.Join(err, to.Sync(), to.Close()); err != nil {
 		return "", 0, fmt.Errorf("copy %s to %s: %w", v.Device, path, err)
 	}
-	return path, n, nil
+	return path, taken, nil
 }
 
 // openDirect opens a device past the page cache: DRBD writes to its disk beneath
@@ -97,33 +97,35 @@ func (Copy) Drop(_ context.Context, _ Volume, dir string) error {
 	return nil
 }
 
-// sparse copies all of from, leaving holes where there are zeros.
-func sparse(ctx context.Context, to *os.File, from io.Reader) (n uint64, err error) {
+// sparse copies all n bytes of from, leaving holes where there are zeros: only those
+// taken are written.
+func sparse(ctx context.Context, to *os.File, from io.Reader) (n, taken uint64, err error) {
 	// Reading past the page cache wants memory on a page's border.
 	block, err := unix.Mmap(-1, 0, copyBlock, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
-		return 0, fmt.Errorf("get memory to copy with: %w", err)
+		return 0, 0, fmt.Errorf("get memory to copy with: %w", err)
 	}
 	defer unix.Munmap(block) //nolint:errcheck // it was mapped here
 	zeros := make([]byte, copyBlock)
 	for {
 		if ctx.Err() != nil {
-			return n, ctx.Err()
+			return n, taken, ctx.Err()
 		}
 		// One read each: the rest of a block would begin anywhere.
 		got, err := from.Read(block)
 		if got > 0 && !bytes.Equal(block[:got], zeros[:got]) {
 			if _, err := to.WriteAt(block[:got], int64(n)); err != nil {
-				return n, err //nolint:wrapcheck // the caller names both files
+				return n, taken, err //nolint:wrapcheck // the caller names both files
 			}
+			taken += uint64(got)
 		}
 		n += uint64(got)
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			return n, to.Truncate(int64(n)) //nolint:wrapcheck // the caller names both files
+			return n, taken, to.Truncate(int64(n)) //nolint:wrapcheck // the caller names both files
 		default:
-			return n, err //nolint:wrapcheck // the caller names both files
+			return n, taken, err //nolint:wrapcheck // the caller names both files
 		}
 	}
 }

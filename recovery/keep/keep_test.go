@@ -14,6 +14,8 @@ import (
 
 const (
 	size = 5<<20 + 4096
+	// written is the part of a volume that is not zeros, to a block.
+	written = 1<<20 + 4096
 	dump = "version \"v08\";\n"
 )
 
@@ -35,7 +37,7 @@ func volume(t *testing.T) (Volume, []byte) {
 func store(t *testing.T) *Store {
 	t.Helper()
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	return &Store{Dir: filepath.Join(t.TempDir(), "kept"), Quota: 3 * size / 2, Drivers: []Driver{Copy{AtMost: size}}, Now: func() time.Time {
+	return &Store{Dir: filepath.Join(t.TempDir(), "kept"), Quota: size + written - 1, Drivers: []Driver{Copy{AtMost: size}}, Now: func() time.Time {
 		at = at.Add(time.Hour)
 		return at
 	}}
@@ -58,7 +60,7 @@ func TestKeptCopyIsByteExactAndOutlivesTheVolume(t *testing.T) {
 	must(t, os.WriteFile(v.Device, make([]byte, size), 0o600)) // the resync has overwritten it
 	all, err := s.List()
 	must(t, err)
-	if len(all) != 1 || all[0].Group != "nfs" || all[0].Bytes != size {
+	if len(all) != 1 || all[0].Group != "nfs" || all[0].Bytes != written {
 		t.Fatalf("%+v", all)
 	}
 	got, err := os.ReadFile(all[0].Source)

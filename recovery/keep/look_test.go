@@ -29,7 +29,7 @@ func TestAgeIsToldAndGivesNothingUp(t *testing.T) {
 	for range 2 {
 		all, free, err := s.Look(t.Context())
 		must(t, err)
-		if len(all) != 1 || all[0].Age < 400*24*time.Hour || all[0].Age > 401*24*time.Hour || free != s.Quota-size || all[0].Lost != "" || all[0].Filled != 0 {
+		if len(all) != 1 || all[0].Age < 400*24*time.Hour || all[0].Age > 401*24*time.Hour || free != s.Quota-written || all[0].Lost != "" || all[0].Filled != 0 {
 			t.Fatalf("%+v, %d bytes are free", all, free)
 		}
 		if _, err := os.Stat(all[0].Source); err != nil {

@@ -31,13 +31,22 @@ func (d *Daemon) Hands() (*carry.Node, error) {
 		if len(g.DRBD) == 0 {
 			continue
 		}
-		group := carry.Group{Name: g.Name, Resources: g.DRBD, Stop: func(ctx context.Context) error { return d.stopUnits(ctx, g, 0, len(g.Services)) }}
+		group := carry.Group{Name: g.Name, Resources: g.DRBD, Stop: func(ctx context.Context) error { return d.stopOnce(ctx, g) }}
 		for _, p := range g.Probes {
 			group.Probes = append(group.Probes, carry.Probe{Name: p.Name, Command: p.Command, Limit: p.Timeout})
 		}
 		n.Groups = append(n.Groups, group)
 	}
 	return n, nil
+}
+
+// stopOnce stops all of a group that does not stand still already, as on a standby.
+func (d *Daemon) stopOnce(ctx context.Context, g config.Group) error {
+	stack, err := d.stack(g, 0, len(g.Services))
+	if err != nil || stack.State(ctx).AllStopped() {
+		return err
+	}
+	return d.stopUnits(ctx, g, 0, len(g.Services))
 }
 
 // takePart gives an agent its hands for recoveries, on the driver that it has.
