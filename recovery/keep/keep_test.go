@@ -16,7 +16,7 @@ const (
 	size = 5<<20 + 4096
 	// written is the part of a volume that is not zeros, to a block.
 	written = 1<<20 + 4096
-	dump = "version \"v08\";\n"
+	dump    = "version \"v08\";\n"
 )
 
 func volume(t *testing.T) (Volume, []byte) {
