@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,7 +28,7 @@ func (n *Node) Run(ctx context.Context, script string) (out string, exit int, er
 	}
 	out, code, err := readAnswer(conn)
 	if err != nil {
-		return out, 0, fmt.Errorf("run script on %s: %w", n.Name, err)
+		return out, 0, fmt.Errorf("run script on %s: %w", n.Name, errors.Join(ctx.Err(), err))
 	}
 	return out, code, nil
 }

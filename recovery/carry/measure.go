@@ -56,9 +56,10 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 	for _, m := range mounted {
 		side.Mounted = append(side.Mounted, m.point)
 	}
-	// DRBD lets nobody open a Secondary (drbd_open, drbd_main.c): to look through all
-	// processes takes longer than all else.
-	side.Open = len(mounted) > 0 || side.Role == drbd.RolePrimary && len(n.openers(minors)) > 0
+	// 8.4 lets nobody open a Secondary (drbd_open, drbd_main.c), and to look through all
+	// processes takes longer than all else. 9 lets it be read.
+	perhaps := side.Role == drbd.RolePrimary || family == drbd.Family9
+	side.Open = len(mounted) > 0 || perhaps && len(n.openers(minors)) > 0
 	return side, nil
 }
 
