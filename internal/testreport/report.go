@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +35,8 @@ type report struct {
 	passed, failed, skipped int
 	brokenPackages          int
 	skips                   []skip
+	longest                 []lasted
+	parents                 map[test]bool  // whose time is that of their subtests
 	count                   map[string]int // tests that ran, by package
 }
 
@@ -42,8 +46,20 @@ type skip struct {
 	forbidden bool
 }
 
+// What took longest is shown: there is time to be saved.
+const (
+	longestShown = 12
+	longTest     = 5 // seconds
+)
+
+// lasted is how many seconds a test took.
+type lasted struct {
+	test
+	seconds float64
+}
+
 func newReport(to io.Writer, noSkips string) *report {
-	return &report{to: to, noSkips: noSkips, output: map[test][]string{}, count: map[string]int{}}
+	return &report{to: to, noSkips: noSkips, output: map[test][]string{}, count: map[string]int{}, parents: map[test]bool{}}
 }
 
 func (r *report) printf(format string, args ...any) {
@@ -67,8 +83,19 @@ func (r *report) add(ev event) {
 		if ev.Test == "" {
 			r.endPackage(ev)
 		} else {
+			r.time(at, ev.Elapsed)
 			r.endTest(at, ev.Action)
 		}
+	}
+}
+
+// time notes a test that took long. Its subtests have ended before it.
+func (r *report) time(at test, seconds float64) {
+	if i := strings.LastIndexByte(at.name, '/'); i >= 0 {
+		r.parents[test{at.pkg, at.name[:i]}] = true
+	}
+	if seconds >= longTest && !r.parents[at] {
+		r.longest = append(r.longest, lasted{at, seconds})
 	}
 }
 
@@ -95,6 +122,16 @@ func (r *report) addSkip(at test) {
 	r.skipped++
 	forbidden := r.noSkips != "" && strings.HasPrefix(at.pkg, r.noSkips)
 	r.skips = append(r.skips, skip{at, reason, forbidden})
+}
+
+func (r *report) showLongest() {
+	slices.SortStableFunc(r.longest, func(a, b lasted) int { return cmp.Compare(b.seconds, a.seconds) })
+	if len(r.longest) > 0 {
+		r.printf("longest:\n")
+	}
+	for _, l := range r.longest[:min(len(r.longest), longestShown)] {
+		r.printf("  %.1f s %s %s\n", l.seconds, l.pkg, l.name)
+	}
 }
 
 // reasonIn finds what a test said when it skipped: its last words, without the
@@ -162,6 +199,7 @@ func (r *report) close() bool {
 		}
 		r.printf("  %s %s: %s%s\n", s.pkg, s.name, s.reason, mark)
 	}
+	r.showLongest()
 	failed := r.failed + forbidden
 	if r.failed == 0 {
 		failed += r.brokenPackages // a build or a TestMain that no test counts

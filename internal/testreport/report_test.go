@@ -19,6 +19,16 @@ func TestTheReport(t *testing.T) {
 			says: []string{"ok   a 1.2 s, 1 tests\n", "1 passed, 0 failed, 0 skipped\n"},
 		},
 		{
+			name: "what took longest is named, the longest first", well: true,
+			events: `{"Action":"pass","Package":"a","Test":"TestX","Elapsed":4.9}
+{"Action":"pass","Package":"a","Test":"TestY","Elapsed":6.1}
+{"Action":"pass","Package":"a","Test":"TestZ/one","Elapsed":9}
+{"Action":"pass","Package":"a","Test":"TestZ/two","Elapsed":1}
+{"Action":"pass","Package":"a","Test":"TestZ","Elapsed":10}
+{"Action":"pass","Package":"a"}`,
+			says: []string{"longest:\n  9.0 s a TestZ/one\n  6.1 s a TestY\n5 passed"},
+		},
+		{
 			name: "a failure shows its output",
 			events: `{"Action":"output","Package":"a","Test":"TestX","Output":"    x_test.go:3: got 1\n"}
 {"Action":"fail","Package":"a","Test":"TestX"}
