@@ -65,25 +65,27 @@ var advice = map[arbiter.Reason]string{
 }
 
 // ofOneCluster finds the commands in a sentence that are about one cluster.
-var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|unstandby|maintenance|fence|resolve|recovery|group)\b`)
+var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|unstandby|maintenance|fence|resolve|recovery|group|preview|salvage|timing|drbd-config|cluster show)\b`)
 
 // examine judges a cluster. Where the witness has several, the commands that are
 // advised name theirs, so that they do what is meant as they stand.
 func (w *witness) examine(c *sbv1.ClusterStatus) *pair {
 	p := examine(c)
-	if len(w.status.GetClusters()) < 2 {
-		return p
-	}
+	here := func(sentence string) string { return addressed(sentence, w.among(p.def.GetCluster())) }
 	for i := range p.found {
-		p.found[i].Do = p.addressed(p.found[i].Do)
+		p.found[i].What, p.found[i].Do = here(p.found[i].What), here(p.found[i].Do)
 	}
-	p.alarms = each(p.alarms, p.addressed)
+	p.alarms = each(p.alarms, here)
 	return p
 }
 
-// addressed puts the cluster's name into the commands of a sentence.
-func (p *pair) addressed(sentence string) string {
+// addressed puts a cluster's name into the commands of a sentence. Who wrote it, the
+// witness's rules first of all, does not know whether there are other clusters.
+func addressed(sentence, cluster string) string {
+	if cluster == "" {
+		return sentence
+	}
 	return ofOneCluster.ReplaceAllStringFunc(sentence, func(command string) string {
-		return "sbctl --cluster " + p.def.GetCluster() + strings.TrimPrefix(command, "sbctl")
+		return "sbctl --cluster " + cluster + strings.TrimPrefix(command, "sbctl")
 	})
 }

@@ -155,7 +155,7 @@ func (a *app) cluster(cmd *cobra.Command, w *witness) (*sbv1.ClusterStatus, erro
 	var names []string
 	for _, c := range all {
 		if c.GetDefinition().GetCluster() == s.Cluster {
-			return c, nil
+			return a.meant(c, w), nil
 		}
 		names = append(names, c.GetDefinition().GetCluster())
 	}
@@ -182,9 +182,26 @@ func (a *app) clusterWith(cmd *cobra.Command, w *witness, pick func(*sbv1.Cluste
 		if slices.Contains(pick(c), name) {
 			having = append(having, c)
 		}
+		if slices.Contains(groupNames(c), name) {
+			a.group = name
+		}
 	}
 	if s.Cluster == "" && len(having) == 1 {
-		return having[0], nil
+		return a.meant(having[0], w), nil
 	}
 	return a.cluster(cmd, w)
+}
+
+// meant remembers which of several clusters was chosen.
+func (a *app) meant(c *sbv1.ClusterStatus, w *witness) *sbv1.ClusterStatus {
+	a.among = w.among(c.GetDefinition().GetCluster())
+	return c
+}
+
+// among is a cluster's name where it has to be said, for the witness has others.
+func (w *witness) among(cluster string) string {
+	if len(w.status.GetClusters()) < 2 {
+		return ""
+	}
+	return cluster
 }

@@ -121,7 +121,7 @@ so far as the rest needs them to be valid.`,
 			if a.as == jsonLines {
 				return a.json(definitionView(c.GetDefinition()))
 			}
-			return a.print("%s", definitionYAML(c.GetDefinition()))
+			return a.list(definitionYAML(c.GetDefinition()))
 		},
 	}
 }

@@ -65,6 +65,10 @@ type app struct {
 	flags settings
 	as    format
 	lines *bufio.Reader // of In, once something was asked
+	// among is the cluster that is meant, where the witness has others: the commands
+	// that are printed name it, so that they do what is meant as they stand.
+	among string
+	group string // that is meant, if one is
 }
 
 // Main runs the command line with the arguments (without the program's name) and

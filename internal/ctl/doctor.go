@@ -62,7 +62,7 @@ func (a *app) doctor(cmd *cobra.Command) error {
 		return err
 	}
 	out.Findings = append(out.Findings, here.found...)
-	if err := a.askWitness(cmd, &out, here.name); err != nil {
+	if err := a.askWitness(cmd, &out, here); err != nil {
 		return err
 	}
 	out.Findings = doctor.Sorted(out.Findings)
@@ -84,8 +84,8 @@ func (a *app) doctor(cmd *cobra.Command) error {
 // local is what the node that sbctl runs on says of itself; without a name it is
 // none.
 type local struct {
-	name  string
-	found []doctor.Finding
+	name, cluster string
+	found         []doctor.Finding
 }
 
 // examineHere lets the agent's program examine this node, if it is one.
@@ -96,7 +96,7 @@ func (a *app) examineHere(ctx context.Context) (local, error) {
 	}
 	here := local{name: "this node"}
 	if n, err := config.LoadNode(file); err == nil {
-		here.name = n.Name // else the examination says what is wrong with the file
+		here.name, here.cluster = n.Name, n.Cluster // else the examination says what is wrong with the file
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineWithin)
 	defer cancel()
@@ -116,19 +116,22 @@ func (a *app) examineHere(ctx context.Context) (local, error) {
 // askWitness adds what the witness knows of others than the node here, which was
 // examined just now. On a node that cannot reach one, that is a finding; elsewhere
 // there is nothing else to say.
-func (a *app) askWitness(cmd *cobra.Command, out *doctorJSON, here string) error {
+func (a *app) askWitness(cmd *cobra.Command, out *doctorJSON, here local) error {
 	w, err := a.witness(cmd.Context())
 	if err != nil {
-		if here == "" {
+		if here.name == "" {
 			return err
 		}
 		out.Findings = append(out.Findings, doctor.Finding{
-			Node: here, Severity: doctor.Warning, Subject: "witness", What: err.Error(),
+			Node: here.name, Severity: doctor.Warning, Subject: "witness", What: err.Error(),
 			Why: "what the other node has found, and what does not fit between them, is not known", Fix: "sbctl --witness HOST doctor",
 		})
 		return nil
 	}
 	defer w.close()
+	for i := range out.Findings { // so far, of the node here
+		out.Findings[i].Fix = addressed(out.Findings[i].Fix, w.among(here.cluster))
+	}
 	pairs, err := a.chosen(cmd, w)
 	if err != nil {
 		return err
@@ -146,11 +149,12 @@ func (a *app) askWitness(cmd *cobra.Command, out *doctorJSON, here string) error
 			return err
 		}
 		for _, f := range answer.GetFindings() {
-			if here != "" && f.GetNode() == here {
+			if here.name != "" && f.GetNode() == here.name {
 				continue
 			}
 			out.Findings = append(out.Findings, doctor.Finding{
-				Node: first(f.GetNode(), name), Severity: doctor.Severity(f.GetSeverity()), Subject: f.GetSubject(), What: f.GetWhat(), Why: f.GetWhy(), Fix: f.GetFix(),
+				Node: first(f.GetNode(), name), Severity: doctor.Severity(f.GetSeverity()), Subject: f.GetSubject(), What: f.GetWhat(), Why: f.GetWhy(),
+				Fix: addressed(f.GetFix(), w.among(name)),
 			})
 		}
 		for _, proof := range answer.GetProofs() {

@@ -3,6 +3,7 @@ package ctl
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,12 +58,13 @@ func (a *app) report(err error) int {
 	case errors.Is(err, errReported):
 		return ExitFailed
 	case errors.As(err, &wrong):
-		a.say("sbctl: %v\nsee: %s --help", err, wrong.path)
+		a.say("sbctl: %v", err)
+		a.write("see: " + wrong.path + " --help")
 		return ExitUsage
 	case errors.As(err, &no):
 		a.say("sbctl: %s", shownAs(err.Error()))
 		if do := advice[no.reason]; do != "" {
-			a.say("what to do: %s", do)
+			a.say("what to do: %s", strings.ReplaceAll(do, "GROUP", first(a.group, "GROUP")))
 		}
 		return ExitRefused
 	}
@@ -72,7 +74,11 @@ func (a *app) report(err error) int {
 
 // say talks to the person, not to the next program.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.Err, forTerminal(fmt.Sprintf(format, args...), colourful(a.Asks && a.Colours)))
+	a.write(addressed(fmt.Sprintf(format, args...), a.among))
+}
+
+func (a *app) write(talk string) {
+	fmt.Fprintln(a.Err, forTerminal(talk, colourful(a.Asks && a.Colours)))
 }
 
 type verdictJSON struct {
@@ -84,7 +90,7 @@ type verdictJSON struct {
 // outcome prints a verdict and turns a refusal into its error.
 func (a *app) outcome(v *sbv1.Verdict) error {
 	if a.as == jsonLines {
-		if err := a.json(verdictJSON{v.GetKind(), v.GetReason(), v.GetSentence()}); err != nil {
+		if err := a.json(verdictJSON{v.GetKind(), v.GetReason(), addressed(v.GetSentence(), a.among)}); err != nil {
 			return err
 		}
 	}

@@ -74,6 +74,7 @@ func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f in
 	if err != nil {
 		return nil, err
 	}
+	a.group = group
 	if split := g.GetSplit(); split != nil && !f.lost && begunAndDecided(g) {
 		return nil, &refusal{sentence: fmt.Sprintf("nothing was done: %s; group init is for copies that are both stale, and keeps nothing of the one that it overwrites; type: %s",
 			split.GetWhat(), split.GetDo())}

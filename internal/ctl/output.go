@@ -32,9 +32,14 @@ func (f *format) Set(s string) error {
 // Type is what help calls the value.
 func (f *format) Type() string { return "table|json" }
 
-// print writes data.
+// print writes data in sentences.
 func (a *app) print(format string, args ...any) error {
-	if _, err := io.WriteString(a.Out, forTerminal(fmt.Sprintf(format, args...), a.colours())); err != nil {
+	return a.list(addressed(fmt.Sprintf(format, args...), a.among))
+}
+
+// list writes data as they are: names of files, which may be called anything.
+func (a *app) list(text string) error {
+	if _, err := io.WriteString(a.Out, forTerminal(text, a.colours())); err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
 	return nil

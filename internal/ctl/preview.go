@@ -119,7 +119,7 @@ func (a *app) showPreview(p previewed, discard string, all bool) error {
 			l.tellIf(&b, a.paper(), most)
 		}
 	}
-	if err := a.print("%s", b.String()); err != nil {
+	if err := a.list(b.String()); err != nil {
 		return err
 	}
 	return p.seen()

@@ -235,7 +235,7 @@ func (a *app) showKept(keeper, id string, found []fileLoss, all bool) error {
 		fmt.Fprintf(&b, "files of %s, as %s had them before its copy was given up, beside those that are there now:\n", l.Volume, l.Victim)
 		l.tell(&b, a.paper(), most)
 	}
-	return a.print("%s", b.String())
+	return a.list(b.String())
 }
 
 // bring fetches files of a kept volume; all of them if none is named.

@@ -19,6 +19,7 @@ var scenes = map[string]func() scene{
 	"standby":     standby,
 	"no-clusters": func() scene { s := healthy(); s.status.Clusters = nil; return s },
 	"two":         twoClusters,
+	"two-split":   twoSplit,
 	"gateway":     func() scene { return unreached("node-a", "node-b") },
 	"cut-off":     func() scene { return unreached("node-b") },
 	"no-leader":   func() scene { s := healthy(); s.status.Witness.Leader = false; return s },
@@ -229,6 +230,19 @@ func twoClusters() scene {
 	c.Definition.Groups[0].Preferred, c.Groups[0].Nodes[0].Node = "node-c", "node-c"
 	c.Alarms = []string{"web: node-c could not be shot: no answer; once you have seen that it is off, type: sbctl fence confirm node-c"}
 	s.status.Clusters = append(s.status.Clusters, c)
+	return s
+}
+
+// twoSplit: the copies of one of two clusters have split, and nobody decides.
+func twoSplit() scene {
+	s, other := parted("split", 10, 2)(), twoClusters()
+	s.status.Clusters = append(s.status.Clusters, other.status.Clusters[1])
+	s.records = append(s.records, &sbv1.Record{
+		Index: 37, AtMs: morning + 91000, Cluster: "nfs1", Group: "nfs", Node: "node-b", What: "acquire", Reason: "no_good_copy",
+		Sentence: "both copies of nfs are stale; an operator has to say which is kept: sbctl group init nfs --keep NODE",
+	})
+	s.now = "nobody runs nfs; type: sbctl switchover nfs --to node-a"
+	s.doctor.Findings = []*sbv1.Finding{{Node: "node-b", Severity: "warning", Subject: "kept copies", What: "the store is nearly full", Fix: "sbctl salvage nfs --recovery 1.1"}}
 	return s
 }
 

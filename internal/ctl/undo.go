@@ -89,9 +89,9 @@ func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
 	}
 	fmt.Fprintf(&b, "\n%s\nWhat goes is kept in turn, on %s. To do it, with no agent to interfere:\n", differs.String(), keeper)
 	for _, s := range undoSteps(group, keeper, id, kept) {
-		fmt.Fprintf(&b, "  %s\n", strings.TrimRight(fmt.Sprintf("%-*s  %s", 52, s[0], s[1]), " "))
+		fmt.Fprintf(&b, "  %s\n", strings.TrimRight(fmt.Sprintf("%-*s  %s", 52, addressed(s[0], a.among), s[1]), " "))
 	}
-	return a.print("%s", b.String())
+	return a.list(b.String())
 }
 
 // undoSteps are the lines that put what keeper keeps of a recovery back, and where to

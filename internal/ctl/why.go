@@ -70,7 +70,7 @@ func (a *app) why(cmd *cobra.Command, about string, inputs bool) error {
 		return noEvent(cmd, w, request)
 	}
 	if a.as == jsonLines {
-		return a.json(whyJSON{request.GetCluster(), request.GetGroup(), each(answer.GetRecords(), recordView), answer.GetNow()})
+		return a.json(whyJSON{request.GetCluster(), request.GetGroup(), each(answer.GetRecords(), recordView), addressed(answer.GetNow(), a.among)})
 	}
 	return a.tell(examine(c), group, answer, inputs)
 }
