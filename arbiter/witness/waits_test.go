@@ -87,6 +87,9 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 		if split := groupStatus(v, "nfs").GetSplit(); (split != nil) != strings.HasPrefix(is.want, "split") || split != nil && !strings.HasPrefix(said[0], split.GetWhat()) {
 			t.Errorf("%s: its status says %v", name, split)
 		}
+		if stale := staleAlarm(said); strings.Contains(stale, "the two have split, so DRBD does not do that by itself; type: sbctl ") != strings.HasPrefix(is.want, "split") {
+			t.Errorf("%s: of the stale copy it says %q", name, stale)
+		}
 		g.Lease = &arbiter.Lease{Holder: "node-a", Epoch: 4}
 		if now := waitingFor(v, "nfs"); g.Recovery == nil && !strings.HasPrefix(now, is.want+"; meanwhile node-a holds it under epoch 4") {
 			t.Errorf("%s: it waits for %q", name, now)
@@ -173,6 +176,16 @@ func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
 	if got := waitingFor(v, "data"); strings.Contains(got, "--lost") {
 		t.Errorf("node-a is heard, and it waits for %q", got)
 	}
+}
+
+// staleAlarm is the alarm about a stale copy.
+func staleAlarm(said []string) string {
+	for _, s := range said {
+		if strings.Contains(s, "is stale") {
+			return s
+		}
+	}
+	return ""
 }
 
 // doctorSays is what mends a split brain, in the doctor's words.

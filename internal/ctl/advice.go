@@ -26,7 +26,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.InMaintenance:    "sbctl maintenance off, when the work is done",
 	arbiter.InStandby:        "sbctl unstandby NODE, when the work is done",
 	arbiter.ManualMode:       "sbctl switchover GROUP --to NODE, if that is what you want",
-	arbiter.IsExcluded:       "let that node resynchronise (drbdadm status there); it is readmitted by itself. If the other node, which has the good copy, is lost for good: sbctl group init GROUP --keep NODE --lost",
+	arbiter.IsExcluded:       "let that node resynchronise (drbdadm status there); it is readmitted by itself, unless the two have split, as sbctl status says then: sbctl resolve GROUP --dry-run. If the other node, which has the good copy, is lost for good: sbctl group init GROUP --keep NODE --lost",
 	arbiter.DiskUnusable:     "look at the disk of that node: drbdadm status, then the kernel's log",
 	arbiter.NeverInStep:      "let DRBD finish its first synchronisation, then it starts by itself",
 	arbiter.IsIsolated:       "mend that node's network; sbctl status shows what it reaches",

@@ -318,7 +318,12 @@ func (p *pair) groupCopies(g *sbv1.GroupStatus) {
 // mendCopy says how a stale copy becomes a good one, or does without the good one.
 func (p *pair) mendCopy(g *sbv1.GroupStatus, e *sbv1.ExclusionStatus) string {
 	name, node, other := g.GetName(), e.GetNode(), p.peer(e.GetNode())
+	split := g.GetSplit()
 	switch {
+	case split != nil && e.GetLost():
+		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; the two have split; type: %s", node, split.GetDo())
+	case split != nil:
+		return "the two have split, so DRBD does not resynchronise it by itself; type: " + split.GetDo()
 	case e.GetLost():
 		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; if the two have split: sbctl resolve %s --keep %s", node, name, other)
 	case len(g.GetExclusions()) == 1 && g.GetHolder() == "" && p.heard(node) && !p.heard(other) && !p.heardByPeer(other):
