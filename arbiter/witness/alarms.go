@@ -184,10 +184,7 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 	if way := withoutTheGoodCopy(v, id); way != "" {
 		return way
 	}
-	if r := lastAsk(c, id); r != nil && r.Reason != "" {
-		return r.Sentence
-	}
-	return "a node is to ask for it"
+	return lastAnswer(c, id)
 }
 
 // whileHeld says what a group that runs is waiting for all the same.
@@ -232,14 +229,4 @@ func flapAlarms(v leader.View, alarm func(string, ...any)) {
 				id, l.Holder, left.Round(time.Second), l.Holder, l.Holder)
 		}
 	}
-}
-
-// lastAsk returns the latest decision about a request for a group.
-func lastAsk(c *arbiter.Cluster, id arbiter.GroupID) *arbiter.Record {
-	for i := range slices.Backward(c.Audit) {
-		if r := &c.Audit[i]; r.Group == id && (r.What == "acquire" || r.What == "fence") {
-			return r
-		}
-	}
-	return nil
 }

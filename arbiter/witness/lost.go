@@ -36,15 +36,6 @@ func withoutTheGoodCopy(v leader.View, id arbiter.GroupID) string {
 	return ""
 }
 
-// refusal is why the group was not granted the last time it was asked for.
-func refusal(c *arbiter.Cluster, id arbiter.GroupID) string {
-	r := lastAsk(c, id)
-	if r == nil || r.Reason == "" || r.Reason == arbiter.IsExcluded {
-		return ""
-	}
-	return "; " + r.Sentence
-}
-
 // mendCopy says what is to be done about a stale copy.
 func mendCopy(v leader.View, id arbiter.GroupID, e arbiter.Exclusion) string {
 	if e.Lost {
