@@ -33,6 +33,31 @@ var PolicyNames = []PolicyName{
 	DiscardLeastChanges, DiscardNode, DiscardSecondary, Consensus, Manual,
 }
 
+// LikePolicy guesses which policy was meant, by whose name shares most with what was
+// typed; "" for a word that is like none: a guess there would be a bad counsel about what
+// to give up.
+func LikePolicy(typed string) PolicyName {
+	best, most := PolicyName(""), 3
+	for _, n := range PolicyNames {
+		shared := 0
+		for word := range strings.SplitSeq(string(n), "-") {
+			if strings.Contains(typed, word) {
+				shared += len(word)
+			}
+		}
+		for i := range min(len(n), len(typed)) {
+			if n[i] != typed[i] {
+				break
+			}
+			shared++
+		}
+		if shared > most {
+			best, most = n, shared
+		}
+	}
+	return best
+}
+
 // Policy is one entry of an operator's list.
 type Policy struct {
 	Name PolicyName `json:"name"`
@@ -208,7 +233,7 @@ func (e Evidence) perVolume(ask func(a, b change) (Node, string)) (victim Node, 
 		for s, side := range e.Sides {
 			counted := side.Volumes[i].OutOfSync
 			if counted == nil {
-				return "", fmt.Sprintf("what %s changed on %s could not be counted", side.Node, v.Name())
+				return "", fmt.Sprintf("what %s changed on %s since they parted could not be counted", side.Node, v.Name())
 			}
 			c[s] = change{side.Node, v.Name(), *counted}
 		}

@@ -29,7 +29,7 @@ func TestPoliciesDecideBothWays(t *testing.T) {
 		"nothing changed on a":           {Policy{Name: DiscardZeroChanges}, changed(0, 4096), "node-a", "node-a changed nothing"},
 		"nobody changed anything":        {Policy{Name: DiscardZeroChanges}, changed(0, 0), "", "neither side"},
 		"both changed":                   {Policy{Name: DiscardZeroChanges}, nil, "", "both sides changed r0/0"},
-		"not counted":                    {Policy{Name: DiscardZeroChanges}, func(e *Evidence) { e.Sides[1].Volumes[0].OutOfSync = nil }, "", "could not be counted"},
+		"not counted":                    {Policy{Name: DiscardZeroChanges}, func(e *Evidence) { e.Sides[1].Volumes[0].OutOfSync = nil }, "", "since they parted could not be counted"},
 		"b never held the epoch":         {Policy{Name: DiscardUnleased}, nil, "node-b", "node-a held the group under epoch 8, node-b only up to 4"},
 		"b held none":                    {Policy{Name: DiscardUnleased}, tenures([]Tenure{{Epoch: 8, Leased: true}}, []Tenure{{Epoch: 12}}), "node-b", "node-b under none"},
 		"a held the lower":               {Policy{Name: DiscardUnleased}, tenures([]Tenure{{Epoch: 8, Leased: true}}, []Tenure{{Epoch: 12, Leased: true}}), "node-a", "only up to 8"},
@@ -248,7 +248,7 @@ func TestChangesThatWereNotCountedFromTheForkDecideNothing(t *testing.T) {
 	})
 	for _, p := range []Policy{{Name: DiscardZeroChanges}, {Name: DiscardLeastChanges}, {Name: Consensus, Of: []PolicyName{DiscardZeroChanges, DiscardLeastChanges}}} {
 		d := Decide(e, []Policy{p})
-		if d.Diagnosis.Kind != MissingAncestor || d.Victim != "" || !strings.Contains(d.Opinions[0].Why, "could not be counted") {
+		if d.Diagnosis.Kind != MissingAncestor || d.Victim != "" || !strings.Contains(d.Opinions[0].Why, "since they parted could not be counted") {
 			t.Errorf("%s: %s: discards %q: %s", p, d.Diagnosis.Kind, d.Victim, d.Opinions[0].Why)
 		}
 	}

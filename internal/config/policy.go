@@ -72,7 +72,7 @@ func (v value) policyName() recovery.PolicyName {
 	for _, n := range recovery.PolicyNames {
 		choice = append(choice, string(n))
 	}
-	return recovery.PolicyName(v.oneOf(choice...))
+	return recovery.PolicyName(v.oneOfLike(func(typed string) string { return string(recovery.LikePolicy(typed)) }, choice...))
 }
 
 // ratio reads how many times as much.

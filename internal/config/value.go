@@ -265,6 +265,11 @@ func (v value) anyDuration() (time.Duration, bool) {
 
 // oneOf reads a word out of a fixed choice.
 func (v value) oneOf(choice ...string) string {
+	return v.oneOfLike(func(typed string) string { return closest(typed, choice) }, choice...)
+}
+
+// oneOfLike is told by like which word was meant by one that is not known; "" for none.
+func (v value) oneOfLike(like func(typed string) string, choice ...string) string {
 	if v.absent() {
 		return ""
 	}
@@ -274,7 +279,7 @@ func (v value) oneOf(choice ...string) string {
 		return s
 	}
 	hint := "one of " + strings.Join(choice, ", ")
-	if near := closest(s, choice); near != "" {
+	if near := like(s); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	v.fail(hint, "%q is not known", s)

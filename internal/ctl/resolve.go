@@ -176,34 +176,12 @@ func (f *resolveFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// likePolicy guesses which policy was meant, by whose name shares most with what was
-// typed. Of a word that is like none, all are named: a guess there would be a bad
-// counsel about what to give up.
+// likePolicy says which policy was meant; all of them where that is a bad guess.
 func likePolicy(typed string) string {
-	best, most := recovery.PolicyName(""), 3
-	var all []string
-	for _, n := range recovery.PolicyNames {
-		all = append(all, string(n))
-		shared := 0
-		for _, word := range strings.Split(string(n), "-") {
-			if strings.Contains(typed, word) {
-				shared += len(word)
-			}
-		}
-		for i := range min(len(n), len(typed)) {
-			if n[i] != typed[i] {
-				break
-			}
-			shared++
-		}
-		if shared > most {
-			best, most = n, shared
-		}
+	if n := recovery.LikePolicy(typed); n != "" {
+		return fmt.Sprintf("did you mean %s?", n)
 	}
-	if best == "" {
-		return "there are " + strings.Join(all, ", ")
-	}
-	return fmt.Sprintf("did you mean %s?", best)
+	return "there are " + strings.Join(each(recovery.PolicyNames, func(n recovery.PolicyName) string { return string(n) }), ", ")
 }
 
 // names checks the nodes, and turns keep into whom that discards.
