@@ -40,6 +40,10 @@ func Decide(e Evidence, policies []Policy) Decision {
 		d.Why = d.Diagnosis.noSplit()
 		return d
 	}
+	if !d.Diagnosis.Kind.proven() && !mutant.On(mutant.LagGivenUp) {
+		d.Why = "no policy is asked, a person has to decide: " + d.Diagnosis.Why
+		return d
+	}
 	for _, p := range policies {
 		o := e.opinion(d.Diagnosis, p)
 		d.Opinions = append(d.Opinions, o)

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"fmt"
+	"slices"
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/model"
@@ -19,13 +20,14 @@ const (
 	Empty           Kind = "empty"            // one side never held data
 	SplitBrain      Kind = "split-brain"      // both went their own way from a generation that both bitmaps count from
 	MissingAncestor Kind = "missing-ancestor" // likewise, but the bitmaps count from elsewhere: only a full copy helps
+	NoAncestor      Kind = "no-ancestor"      // DRBD calls it a split brain, and nothing proves that they were one
 	NoGoodCopy      Kind = "no-good-copy"     // the side that would be the source is not consistent
 	Diskless        Kind = "diskless"         // a side has no disk to look at
 	Unrelated       Kind = "unrelated"        // nothing in common
 	Unknown         Kind = "unknown"          // too little is known
 )
 
-var worst = []Kind{InSync, Resync, Empty, SplitBrain, MissingAncestor, NoGoodCopy, Diskless, Unrelated, Unknown}
+var worst = []Kind{InSync, Resync, Empty, SplitBrain, MissingAncestor, NoAncestor, NoGoodCopy, Diskless, Unrelated, Unknown}
 
 func (k Kind) rank() int {
 	for i, w := range worst {
@@ -38,7 +40,11 @@ func (k Kind) rank() int {
 
 // Split reports whether it is a split brain, which alone is ever resolved by
 // discarding.
-func (k Kind) Split() bool { return k == SplitBrain || k == MissingAncestor }
+func (k Kind) Split() bool { return k.proven() || k == NoAncestor }
+
+// proven reports whether both copies' metadata tells of one state that both were in: what
+// is only called a split brain may be the disks of two pairs, and is a person's to judge.
+func (k Kind) proven() bool { return k == SplitBrain || k == MissingAncestor }
 
 // Tells reports whether enough was seen of both copies to say that they have split, or
 // that they have not.
@@ -134,6 +140,8 @@ func diagnoseVolume(e Evidence, i int) VolumeFinding {
 	switch {
 	case o.Compared.Strategy == model.Unrelated:
 		f.Kind = Unrelated
+	case o.Strategy.IsSplitBrain() && !shareGeneration(a, b):
+		f.Kind, f.Full = NoAncestor, true
 	case o.Strategy.IsSplitBrain() && o.Compared.Strategy == model.SplitBrainKnown:
 		f.Kind = SplitBrain
 	case o.Strategy.IsSplitBrain():
@@ -145,6 +153,26 @@ func diagnoseVolume(e Evidence, i int) VolumeFinding {
 	}
 	f.AtLeast, f.AtMost = f.forecast(a, b)
 	return f
+}
+
+// shareGeneration reports whether two copies have a generation of data in common. DRBD
+// 8.4 takes two empty histories for that, and two that begin with new disks: the disks of
+// two young pairs look split to it, and two new ones that somebody has forced. So does a
+// real split, where a forced promotion has overwritten what told of it.
+func shareGeneration(a, b Volume) bool {
+	for _, u := range generations(a) {
+		if slices.ContainsFunc(generations(b), u.Same) {
+			return true
+		}
+	}
+	return false
+}
+
+// generations are those of which a volume's metadata tells that it has held data of them.
+func generations(v Volume) []drbd.UUID {
+	g, _ := drbd.ParseGI(v.Generations) // Check has read it already
+	all := []drbd.UUID{g.Current, g.Bitmap, g.History[0], g.History[1]}
+	return slices.DeleteFunc(all, func(u drbd.UUID) bool { return u.Same(0) || u.Same(drbd.JustCreated) })
 }
 
 // copied is the finding about a volume that DRBD brings together by itself.
@@ -224,12 +252,15 @@ func (e Evidence) explain(d Diagnosis) (why, advice string) {
 		return fmt.Sprintf("%s and %s were both written to after they had lost each other", a, b), ""
 	case MissingAncestor:
 		return fmt.Sprintf("%s and %s went their own ways so long ago that their bitmaps do not count from a common state", a, b), ""
+	case NoAncestor:
+		return fmt.Sprintf("DRBD calls it a split brain, but the metadata of %s and %s tells of no state that both were in: they may be disks of two pairs, or one was forced again after they had parted", a, b),
+			"make sure that both disks belong to this group; no policy is asked, and giving one side up copies everything"
 	case NoGoodCopy:
 		return "the copy that DRBD would take is itself not consistent", "look for a backup, or let an operator force one side (drbdadm primary --force) knowing what it holds"
 	case Diskless:
 		return "a side has no disk attached for one of the volumes", "attach it (drbdadm attach), or look at it with drbdmeta dump-md, and measure again"
 	case Unrelated:
-		return "the two copies have no generation in common: they may belong to different pairs", "make sure that the right disks are there; to start over on one side: drbdadm down, create-md, up on it, which gives all its data up"
+		return "the two copies have no generation in common: they may belong to different pairs", "make sure that the right disks are there; to start over on one side: copy its disk away, then drbdadm down, create-md, up on it, which gives all its data up"
 	case Unknown:
 	}
 	return "too little is known", "measure again"

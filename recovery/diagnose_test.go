@@ -24,6 +24,9 @@ func TestOnlyAProvenSplitBrainIsOne(t *testing.T) {
 		"the other lags":      {gis(giBoth, giYounger), Resync, "node-b", false},
 		"one is new":          {gis(giOlder, giNew), Empty, "node-a", true},
 		"strangers":           {gis(giOlder, giStranger), Unrelated, "", false},
+		"young strangers":     {gis(giOlder, giYoungStranger), NoAncestor, "", true},
+		"strangers begun new": {gis(giBegun1, giBegun2), NoAncestor, "", true},
+		"forced while new":    {gis(giForced1, giForced2), NoAncestor, "", true},
 		"an old fork":         {gis(giOldFork1, giOldFork2), MissingAncestor, "", true},
 		"one is Inconsistent": {func(e *Evidence) { e.Sides[1].Volumes[0].Disk = drbd.DiskInconsistent }, Resync, "node-a", false},
 		"both are":            {func(e *Evidence) { bothDisks(e, drbd.DiskInconsistent); gis(giOlder, giBoth)(e) }, NoGoodCopy, "", false},
@@ -47,7 +50,7 @@ func TestOnlyAProvenSplitBrainIsOne(t *testing.T) {
 				if len(d.Volumes) > 0 && d.Volumes[0].Full != c.full {
 					t.Errorf("full copy: %v, want %v", d.Volumes[0].Full, c.full)
 				}
-				if dec := Decide(e, []Policy{{Name: DiscardNode, Node: "node-b"}}); dec.Victim != "" && !c.kind.Split() {
+				if dec := Decide(e, []Policy{{Name: DiscardNode, Node: "node-b"}}); dec.Victim != "" && c.kind != SplitBrain && c.kind != MissingAncestor {
 					t.Errorf("%s would be discarded without a split brain", dec.Victim)
 				}
 			}

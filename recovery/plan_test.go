@@ -53,6 +53,29 @@ func TestOldForkIsCopiedInFull(t *testing.T) {
 	}
 }
 
+// What only DRBD calls a split brain may be the disks of two pairs.
+func TestUnprovenSplitIsAPersonsToJudge(t *testing.T) {
+	for _, change := range []func(*Evidence){gis(giOlder, giYoungStranger), gis(giBegun1, giBegun2), gis(giForced1, giForced2)} {
+		e := split().with(change)
+		for _, p := range []Policy{{Name: DiscardUnleased}, {Name: DiscardLeastChanges}, {Name: DiscardNode, Node: "node-b"}, {Name: DiscardSecondary}} {
+			if d := Decide(e, []Policy{p}); d.Victim != "" || !strings.Contains(d.Why, "may be disks of two pairs") {
+				t.Errorf("%s: %q: %s", p, d.Victim, d.Why)
+			}
+		}
+		d, err := Choose(e, "node-b")
+		if err != nil || d.Discard != 256*mib {
+			t.Fatalf("%d would be given up, %v", d.Discard, err)
+		}
+		p, err := MakePlan(e, d)
+		if err != nil || !p.Full || !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Invalidate && s.Node == "node-b" }) {
+			t.Errorf("%v: %+v", err, p)
+		}
+		if err := p.Holds(e); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPlanEndsWhenTheWorldHasMovedOn(t *testing.T) {
 	p := planOf(t, split(), "node-b")
 	demoted := split().with(func(e *Evidence) {

@@ -20,7 +20,8 @@ import (
 const (
 	diskSize = 1 << 20
 	base     = "A000000000000002"
-	tail     = ":0000000000000000:0000000000000000:1:1:0:0:0:0:0"
+	elder    = "0A00000000000002" // what both had before
+	tail     = ":" + elder + ":0000000000000000:1:1:0:0:0:0:0"
 )
 
 var errCrash = errors.New("the agent was killed")
