@@ -200,11 +200,12 @@ type Maintenance struct {
 }
 
 // GiveUp is an operator's word that a node's copy of a group is given up, and the
-// other node's kept, where both are stale or the two were never in step.
+// other node's kept, where both are stale or the two were never in step; or, with
+// Cancel, that no machine is lost whose copy the other one was to stand in for.
 type GiveUp struct {
 	Cluster ClusterID `json:"cluster"`
 	Group   GroupID   `json:"group"`
-	Node    NodeID    `json:"node"`           // whose copy is given up
+	Node    NodeID    `json:"node"`           // whose copy is given up; "" with Cancel
 	Kept    *Evidence `json:"kept,omitempty"` // what the leader last heard of the other node
 	By      string    `json:"by"`
 	Reason  string    `json:"reason"`
@@ -212,6 +213,8 @@ type GiveUp struct {
 	// leader's word that Node was heard, here or by the other node.
 	Lost  bool `json:"lost,omitempty"`
 	Alive bool `json:"alive,omitempty"`
+	// Cancel takes the word that a machine is lost back.
+	Cancel bool `json:"cancel,omitempty"`
 }
 
 // Confirm is an operator's word that a node is off.

@@ -9,6 +9,9 @@ func (a *applying) giveUp(c *Cluster, cmd GiveUp) Verdict {
 	if !ok {
 		return unknownGroup(c, cmd.Group)
 	}
+	if cmd.Cancel {
+		return a.takeBack(c, g, cmd)
+	}
 	v, what := c.mayGiveUp(g, cmd), "copy given up"
 	if cmd.Lost {
 		what = "copy lost"

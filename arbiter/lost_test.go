@@ -3,6 +3,7 @@ package arbiter_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -50,7 +51,7 @@ func stoodIn(before, after *arbiter.Group, cmd arbiter.Command) error {
 // group alone, with an operator who has little patience.
 func TestWhatMustAlwaysHoldOfALostMachine(t *testing.T) {
 	seen := map[string]int{}
-	untilSeen(t, seen, []string{"said", "fallen", "stood in"}, func(t *rapid.T) {
+	untilSeen(t, seen, []string{"said", "fallen", "taken back", "stood in"}, func(t *rapid.T) {
 		s := newStage()
 		for _, line := range []string{
 			"define stonith watchdog groups=nfs,web", "node-a up", "node-b up", "node-a acquire nfs in-step", "node-a started nfs",
@@ -81,9 +82,31 @@ func TestWhatMustAlwaysHoldOfALostMachine(t *testing.T) {
 			if err := stoodIn(before.Groups["nfs"], after.Groups["nfs"], cmd); err != nil {
 				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
 			}
-			count(seen, before.Groups["nfs"], after.Groups["nfs"])
+			if err := takenBack(before.Groups["nfs"], after.Groups["nfs"], cmd, v); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
+			count(seen, before.Groups["nfs"], after.Groups["nfs"], cmd)
 		}
 	})
+}
+
+// takenBack: a word that is taken back is gone, and nothing else has changed by that.
+func takenBack(before, after *arbiter.Group, cmd arbiter.Command, v arbiter.Verdict) error {
+	c, ok := cmd.(arbiter.GiveUp)
+	if !ok || !c.Cancel {
+		return nil
+	}
+	if v.OK() && (before.StandIn == nil || after.StandIn != nil) {
+		return errors.New("it was not there, or is there still")
+	}
+	was := *before
+	if v.OK() {
+		was.StandIn = nil
+	}
+	if !reflect.DeepEqual(&was, after) {
+		return fmt.Errorf("it has changed more:\n%+v\n%+v", was, *after)
+	}
+	return nil
 }
 
 // drawLost draws an operator's word that a node is lost, mostly of the one that is not
@@ -102,6 +125,9 @@ func (s *stage) drawLost(t *rapid.T, c *arbiter.Cluster) arbiter.Command {
 	}
 	if !likely(t, 2, "lost") {
 		return s.draw(t)
+	}
+	if g.StandIn != nil && likely(t, 1, "cancel") {
+		return arbiter.GiveUp{Cluster: pair, Group: "nfs", By: "ops", Cancel: true}
 	}
 	node := oneOf(t, "whose", nodes...)
 	for _, n := range nodes {
@@ -135,8 +161,11 @@ func spoke(before, after *arbiter.Cluster, cmd arbiter.Command, v arbiter.Verdic
 	return nil
 }
 
-func count(seen map[string]int, before, after *arbiter.Group) {
+func count(seen map[string]int, before, after *arbiter.Group, cmd arbiter.Command) {
+	c, ok := cmd.(arbiter.GiveUp)
 	switch {
+	case ok && c.Cancel && before.StandIn != nil && after.StandIn == nil:
+		seen["taken back"]++
 	case before.StandIn == nil && after.StandIn != nil:
 		seen["said"]++
 	case before.StandIn != nil && after.StandIn == nil && len(before.Excluded) == len(after.Excluded):

@@ -57,6 +57,39 @@ func (c *Cluster) mayLose(g *Group, cmd GiveUp) *Verdict {
 	return nil
 }
 
+// takeBack ends an operator's word that a machine is lost, at an operator's. It only takes
+// away what that word allows: a copy that was granted by it, and is stale, may not exclude
+// the other one any more, and is given back.
+func (a *applying) takeBack(c *Cluster, g *Group, cmd GiveUp) Verdict {
+	s, lost, v := g.StandIn, NodeID(""), c.mayTakeBack(g, cmd.Group)
+	if v == nil {
+		lost = c.Definition.Peer(s.Node)
+		d := done("%s, which %s has declared lost, is not, says %s%s: %s's copy of %s does not stand in for its", lost, s.By, cmd.By, inBrackets(cmd.Reason), s.Node, cmd.Group)
+		v, g.StandIn = &d, mutant.Weak(mutant.TakenBackKept, nil, s)
+	}
+	a.record(c, cmd.Group, lost, "copy not lost", *v)
+	return *v
+}
+
+func (c *Cluster) mayTakeBack(g *Group, id GroupID) *Verdict {
+	if g.StandIn == nil {
+		return refused(NothingToDo, "no copy of %s is to stand in for one that is lost: nobody has said so, or it has begun to", id)
+	}
+	if l := g.Lease; l != nil && !g.willStandIn(l.Holder) {
+		return refused(NothingToDo, "%s has begun to stand in for %s, and starts %s: of the two copies its own counts as good; should %s be back, a recovery keeps what only that one has",
+			l.Holder, c.Definition.Peer(l.Holder), id, c.Definition.Peer(l.Holder))
+	}
+	return nil
+}
+
+// inBrackets is a reason that need not be given.
+func inBrackets(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
 // standsIn reports whether an operator has said that a node's stale copy is to stand in
 // for a good one that is lost.
 func (g *Group) standsIn(node NodeID) bool { return g.StandIn != nil && g.StandIn.Node == node }

@@ -51,6 +51,9 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 		ev := evidence(w)
 		c := arbiter.GiveUp{Cluster: pair, Group: arbiter.GroupID(w.arg(0)), Node: arbiter.NodeID(w.arg(1)), Kept: &ev, By: "ops", Reason: "looked at both"}
 		c.Lost, c.Alive = w.has("lost"), w.has("alive")
+		if w.has("cancel") {
+			c = arbiter.GiveUp{Cluster: pair, Group: c.Group, By: "ops", Reason: "a cable", Cancel: true}
+		}
 		if w.has("unheard") {
 			c.Kept = nil
 		}

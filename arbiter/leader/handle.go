@@ -122,7 +122,9 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 		m.Target = d.latest(now, m.To, m.Group)
 		l.propose(now, d, r, m)
 	case arbiter.GiveUp:
-		m.Kept = d.latest(now, d.c.Definition.Peer(m.Node), m.Group)
+		if !m.Cancel { // that rests on nothing that was heard
+			m.Kept = d.latest(now, d.c.Definition.Peer(m.Node), m.Group)
+		}
 		m.Alive = m.Lost && (!d.suspected(now, m.Node) || d.vouched(now, m.Node))
 		l.propose(now, d, r, m)
 	case arbiter.Confirm:

@@ -92,7 +92,13 @@ func FromGiveUp(p *sbv1.GiveUpRequest, by string) (c arbiter.GiveUp, typed strin
 	var r reader
 	c = arbiter.GiveUp{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
-		Node: arbiter.NodeID(r.name("node", p.GetNode())), By: by, Reason: r.text("reason", p.GetReason()), Lost: p.GetLost(),
+		By: by, Reason: r.text("reason", p.GetReason()), Lost: p.GetLost(), Cancel: p.GetCancel(),
+	}
+	switch {
+	case !c.Cancel:
+		c.Node = arbiter.NodeID(r.name("node", p.GetNode()))
+	case p.GetNode() != "" || c.Lost:
+		r.fail("cancel", "what is taken back names no node, and gives nothing up")
 	}
 	return c, r.mayName("typed", p.GetTyped()), r.err()
 }

@@ -124,7 +124,7 @@ func groupAlarms(v leader.View, id arbiter.GroupID, alarm func(string, ...any)) 
 	g := v.Cluster.Groups[id]
 	for _, node := range v.Cluster.Definition.Nodes {
 		if e, ok := g.Excluded[node]; ok {
-			alarm("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; %s", id, node, numbers(e), mendCopy(v, id, e))
+			alarm("%s", staleCopy(v, id, node, e))
 		}
 		if failed := g.Failed[node]; failed != "" {
 			alarm("%s could not be started on %s: %s; repair that; while nobody else runs it %s tries again by itself, and sbctl switchover %s --to %s moves it back",
@@ -180,6 +180,9 @@ func waitingFor(v leader.View, id arbiter.GroupID) string {
 		return fmt.Sprintf("%s is to ask for it", g.Order.To)
 	case g.Lease != nil && v.Leases[id] >= 0 && !v.Suspects(g.Lease.Holder):
 		return whileHeld(v, id)
+	}
+	if word := standingIn(c, id); word != "" && g.Lease == nil {
+		return word
 	}
 	if way := withoutTheGoodCopy(v, id); way != "" {
 		return way

@@ -28,12 +28,28 @@ func withoutTheGoodCopy(v leader.View, id arbiter.GroupID) string {
 		if g.Lease != nil {
 			first = "sbctl fence confirm " + string(g.Lease.Holder) + ", then "
 		}
-		if g.StandIn != nil && g.Lease == nil {
-			return fmt.Sprintf("%s's copy is to stand in for that of %s, which %s has declared lost%s", stale, good, g.StandIn.By, refusal(c, id))
-		}
 		return fmt.Sprintf("%[1]s, which has the only good copy, is to be heard; start it; if its machine is lost for good, type: %[4]ssbctl group init %[2]s --keep %[3]s --lost", good, id, stale, first)
 	}
 	return ""
+}
+
+// standingIn says that an operator has declared a machine lost, and how that is taken
+// back; nothing where nobody has.
+func standingIn(c *arbiter.Cluster, id arbiter.GroupID) string {
+	s := c.Groups[id].StandIn
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s's copy is to stand in for that of %s, which %s has declared lost%s; to take that back: sbctl group init %s --cancel",
+		s.Node, c.Definition.Peer(s.Node), s.By, refusal(c, id), id)
+}
+
+// staleCopy says that a copy is stale, and what becomes of it.
+func staleCopy(v leader.View, id arbiter.GroupID, node arbiter.NodeID, e arbiter.Exclusion) string {
+	if s := v.Cluster.Groups[id].StandIn; s != nil && s.Node == node {
+		return fmt.Sprintf("%s: the copy on %s is stale (%s), and is to stand in for that of %s", id, node, numbers(e), v.Cluster.Definition.Peer(node))
+	}
+	return fmt.Sprintf("%s: the copy on %s is stale (%s) and is not promoted before it has resynchronised; %s", id, node, numbers(e), mendCopy(v, id, e))
 }
 
 // mendCopy says what is to be done about a stale copy.

@@ -125,6 +125,11 @@ func TestOperatorOrders(t *testing.T) {
 	if !strings.Contains(v.GetSentence(), "unless the two have split: then type sbctl resolve ") {
 		t.Errorf("a good copy given up: %s", v.GetSentence())
 	}
+	v, err = op.GiveUp(ctx, &sbv1.GiveUpRequest{Cluster: string(cluster), Group: "data", Cancel: true})
+	expect("a word taken back that nobody gave", v, err, arbiter.Refused, arbiter.NothingToDo)
+	if _, err := op.GiveUp(ctx, &sbv1.GiveUpRequest{Cluster: string(cluster), Group: "data", Node: "node-b", Typed: "node-b", Cancel: true}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a word taken back and given in one: %v", err)
+	}
 	v, err = op.AddCluster(ctx, &sbv1.AddClusterRequest{Definition: &sbv1.Definition{Cluster: "bad", Nodes: []string{"one"}}})
 	expect("a cluster of one", v, err, arbiter.Refused, arbiter.BadDefinition)
 	eventually(t, "the silent node can be confirmed to be off", func() bool {

@@ -70,6 +70,9 @@ func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 	if g.Order != nil {
 		out.OrderTo = string(g.Order.To)
 	}
+	if s := g.StandIn; s != nil {
+		out.StandIn = &sbv1.StandInStatus{Node: string(s.Node), Lost: string(v.Cluster.Definition.Peer(s.Node)), By: s.By}
+	}
 	for _, node := range v.Cluster.Definition.Nodes {
 		if e, ok := g.Excluded[node]; ok {
 			out.Exclusions = append(out.Exclusions, &sbv1.ExclusionStatus{

@@ -162,6 +162,13 @@ func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
 		}
 		c.Groups["data"].StandIn = &arbiter.StandIn{Node: "node-b", By: "alice"}
 	}
+	said := strings.Join(alarms(v, time.Hour), "\n")
+	if strings.Count(said, "to take that back: sbctl group init data --cancel") != 1 || strings.Contains(said, "not promoted before") {
+		t.Errorf("of a copy that is to stand in, it says:\n%s", said)
+	}
+	if s := groupStatus(v, "data").GetStandIn(); s.GetNode() != "node-b" || s.GetLost() != "node-a" || s.GetBy() != "alice" {
+		t.Errorf("its status has %v", s)
+	}
 	c.Groups["data"].StandIn = nil
 	c.Groups["data"].Lease, v.Leases = &arbiter.Lease{Holder: "node-a", Epoch: 4}, map[arbiter.GroupID]time.Duration{"data": -1}
 	if got := waitingFor(v, "data"); !strings.Contains(got, "type: sbctl fence confirm node-a, then sbctl group init data --keep node-b --lost") {

@@ -191,10 +191,8 @@ func unheardCell(on *sbv1.GroupOnNode) cell {
 
 func stateCell(g *sbv1.GroupStatus, on *sbv1.GroupOnNode) cell {
 	state := c(first(on.GetPhase(), "-"))
-	for _, e := range g.GetExclusions() {
-		if e.GetNode() == on.GetNode() {
-			state = tinted(state.text+", STALE", yellow)
-		}
+	if stale(g, on.GetNode()) {
+		state = tinted(state.text+", STALE", yellow)
 	}
 	return state
 }

@@ -22,7 +22,7 @@ func (a *app) groupCommand() *cobra.Command {
 // initFlags are what an operator says about two copies.
 type initFlags struct {
 	keep, reason, typed string
-	lost                bool
+	lost, cancel        bool
 }
 
 func (a *app) groupInitCommand() *cobra.Command {
@@ -39,23 +39,30 @@ With --lost it is for a group whose only good copy was on a machine that is lost
 good, and whose lease is over (sbctl fence confirm). The stale copy of the node that you
 name stands in for it: what was acknowledged since is given up. It counts only while
 nothing is heard of the lost machine. Should that come back later, what it has is not
-overwritten before a recovery has kept it.
+overwritten before a recovery has kept it. Until the stale copy has begun to stand in,
+--cancel takes that word back.
 
 You are asked to type the name of the node whose copy is given up. A script gives
 it with --typed and --yes.`,
 		Example: "  sbctl group init nfs --keep node-a --reason 'node-b lacks the orders of today'\n" +
 			"  sbctl group init nfs --keep node-a --reason 'disk of node-b is new' --typed node-b --yes\n" +
-			"  sbctl group init nfs --keep node-b --lost --reason 'node-a has burnt down'",
+			"  sbctl group init nfs --keep node-b --lost --reason 'node-a has burnt down'\n" +
+			"  sbctl group init nfs --cancel --reason 'it was only a cable'",
 		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
 	}
 	cmd.Flags().StringVar(&f.keep, "keep", "", "the node whose copy is kept")
 	cmd.Flags().BoolVar(&f.lost, "lost", false, "the other node has the only good copy, and is lost for good")
+	cmd.Flags().BoolVar(&f.cancel, "cancel", false, "take back that a machine is lost for good")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "what you have seen; goes into the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the name of the node whose copy is given up, for scripts; with --yes")
 	complete(cmd, "keep", a.completeNodes)
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
 		switch {
+		case f.cancel && (f.keep != "" || f.lost || f.typed != ""):
+			return usage(cmd, "nothing was done: --cancel takes a word with --lost back; it goes with neither --keep, --lost nor --typed")
+		case f.cancel:
+			return a.takeBack(cmd, given[0], f.reason)
 		case f.keep == "":
 			return usage(cmd, "nothing was done: say whose copy is kept: --keep NODE")
 		case strings.TrimSpace(f.reason) == "":
@@ -64,6 +71,28 @@ it with --typed and --yes.`,
 		return a.operate(cmd, f.keep, func(w *witness, p *pair) (*sbv1.Verdict, error) { return a.giveUp(cmd, w, p, given[0], f, *yes) })
 	}
 	return cmd
+}
+
+// takeBack withdraws the word that a machine is lost for good. Nothing is given up by
+// that, so nobody is asked.
+func (a *app) takeBack(cmd *cobra.Command, group, reason string) error {
+	w, err := a.witness(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	c, err := a.clusterWith(cmd, w, groupNames, group)
+	if err != nil {
+		return err
+	}
+	if err := knownGroup(cmd, c, group); err != nil {
+		return err
+	}
+	v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: reason, Cancel: true}, w.GiveUp)
+	if err != nil {
+		return err
+	}
+	return a.outcome(v)
 }
 
 func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f initFlags, yes bool) (*sbv1.Verdict, error) {

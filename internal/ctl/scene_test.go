@@ -45,6 +45,7 @@ var scenes = map[string]func() scene{
 	"b-is-back":   func() scene { return withoutB(0) },
 	"gone":        givenUpForGood,
 	"burnt-down":  burntDown,
+	"stands-in":   standsIn,
 	"rehearsed": func() scene {
 		return rehearsed("", "rehearsal: node-b was seen going off and on again by ipmi 10.0.0.242")
 	},
@@ -322,5 +323,14 @@ func burntDown() scene {
 	g.Nodes[1].Disks[0].Own, g.Nodes[1].Disks[0].Peer, g.Nodes[1].Disks[0].Connected = "Outdated", "DUnknown", false
 	s.now = "node-a, which has the only good copy, is to be heard"
 	c.Alarms = nil
+	return s
+}
+
+// standsIn: that was said, and is waited for.
+func standsIn() scene {
+	s := burntDown()
+	c, g, _, _ := pairOf(s)
+	g.StandIn = &sbv1.StandInStatus{Node: "node-b", Lost: "node-a", By: "alice"}
+	c.Alarms = []string{"nfs runs nowhere; node-b's copy is to stand in for that of node-a, which alice has declared lost; to take that back: sbctl group init nfs --cancel"}
 	return s
 }

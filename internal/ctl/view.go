@@ -51,6 +51,7 @@ type (
 		OrderTo     string            `json:"order_to"`
 		Unshot      string            `json:"unshot"`
 		Exclusions  []exclusionJSON   `json:"exclusions"`
+		StandIn     *standInJSON      `json:"stand_in"` // null: no copy is to stand in for a lost one
 		Nodes       []groupOnNodeJSON `json:"nodes"`
 	}
 	basisJSON struct {
@@ -67,6 +68,11 @@ type (
 		OwnWord uint64 `json:"own_word"`
 		By      string `json:"by"`
 		Epoch   uint64 `json:"epoch"`
+	}
+	standInJSON struct {
+		Node string `json:"node"` // whose stale copy
+		Lost string `json:"lost"`
+		By   string `json:"by"` // who says that it is lost for good
 	}
 	groupOnNodeJSON struct {
 		Node     string        `json:"node"`
@@ -161,7 +167,7 @@ func (p *pair) view() clusterJSON {
 }
 
 func (p *pair) groupView(g *sbv1.GroupStatus) groupJSON {
-	return groupJSON{
+	out := groupJSON{
 		Name: g.GetName(), Runs: p.runs(g), Holder: g.GetHolder(), Epoch: g.GetEpoch(), Started: g.GetStarted(),
 		RemainingMS: ms(g.GetRemainingNs()), Basis: basisView(g.GetBasis()), Last: basisView(g.GetLast()),
 		OrderTo: g.GetOrderTo(), Unshot: g.GetUnshot(),
@@ -170,6 +176,10 @@ func (p *pair) groupView(g *sbv1.GroupStatus) groupJSON {
 		}),
 		Nodes: each(g.GetNodes(), groupOnNodeView),
 	}
+	if s := g.GetStandIn(); s != nil {
+		out.StandIn = &standInJSON{s.GetNode(), s.GetLost(), s.GetBy()}
+	}
+	return out
 }
 
 func basisView(b *sbv1.Basis) basisJSON {

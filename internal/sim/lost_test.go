@@ -85,3 +85,23 @@ func TestWordThatAMachineIsLostFallsWhenItIsHeard(t *testing.T) {
 	p.until(2*time.Minute, "node-a runs the group", func() bool { return p.runsOn(sim.A) })
 	p.together()
 }
+
+// The operator takes it back before node-b was granted anything: it stays stale, whoever
+// is silent, and the machine that was not lost runs the group when it is back.
+func TestWordThatAMachineIsLostIsTakenBack(t *testing.T) {
+	p := alone(t, stonith(3))
+	p.Witness().Order(arbiter.Maintenance{Cluster: p.Definition.Cluster, On: true, By: "alice"})
+	p.quiet(2 * time.Second)
+	p.lost("node-a")
+	p.until(10*time.Second, "the witness knows", func() bool { return p.group().StandIn != nil })
+	p.Witness().Order(arbiter.GiveUp{Cluster: p.Definition.Cluster, Group: db, By: "alice", Cancel: true})
+	p.until(10*time.Second, "the word is gone", func() bool { return p.group().StandIn == nil })
+	p.Witness().Order(arbiter.Maintenance{Cluster: p.Definition.Cluster, By: "alice"})
+	p.quiet(time.Minute)
+	if _, runs := p.Holder(db); runs {
+		t.Fatal("a stale copy was promoted")
+	}
+	p.Node(sim.A).Plug()
+	p.until(2*time.Minute, "node-a runs the group", func() bool { return p.runsOn(sim.A) })
+	p.together()
+}

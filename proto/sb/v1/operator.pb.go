@@ -499,8 +499,9 @@ type GroupStatus struct {
 	Exclusions    []*ExclusionStatus     `protobuf:"bytes,8,rep,name=exclusions,proto3" json:"exclusions,omitempty"`
 	Nodes         []*GroupOnNode         `protobuf:"bytes,9,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Unshot        string                 `protobuf:"bytes,10,opt,name=unshot,proto3" json:"unshot,omitempty"`
-	Last          *Basis                 `protobuf:"bytes,11,opt,name=last,proto3" json:"last,omitempty"`   // how the lease before ended
-	Split         *SplitStatus           `protobuf:"bytes,12,opt,name=split,proto3" json:"split,omitempty"` // unset: nothing is known of a split brain
+	Last          *Basis                 `protobuf:"bytes,11,opt,name=last,proto3" json:"last,omitempty"`                      // how the lease before ended
+	Split         *SplitStatus           `protobuf:"bytes,12,opt,name=split,proto3" json:"split,omitempty"`                    // unset: nothing is known of a split brain
+	StandIn       *StandInStatus         `protobuf:"bytes,13,opt,name=stand_in,json=standIn,proto3" json:"stand_in,omitempty"` // unset: nobody has said so, or it has been done
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -619,6 +620,75 @@ func (x *GroupStatus) GetSplit() *SplitStatus {
 	return nil
 }
 
+func (x *GroupStatus) GetStandIn() *StandInStatus {
+	if x != nil {
+		return x.StandIn
+	}
+	return nil
+}
+
+// StandInStatus is an operator's word that a machine is lost for good, and that the
+// other node's stale copy stands in for its: what is waited for.
+type StandInStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // whose stale copy
+	Lost          string                 `protobuf:"bytes,2,opt,name=lost,proto3" json:"lost,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StandInStatus) Reset() {
+	*x = StandInStatus{}
+	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandInStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandInStatus) ProtoMessage() {}
+
+func (x *StandInStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandInStatus.ProtoReflect.Descriptor instead.
+func (*StandInStatus) Descriptor() ([]byte, []int) {
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StandInStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *StandInStatus) GetLost() string {
+	if x != nil {
+		return x.Lost
+	}
+	return ""
+}
+
+func (x *StandInStatus) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 type SplitStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
@@ -629,7 +699,7 @@ type SplitStatus struct {
 
 func (x *SplitStatus) Reset() {
 	*x = SplitStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	mi := &file_sb_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +711,7 @@ func (x *SplitStatus) String() string {
 func (*SplitStatus) ProtoMessage() {}
 
 func (x *SplitStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[7]
+	mi := &file_sb_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +724,7 @@ func (x *SplitStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitStatus.ProtoReflect.Descriptor instead.
 func (*SplitStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SplitStatus) GetWhat() string {
@@ -687,7 +757,7 @@ type ExclusionStatus struct {
 
 func (x *ExclusionStatus) Reset() {
 	*x = ExclusionStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[8]
+	mi := &file_sb_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +769,7 @@ func (x *ExclusionStatus) String() string {
 func (*ExclusionStatus) ProtoMessage() {}
 
 func (x *ExclusionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[8]
+	mi := &file_sb_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +782,7 @@ func (x *ExclusionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExclusionStatus.ProtoReflect.Descriptor instead.
 func (*ExclusionStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExclusionStatus) GetNode() string {
@@ -784,7 +854,7 @@ type GroupOnNode struct {
 
 func (x *GroupOnNode) Reset() {
 	*x = GroupOnNode{}
-	mi := &file_sb_v1_operator_proto_msgTypes[9]
+	mi := &file_sb_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +866,7 @@ func (x *GroupOnNode) String() string {
 func (*GroupOnNode) ProtoMessage() {}
 
 func (x *GroupOnNode) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[9]
+	mi := &file_sb_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +879,7 @@ func (x *GroupOnNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupOnNode.ProtoReflect.Descriptor instead.
 func (*GroupOnNode) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GroupOnNode) GetNode() string {
@@ -857,7 +927,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[10]
+	mi := &file_sb_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +939,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[10]
+	mi := &file_sb_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +952,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServiceStatus) GetName() string {
@@ -912,7 +982,7 @@ type MandateStatus struct {
 
 func (x *MandateStatus) Reset() {
 	*x = MandateStatus{}
-	mi := &file_sb_v1_operator_proto_msgTypes[11]
+	mi := &file_sb_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +994,7 @@ func (x *MandateStatus) String() string {
 func (*MandateStatus) ProtoMessage() {}
 
 func (x *MandateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[11]
+	mi := &file_sb_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1007,7 @@ func (x *MandateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MandateStatus.ProtoReflect.Descriptor instead.
 func (*MandateStatus) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MandateStatus) GetId() uint64 {
@@ -987,7 +1057,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[12]
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1069,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[12]
+	mi := &file_sb_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1082,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WhyRequest) GetCluster() string {
@@ -1053,7 +1123,7 @@ type WhyAnswer struct {
 
 func (x *WhyAnswer) Reset() {
 	*x = WhyAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1135,7 @@ func (x *WhyAnswer) String() string {
 func (*WhyAnswer) ProtoMessage() {}
 
 func (x *WhyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[13]
+	mi := &file_sb_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1148,7 @@ func (x *WhyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyAnswer.ProtoReflect.Descriptor instead.
 func (*WhyAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WhyAnswer) GetRecords() []*Record {
@@ -1104,7 +1174,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1186,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[14]
+	mi := &file_sb_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1199,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DoctorRequest) GetCluster() string {
@@ -1151,7 +1221,7 @@ type DoctorAnswer struct {
 
 func (x *DoctorAnswer) Reset() {
 	*x = DoctorAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1233,7 @@ func (x *DoctorAnswer) String() string {
 func (*DoctorAnswer) ProtoMessage() {}
 
 func (x *DoctorAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[15]
+	mi := &file_sb_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1246,7 @@ func (x *DoctorAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorAnswer.ProtoReflect.Descriptor instead.
 func (*DoctorAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DoctorAnswer) GetFindings() []*Finding {
@@ -1205,7 +1275,7 @@ type FenceProof struct {
 
 func (x *FenceProof) Reset() {
 	*x = FenceProof{}
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1287,7 @@ func (x *FenceProof) String() string {
 func (*FenceProof) ProtoMessage() {}
 
 func (x *FenceProof) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[16]
+	mi := &file_sb_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1300,7 @@ func (x *FenceProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FenceProof.ProtoReflect.Descriptor instead.
 func (*FenceProof) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FenceProof) GetNode() string {
@@ -1263,7 +1333,7 @@ type TimingRequest struct {
 
 func (x *TimingRequest) Reset() {
 	*x = TimingRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1345,7 @@ func (x *TimingRequest) String() string {
 func (*TimingRequest) ProtoMessage() {}
 
 func (x *TimingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[17]
+	mi := &file_sb_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1358,7 @@ func (x *TimingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRequest.ProtoReflect.Descriptor instead.
 func (*TimingRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimingRequest) GetCluster() string {
@@ -1311,7 +1381,7 @@ type TimingAnswer struct {
 
 func (x *TimingAnswer) Reset() {
 	*x = TimingAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1393,7 @@ func (x *TimingAnswer) String() string {
 func (*TimingAnswer) ProtoMessage() {}
 
 func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[18]
+	mi := &file_sb_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1406,7 @@ func (x *TimingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingAnswer.ProtoReflect.Descriptor instead.
 func (*TimingAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TimingAnswer) GetRules() []*TimingRule {
@@ -1380,7 +1450,7 @@ type TimingRule struct {
 
 func (x *TimingRule) Reset() {
 	*x = TimingRule{}
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1462,7 @@ func (x *TimingRule) String() string {
 func (*TimingRule) ProtoMessage() {}
 
 func (x *TimingRule) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[19]
+	mi := &file_sb_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1475,7 @@ func (x *TimingRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingRule.ProtoReflect.Descriptor instead.
 func (*TimingRule) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TimingRule) GetName() string {
@@ -1490,7 +1560,7 @@ type TimingTerm struct {
 
 func (x *TimingTerm) Reset() {
 	*x = TimingTerm{}
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1572,7 @@ func (x *TimingTerm) String() string {
 func (*TimingTerm) ProtoMessage() {}
 
 func (x *TimingTerm) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[20]
+	mi := &file_sb_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1585,7 @@ func (x *TimingTerm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingTerm.ProtoReflect.Descriptor instead.
 func (*TimingTerm) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TimingTerm) GetWhat() string {
@@ -1562,7 +1632,7 @@ type TimingBound struct {
 
 func (x *TimingBound) Reset() {
 	*x = TimingBound{}
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1644,7 @@ func (x *TimingBound) String() string {
 func (*TimingBound) ProtoMessage() {}
 
 func (x *TimingBound) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[21]
+	mi := &file_sb_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1657,7 @@ func (x *TimingBound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimingBound.ProtoReflect.Descriptor instead.
 func (*TimingBound) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TimingBound) GetGroup() string {
@@ -1650,7 +1720,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1732,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[22]
+	mi := &file_sb_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1745,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EventsRequest) GetCluster() string {
@@ -1708,7 +1778,7 @@ type AddClusterRequest struct {
 
 func (x *AddClusterRequest) Reset() {
 	*x = AddClusterRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1790,7 @@ func (x *AddClusterRequest) String() string {
 func (*AddClusterRequest) ProtoMessage() {}
 
 func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[23]
+	mi := &file_sb_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1803,7 @@ func (x *AddClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddClusterRequest.ProtoReflect.Descriptor instead.
 func (*AddClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AddClusterRequest) GetDefinition() *Definition {
@@ -1756,7 +1826,7 @@ type SwitchoverRequest struct {
 
 func (x *SwitchoverRequest) Reset() {
 	*x = SwitchoverRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[24]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1838,7 @@ func (x *SwitchoverRequest) String() string {
 func (*SwitchoverRequest) ProtoMessage() {}
 
 func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[24]
+	mi := &file_sb_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1851,7 @@ func (x *SwitchoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SwitchoverRequest.ProtoReflect.Descriptor instead.
 func (*SwitchoverRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SwitchoverRequest) GetCluster() string {
@@ -1830,7 +1900,7 @@ type StandbyRequest struct {
 
 func (x *StandbyRequest) Reset() {
 	*x = StandbyRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[25]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1912,7 @@ func (x *StandbyRequest) String() string {
 func (*StandbyRequest) ProtoMessage() {}
 
 func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[25]
+	mi := &file_sb_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1925,7 @@ func (x *StandbyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandbyRequest.ProtoReflect.Descriptor instead.
 func (*StandbyRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StandbyRequest) GetCluster() string {
@@ -1890,7 +1960,7 @@ type MaintenanceRequest struct {
 
 func (x *MaintenanceRequest) Reset() {
 	*x = MaintenanceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +1972,7 @@ func (x *MaintenanceRequest) String() string {
 func (*MaintenanceRequest) ProtoMessage() {}
 
 func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[26]
+	mi := &file_sb_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +1985,7 @@ func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*MaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MaintenanceRequest) GetCluster() string {
@@ -1949,7 +2019,7 @@ type RehearseFenceRequest struct {
 
 func (x *RehearseFenceRequest) Reset() {
 	*x = RehearseFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2031,7 @@ func (x *RehearseFenceRequest) String() string {
 func (*RehearseFenceRequest) ProtoMessage() {}
 
 func (x *RehearseFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[27]
+	mi := &file_sb_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2044,7 @@ func (x *RehearseFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RehearseFenceRequest.ProtoReflect.Descriptor instead.
 func (*RehearseFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RehearseFenceRequest) GetCluster() string {
@@ -1998,14 +2068,15 @@ type GiveUpRequest struct {
 	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`   // whose copy is given up for the other one's
 	Typed         string                 `protobuf:"bytes,4,opt,name=typed,proto3" json:"typed,omitempty"` // the same, as the operator typed it
 	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"` // its machine is lost for good, with the only good copy
+	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`     // its machine is lost for good, with the only good copy
+	Cancel        bool                   `protobuf:"varint,7,opt,name=cancel,proto3" json:"cancel,omitempty"` // take a word with lost back that is waiting; it names no node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GiveUpRequest) Reset() {
 	*x = GiveUpRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2088,7 @@ func (x *GiveUpRequest) String() string {
 func (*GiveUpRequest) ProtoMessage() {}
 
 func (x *GiveUpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[28]
+	mi := &file_sb_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2101,7 @@ func (x *GiveUpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GiveUpRequest.ProtoReflect.Descriptor instead.
 func (*GiveUpRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GiveUpRequest) GetCluster() string {
@@ -2075,6 +2146,13 @@ func (x *GiveUpRequest) GetLost() bool {
 	return false
 }
 
+func (x *GiveUpRequest) GetCancel() bool {
+	if x != nil {
+		return x.Cancel
+	}
+	return false
+}
+
 type ConfirmFenceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
@@ -2088,7 +2166,7 @@ type ConfirmFenceRequest struct {
 
 func (x *ConfirmFenceRequest) Reset() {
 	*x = ConfirmFenceRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2178,7 @@ func (x *ConfirmFenceRequest) String() string {
 func (*ConfirmFenceRequest) ProtoMessage() {}
 
 func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[29]
+	mi := &file_sb_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2191,7 @@ func (x *ConfirmFenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFenceRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFenceRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ConfirmFenceRequest) GetCluster() string {
@@ -2170,7 +2248,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2260,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[30]
+	mi := &file_sb_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2273,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ResolveRequest) GetCluster() string {
@@ -2274,7 +2352,7 @@ type ApproveRecoveryRequest struct {
 
 func (x *ApproveRecoveryRequest) Reset() {
 	*x = ApproveRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2364,7 @@ func (x *ApproveRecoveryRequest) String() string {
 func (*ApproveRecoveryRequest) ProtoMessage() {}
 
 func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[31]
+	mi := &file_sb_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2377,7 @@ func (x *ApproveRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApproveRecoveryRequest) GetCluster() string {
@@ -2350,7 +2428,7 @@ type CancelRecoveryRequest struct {
 
 func (x *CancelRecoveryRequest) Reset() {
 	*x = CancelRecoveryRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2440,7 @@ func (x *CancelRecoveryRequest) String() string {
 func (*CancelRecoveryRequest) ProtoMessage() {}
 
 func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[32]
+	mi := &file_sb_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2453,7 @@ func (x *CancelRecoveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRecoveryRequest.ProtoReflect.Descriptor instead.
 func (*CancelRecoveryRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelRecoveryRequest) GetCluster() string {
@@ -2423,7 +2501,7 @@ type RecoveriesRequest struct {
 
 func (x *RecoveriesRequest) Reset() {
 	*x = RecoveriesRequest{}
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2513,7 @@ func (x *RecoveriesRequest) String() string {
 func (*RecoveriesRequest) ProtoMessage() {}
 
 func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[33]
+	mi := &file_sb_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2526,7 @@ func (x *RecoveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesRequest.ProtoReflect.Descriptor instead.
 func (*RecoveriesRequest) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RecoveriesRequest) GetCluster() string {
@@ -2475,7 +2553,7 @@ type RecoveriesAnswer struct {
 
 func (x *RecoveriesAnswer) Reset() {
 	*x = RecoveriesAnswer{}
-	mi := &file_sb_v1_operator_proto_msgTypes[34]
+	mi := &file_sb_v1_operator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2565,7 @@ func (x *RecoveriesAnswer) String() string {
 func (*RecoveriesAnswer) ProtoMessage() {}
 
 func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[34]
+	mi := &file_sb_v1_operator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2578,7 @@ func (x *RecoveriesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveriesAnswer.ProtoReflect.Descriptor instead.
 func (*RecoveriesAnswer) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{34}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RecoveriesAnswer) GetRecoveries() []*RecoveryDocument {
@@ -2520,7 +2598,7 @@ type RecoveryDocument struct {
 
 func (x *RecoveryDocument) Reset() {
 	*x = RecoveryDocument{}
-	mi := &file_sb_v1_operator_proto_msgTypes[35]
+	mi := &file_sb_v1_operator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2610,7 @@ func (x *RecoveryDocument) String() string {
 func (*RecoveryDocument) ProtoMessage() {}
 
 func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_sb_v1_operator_proto_msgTypes[35]
+	mi := &file_sb_v1_operator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2623,7 @@ func (x *RecoveryDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoveryDocument.ProtoReflect.Descriptor instead.
 func (*RecoveryDocument) Descriptor() ([]byte, []int) {
-	return file_sb_v1_operator_proto_rawDescGZIP(), []int{35}
+	return file_sb_v1_operator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RecoveryDocument) GetDocument() []byte {
@@ -2614,7 +2692,7 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"hears_peer\x18\x02 \x01(\bR\thearsPeer\x12&\n" +
 	"\x0flost_in_percent\x18\x03 \x01(\rR\rlostInPercent\x12(\n" +
-	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\x91\x03\n" +
+	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xc2\x03\n" +
 	"\vGroupStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -2630,7 +2708,12 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x06unshot\x18\n" +
 	" \x01(\tR\x06unshot\x12 \n" +
 	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\x12(\n" +
-	"\x05split\x18\f \x01(\v2\x12.sb.v1.SplitStatusR\x05split\"1\n" +
+	"\x05split\x18\f \x01(\v2\x12.sb.v1.SplitStatusR\x05split\x12/\n" +
+	"\bstand_in\x18\r \x01(\v2\x14.sb.v1.StandInStatusR\astandIn\"G\n" +
+	"\rStandInStatus\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\tR\x04lost\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"1\n" +
 	"\vSplitStatus\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
 	"\x02do\x18\x02 \x01(\tR\x02do\"\xc7\x01\n" +
@@ -2734,14 +2817,15 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"D\n" +
 	"\x14RehearseFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\x95\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xad\x01\n" +
 	"\rGiveUpRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x14\n" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\bR\x04lost\"\x89\x01\n" +
+	"\x04lost\x18\x06 \x01(\bR\x04lost\x12\x16\n" +
+	"\x06cancel\x18\a \x01(\bR\x06cancel\"\x89\x01\n" +
 	"\x13ConfirmFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
@@ -2815,7 +2899,7 @@ func file_sb_v1_operator_proto_rawDescGZIP() []byte {
 	return file_sb_v1_operator_proto_rawDescData
 }
 
-var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_sb_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_sb_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: sb.v1.StatusRequest
 	(*StatusAnswer)(nil),           // 1: sb.v1.StatusAnswer
@@ -2824,110 +2908,112 @@ var file_sb_v1_operator_proto_goTypes = []any{
 	(*NodeStatus)(nil),             // 4: sb.v1.NodeStatus
 	(*LinkStatus)(nil),             // 5: sb.v1.LinkStatus
 	(*GroupStatus)(nil),            // 6: sb.v1.GroupStatus
-	(*SplitStatus)(nil),            // 7: sb.v1.SplitStatus
-	(*ExclusionStatus)(nil),        // 8: sb.v1.ExclusionStatus
-	(*GroupOnNode)(nil),            // 9: sb.v1.GroupOnNode
-	(*ServiceStatus)(nil),          // 10: sb.v1.ServiceStatus
-	(*MandateStatus)(nil),          // 11: sb.v1.MandateStatus
-	(*WhyRequest)(nil),             // 12: sb.v1.WhyRequest
-	(*WhyAnswer)(nil),              // 13: sb.v1.WhyAnswer
-	(*DoctorRequest)(nil),          // 14: sb.v1.DoctorRequest
-	(*DoctorAnswer)(nil),           // 15: sb.v1.DoctorAnswer
-	(*FenceProof)(nil),             // 16: sb.v1.FenceProof
-	(*TimingRequest)(nil),          // 17: sb.v1.TimingRequest
-	(*TimingAnswer)(nil),           // 18: sb.v1.TimingAnswer
-	(*TimingRule)(nil),             // 19: sb.v1.TimingRule
-	(*TimingTerm)(nil),             // 20: sb.v1.TimingTerm
-	(*TimingBound)(nil),            // 21: sb.v1.TimingBound
-	(*EventsRequest)(nil),          // 22: sb.v1.EventsRequest
-	(*AddClusterRequest)(nil),      // 23: sb.v1.AddClusterRequest
-	(*SwitchoverRequest)(nil),      // 24: sb.v1.SwitchoverRequest
-	(*StandbyRequest)(nil),         // 25: sb.v1.StandbyRequest
-	(*MaintenanceRequest)(nil),     // 26: sb.v1.MaintenanceRequest
-	(*RehearseFenceRequest)(nil),   // 27: sb.v1.RehearseFenceRequest
-	(*GiveUpRequest)(nil),          // 28: sb.v1.GiveUpRequest
-	(*ConfirmFenceRequest)(nil),    // 29: sb.v1.ConfirmFenceRequest
-	(*ResolveRequest)(nil),         // 30: sb.v1.ResolveRequest
-	(*ApproveRecoveryRequest)(nil), // 31: sb.v1.ApproveRecoveryRequest
-	(*CancelRecoveryRequest)(nil),  // 32: sb.v1.CancelRecoveryRequest
-	(*RecoveriesRequest)(nil),      // 33: sb.v1.RecoveriesRequest
-	(*RecoveriesAnswer)(nil),       // 34: sb.v1.RecoveriesAnswer
-	(*RecoveryDocument)(nil),       // 35: sb.v1.RecoveryDocument
-	(*Version)(nil),                // 36: sb.v1.Version
-	(*Definition)(nil),             // 37: sb.v1.Definition
-	(*Watchdog)(nil),               // 38: sb.v1.Watchdog
-	(*Basis)(nil),                  // 39: sb.v1.Basis
-	(*Disk)(nil),                   // 40: sb.v1.Disk
-	(*Record)(nil),                 // 41: sb.v1.Record
-	(*Finding)(nil),                // 42: sb.v1.Finding
-	(*Carrying)(nil),               // 43: sb.v1.Carrying
-	(*Verdict)(nil),                // 44: sb.v1.Verdict
+	(*StandInStatus)(nil),          // 7: sb.v1.StandInStatus
+	(*SplitStatus)(nil),            // 8: sb.v1.SplitStatus
+	(*ExclusionStatus)(nil),        // 9: sb.v1.ExclusionStatus
+	(*GroupOnNode)(nil),            // 10: sb.v1.GroupOnNode
+	(*ServiceStatus)(nil),          // 11: sb.v1.ServiceStatus
+	(*MandateStatus)(nil),          // 12: sb.v1.MandateStatus
+	(*WhyRequest)(nil),             // 13: sb.v1.WhyRequest
+	(*WhyAnswer)(nil),              // 14: sb.v1.WhyAnswer
+	(*DoctorRequest)(nil),          // 15: sb.v1.DoctorRequest
+	(*DoctorAnswer)(nil),           // 16: sb.v1.DoctorAnswer
+	(*FenceProof)(nil),             // 17: sb.v1.FenceProof
+	(*TimingRequest)(nil),          // 18: sb.v1.TimingRequest
+	(*TimingAnswer)(nil),           // 19: sb.v1.TimingAnswer
+	(*TimingRule)(nil),             // 20: sb.v1.TimingRule
+	(*TimingTerm)(nil),             // 21: sb.v1.TimingTerm
+	(*TimingBound)(nil),            // 22: sb.v1.TimingBound
+	(*EventsRequest)(nil),          // 23: sb.v1.EventsRequest
+	(*AddClusterRequest)(nil),      // 24: sb.v1.AddClusterRequest
+	(*SwitchoverRequest)(nil),      // 25: sb.v1.SwitchoverRequest
+	(*StandbyRequest)(nil),         // 26: sb.v1.StandbyRequest
+	(*MaintenanceRequest)(nil),     // 27: sb.v1.MaintenanceRequest
+	(*RehearseFenceRequest)(nil),   // 28: sb.v1.RehearseFenceRequest
+	(*GiveUpRequest)(nil),          // 29: sb.v1.GiveUpRequest
+	(*ConfirmFenceRequest)(nil),    // 30: sb.v1.ConfirmFenceRequest
+	(*ResolveRequest)(nil),         // 31: sb.v1.ResolveRequest
+	(*ApproveRecoveryRequest)(nil), // 32: sb.v1.ApproveRecoveryRequest
+	(*CancelRecoveryRequest)(nil),  // 33: sb.v1.CancelRecoveryRequest
+	(*RecoveriesRequest)(nil),      // 34: sb.v1.RecoveriesRequest
+	(*RecoveriesAnswer)(nil),       // 35: sb.v1.RecoveriesAnswer
+	(*RecoveryDocument)(nil),       // 36: sb.v1.RecoveryDocument
+	(*Version)(nil),                // 37: sb.v1.Version
+	(*Definition)(nil),             // 38: sb.v1.Definition
+	(*Watchdog)(nil),               // 39: sb.v1.Watchdog
+	(*Basis)(nil),                  // 40: sb.v1.Basis
+	(*Disk)(nil),                   // 41: sb.v1.Disk
+	(*Record)(nil),                 // 42: sb.v1.Record
+	(*Finding)(nil),                // 43: sb.v1.Finding
+	(*Carrying)(nil),               // 44: sb.v1.Carrying
+	(*Verdict)(nil),                // 45: sb.v1.Verdict
 }
 var file_sb_v1_operator_proto_depIdxs = []int32{
 	2,  // 0: sb.v1.StatusAnswer.witness:type_name -> sb.v1.WitnessStatus
 	3,  // 1: sb.v1.StatusAnswer.clusters:type_name -> sb.v1.ClusterStatus
-	36, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
-	37, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
+	37, // 2: sb.v1.WitnessStatus.version:type_name -> sb.v1.Version
+	38, // 3: sb.v1.ClusterStatus.definition:type_name -> sb.v1.Definition
 	4,  // 4: sb.v1.ClusterStatus.nodes:type_name -> sb.v1.NodeStatus
 	6,  // 5: sb.v1.ClusterStatus.groups:type_name -> sb.v1.GroupStatus
-	11, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
+	12, // 6: sb.v1.ClusterStatus.mandate:type_name -> sb.v1.MandateStatus
 	5,  // 7: sb.v1.NodeStatus.links:type_name -> sb.v1.LinkStatus
-	38, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
-	39, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
-	8,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
-	9,  // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
-	39, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
-	7,  // 13: sb.v1.GroupStatus.split:type_name -> sb.v1.SplitStatus
-	40, // 14: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
-	10, // 15: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
-	41, // 16: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
-	42, // 17: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
-	16, // 18: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
-	19, // 19: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
-	21, // 20: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
-	20, // 21: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
-	20, // 22: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
-	20, // 23: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
-	37, // 24: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
-	35, // 25: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
-	43, // 26: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
-	0,  // 27: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
-	12, // 28: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
-	14, // 29: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
-	17, // 30: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
-	22, // 31: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
-	23, // 32: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
-	24, // 33: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
-	25, // 34: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
-	26, // 35: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
-	27, // 36: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
-	29, // 37: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
-	28, // 38: sb.v1.Operator.GiveUp:input_type -> sb.v1.GiveUpRequest
-	30, // 39: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
-	31, // 40: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
-	32, // 41: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
-	33, // 42: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
-	1,  // 43: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
-	13, // 44: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
-	15, // 45: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
-	18, // 46: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
-	41, // 47: sb.v1.Operator.Events:output_type -> sb.v1.Record
-	44, // 48: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
-	44, // 49: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
-	44, // 50: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
-	44, // 51: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
-	44, // 52: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
-	44, // 53: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
-	44, // 54: sb.v1.Operator.GiveUp:output_type -> sb.v1.Verdict
-	44, // 55: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
-	44, // 56: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
-	44, // 57: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
-	34, // 58: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
-	43, // [43:59] is the sub-list for method output_type
-	27, // [27:43] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	39, // 8: sb.v1.NodeStatus.watchdog:type_name -> sb.v1.Watchdog
+	40, // 9: sb.v1.GroupStatus.basis:type_name -> sb.v1.Basis
+	9,  // 10: sb.v1.GroupStatus.exclusions:type_name -> sb.v1.ExclusionStatus
+	10, // 11: sb.v1.GroupStatus.nodes:type_name -> sb.v1.GroupOnNode
+	40, // 12: sb.v1.GroupStatus.last:type_name -> sb.v1.Basis
+	8,  // 13: sb.v1.GroupStatus.split:type_name -> sb.v1.SplitStatus
+	7,  // 14: sb.v1.GroupStatus.stand_in:type_name -> sb.v1.StandInStatus
+	41, // 15: sb.v1.GroupOnNode.disks:type_name -> sb.v1.Disk
+	11, // 16: sb.v1.GroupOnNode.services:type_name -> sb.v1.ServiceStatus
+	42, // 17: sb.v1.WhyAnswer.records:type_name -> sb.v1.Record
+	43, // 18: sb.v1.DoctorAnswer.findings:type_name -> sb.v1.Finding
+	17, // 19: sb.v1.DoctorAnswer.proofs:type_name -> sb.v1.FenceProof
+	20, // 20: sb.v1.TimingAnswer.rules:type_name -> sb.v1.TimingRule
+	22, // 21: sb.v1.TimingAnswer.bounds:type_name -> sb.v1.TimingBound
+	21, // 22: sb.v1.TimingRule.have:type_name -> sb.v1.TimingTerm
+	21, // 23: sb.v1.TimingRule.need:type_name -> sb.v1.TimingTerm
+	21, // 24: sb.v1.TimingBound.parts:type_name -> sb.v1.TimingTerm
+	38, // 25: sb.v1.AddClusterRequest.definition:type_name -> sb.v1.Definition
+	36, // 26: sb.v1.RecoveriesAnswer.recoveries:type_name -> sb.v1.RecoveryDocument
+	44, // 27: sb.v1.RecoveryDocument.carrying:type_name -> sb.v1.Carrying
+	0,  // 28: sb.v1.Operator.Status:input_type -> sb.v1.StatusRequest
+	13, // 29: sb.v1.Operator.Why:input_type -> sb.v1.WhyRequest
+	15, // 30: sb.v1.Operator.Doctor:input_type -> sb.v1.DoctorRequest
+	18, // 31: sb.v1.Operator.Timing:input_type -> sb.v1.TimingRequest
+	23, // 32: sb.v1.Operator.Events:input_type -> sb.v1.EventsRequest
+	24, // 33: sb.v1.Operator.AddCluster:input_type -> sb.v1.AddClusterRequest
+	25, // 34: sb.v1.Operator.Switchover:input_type -> sb.v1.SwitchoverRequest
+	26, // 35: sb.v1.Operator.Standby:input_type -> sb.v1.StandbyRequest
+	27, // 36: sb.v1.Operator.Maintenance:input_type -> sb.v1.MaintenanceRequest
+	28, // 37: sb.v1.Operator.RehearseFence:input_type -> sb.v1.RehearseFenceRequest
+	30, // 38: sb.v1.Operator.ConfirmFence:input_type -> sb.v1.ConfirmFenceRequest
+	29, // 39: sb.v1.Operator.GiveUp:input_type -> sb.v1.GiveUpRequest
+	31, // 40: sb.v1.Operator.Resolve:input_type -> sb.v1.ResolveRequest
+	32, // 41: sb.v1.Operator.ApproveRecovery:input_type -> sb.v1.ApproveRecoveryRequest
+	33, // 42: sb.v1.Operator.CancelRecovery:input_type -> sb.v1.CancelRecoveryRequest
+	34, // 43: sb.v1.Operator.Recoveries:input_type -> sb.v1.RecoveriesRequest
+	1,  // 44: sb.v1.Operator.Status:output_type -> sb.v1.StatusAnswer
+	14, // 45: sb.v1.Operator.Why:output_type -> sb.v1.WhyAnswer
+	16, // 46: sb.v1.Operator.Doctor:output_type -> sb.v1.DoctorAnswer
+	19, // 47: sb.v1.Operator.Timing:output_type -> sb.v1.TimingAnswer
+	42, // 48: sb.v1.Operator.Events:output_type -> sb.v1.Record
+	45, // 49: sb.v1.Operator.AddCluster:output_type -> sb.v1.Verdict
+	45, // 50: sb.v1.Operator.Switchover:output_type -> sb.v1.Verdict
+	45, // 51: sb.v1.Operator.Standby:output_type -> sb.v1.Verdict
+	45, // 52: sb.v1.Operator.Maintenance:output_type -> sb.v1.Verdict
+	45, // 53: sb.v1.Operator.RehearseFence:output_type -> sb.v1.Verdict
+	45, // 54: sb.v1.Operator.ConfirmFence:output_type -> sb.v1.Verdict
+	45, // 55: sb.v1.Operator.GiveUp:output_type -> sb.v1.Verdict
+	45, // 56: sb.v1.Operator.Resolve:output_type -> sb.v1.Verdict
+	45, // 57: sb.v1.Operator.ApproveRecovery:output_type -> sb.v1.Verdict
+	45, // 58: sb.v1.Operator.CancelRecovery:output_type -> sb.v1.Verdict
+	35, // 59: sb.v1.Operator.Recoveries:output_type -> sb.v1.RecoveriesAnswer
+	44, // [44:60] is the sub-list for method output_type
+	28, // [28:44] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sb_v1_operator_proto_init() }
@@ -2937,14 +3023,14 @@ func file_sb_v1_operator_proto_init() {
 	}
 	file_sb_v1_arbiter_proto_init()
 	file_sb_v1_types_proto_init()
-	file_sb_v1_operator_proto_msgTypes[30].OneofWrappers = []any{}
+	file_sb_v1_operator_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sb_v1_operator_proto_rawDesc), len(file_sb_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
