@@ -39,7 +39,11 @@ func (r *rescue) unasked() error {
 func (r *rescue) approve(doc *arbiter.Recovery) error {
 	typed, err := r.word(doc)
 	if err != nil {
-		return errors.Join(err, r.callOff("not approved"))
+		why := "not approved"
+		if dear := (*tooDear)(nil); errors.As(err, &dear) {
+			why = dear.on
+		}
+		return errors.Join(err, r.callOff(why))
 	}
 	v, err := ask(r.cmd.Context(), r.w, &sbv1.ApproveRecoveryRequest{
 		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed,
@@ -82,19 +86,34 @@ func (r *rescue) word(doc *arbiter.Recovery) (string, error) {
 	return typed, err
 }
 
+// tooDear is a refusal because more would be given up than was agreed to beforehand.
+type tooDear struct {
+	no refusal
+	on string // record: the same as a record has it
+}
+
+func (e *tooDear) Error() string { return e.no.Error() }
+func (e *tooDear) Unwrap() error { return &e.no }
+
 // costsMore refuses what was said beforehand: more would be given up than that covers.
 func (r *rescue) costsMore(p recovery.Plan, done string) error {
 	now, said := recovery.Apart(p.Discard, r.agreed.most)
-	why := fmt.Sprintf("up to %s of %s's changes would be given up, and you have agreed to %s", now, p.Victim, said)
+	is := fmt.Sprintf("up to %s of %s's changes would be given up", now, p.Victim)
+	why, on := is+", and you have agreed to "+said, is+", and "+said+" was agreed to"
 	switch {
 	case r.agreed.victim == "":
-		why = fmt.Sprintf("%s is Primary and written to until it is stopped, so more than the %s that it has changed by now would be given up, and nobody has agreed to how much", p.Victim, recovery.Bytes(p.Discard))
+		writes := fmt.Sprintf("%s is Primary and written to until it is stopped", p.Victim)
+		why = fmt.Sprintf("%s, so more than the %s that it has changed by now would be given up, and nobody has agreed to how much", writes, recovery.Bytes(p.Discard))
+		on = writes + ", and nobody has agreed to how much"
 	case r.agreed.victim != p.Victim:
-		return &refusal{sentence: fmt.Sprintf("%s: it would be %s's changes that are given up now, and you have agreed to give up those of %s; look at it again: sbctl resolve %s --dry-run",
-			done, p.Victim, r.agreed.victim, r.group)}
+		return &tooDear{
+			refusal{sentence: fmt.Sprintf("%s: it would be %s's changes that are given up now, and you have agreed to give up those of %s; look at it again: sbctl resolve %s --dry-run",
+				done, p.Victim, r.agreed.victim, r.group)},
+			fmt.Sprintf("it would be %s's changes that are given up, and those of %s were agreed to", p.Victim, r.agreed.victim),
+		}
 	}
-	return &refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to it, or say how much may be given up: sbctl resolve %s --keep %s --at-most %s --typed %s --yes",
-		done, why, r.group, p.Survivor, roomy(p.Discard), r.group)}
+	return &tooDear{refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to it, or say how much may be given up: sbctl resolve %s --keep %s --at-most %s --typed %s --yes",
+		done, why, r.group, p.Survivor, roomy(p.Discard), r.group)}, on}
 }
 
 // roomy is an amount to allow where so much is changed already and more is written: at

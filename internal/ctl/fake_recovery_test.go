@@ -23,6 +23,7 @@ type judged struct {
 	off      arbiter.NodeID // is not there, until it is measured for the time back
 	back     int
 	primary  arbiter.NodeID // is written to until it is stopped
+	later    int64          // ms since the morning
 	gone     bool           // nobody does anything any more
 	request  arbiter.RequestID
 }
@@ -96,11 +97,19 @@ func withoutB(back int) scene {
 	return s
 }
 
+// wasStale is a split whose node-b was excluded before.
+func wasStale() scene {
+	s := parted("split", 10, 2)()
+	s.pair.group().Excluded = map[arbiter.NodeID]arbiter.Exclusion{"node-b": {Number: 1<<32 | 1, By: "node-a", Epoch: 4}}
+	return s
+}
+
 // forced is one whose node-b was excluded after that, and is off.
 func forced() scene {
 	s := withoutB(1 << 20)
 	g := s.status.Clusters[0].Groups[0]
 	g.Exclusions = []*sbv1.ExclusionStatus{{Node: "node-b", Number: 1, By: "node-a", Epoch: 8, SinceMs: morning + 60_000}}
+	s.pair.later = 120_000
 	return s
 }
 
@@ -124,7 +133,7 @@ func (p *judged) caller(n arbiter.NodeID) arbiter.Caller {
 }
 
 func (p *judged) apply(cmd arbiter.Command) arbiter.Verdict {
-	return p.state.Apply(p.state.Version.Index+1, arbiter.Entry{At: morning, Command: cmd}).Verdict
+	return p.state.Apply(p.state.Version.Index+1, arbiter.Entry{At: morning + p.later, Command: cmd}).Verdict
 }
 
 func (p *judged) group() *arbiter.Group { return p.state.Clusters["nfs1"].Groups["nfs"] }

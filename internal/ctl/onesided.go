@@ -88,11 +88,6 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 				}
 			}
 		}
-		for _, e := range g.GetExclusions() {
-			if e.GetNode() == gone {
-				fmt.Fprintf(&b, "  its copy counts as stale: %s\n", exclusionWords(e))
-			}
-		}
 		if split := g.GetSplit(); split != nil {
 			fmt.Fprintf(&b, "%s\n", split.GetWhat())
 		}
@@ -103,7 +98,7 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 // found shows what both sides have: that on which the decision rests, next to what
 // it was decided by, and what was measured since where that is something else. Of a
 // side that is not there, it shows what was known before.
-func found(b *strings.Builder, doc *arbiter.Recovery, parted time.Time, on paper) {
+func found(b *strings.Builder, doc *arbiter.Recovery, h history, on paper) {
 	shown := doc.Grounds
 	if shown == nil {
 		shown = doc.Evidence
@@ -114,6 +109,7 @@ func found(b *strings.Builder, doc *arbiter.Recovery, parted time.Time, on paper
 	b.WriteByte('\n')
 	sideBySide(b, *shown, on)
 	whyMissing(b, *shown, doc.Note, diagnosed(doc))
+	h.tell(b)
 	for _, s := range shown.Sides {
 		if s.Missing == "" {
 			continue
@@ -122,7 +118,7 @@ func found(b *strings.Builder, doc *arbiter.Recovery, parted time.Time, on paper
 			fmt.Fprintf(b, "\n%s\n", text)
 		}
 		if known, ok := doc.Earlier[arbiter.NodeID(s.Node)]; ok {
-			knownBefore(b, *shown, known, parted, on)
+			knownBefore(b, *shown, known, h.parted(), on)
 		}
 	}
 	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
@@ -147,24 +143,6 @@ func knownBefore(b *strings.Builder, shown recovery.Evidence, known recovery.Sid
 	fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s)%s; beside what the other one has now:\n",
 		known.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"), old)
 	sideBySide(b, shown, on)
-}
-
-// parted is when the two copies lost each other, as far as the witness knows: when it
-// began to count one of them as stale. Zero: it does not know.
-func (r *rescue) parted() time.Time {
-	var latest int64
-	for _, g := range r.p.GetGroups() {
-		if g.GetName() != r.group {
-			continue
-		}
-		for _, e := range g.GetExclusions() {
-			latest = max(latest, e.GetSinceMs())
-		}
-	}
-	if latest == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(latest)
 }
 
 // diagnosed is what the two copies have to do with each other, by the decision.

@@ -22,13 +22,13 @@ func TestOpinionsStandBesideTheFiguresThatTheyWereFormedBy(t *testing.T) {
 		Phase: arbiter.Over, Outcome: arbiter.Recovered, Grounds: measured(10), Evidence: measured(31),
 		Decision: &recovery.Decision{Opinions: []recovery.Opinion{{Policy: recovery.Policy{Name: recovery.DiscardLeastChanges}, Victim: "node-b", Why: "node-b changed 2.0 MiB, node-a 10.0 MiB"}}},
 	}
-	text := describe(doc, time.Time{}, paper{})
+	text := describe(doc, history{}, paper{})
 	first, rest, again := strings.Cut(text, "Measured again since")
 	if !again || !strings.Contains(first, "up to 10.0 MiB") || strings.Contains(first, "31.0") || !strings.Contains(rest, "up to 31.0 MiB") || !strings.Contains(rest, "node-a 10.0 MiB") {
 		t.Errorf("%s", text)
 	}
 	doc.Evidence = measured(10)
-	if text = describe(doc, time.Time{}, paper{}); strings.Contains(text, "again since") {
+	if text = describe(doc, history{}, paper{}); strings.Contains(text, "again since") {
 		t.Errorf("the same figures twice: %s", text)
 	}
 }

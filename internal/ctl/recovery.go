@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +52,7 @@ func (a *app) recoveryListCommand() *cobra.Command {
 		Use: "list [GROUP]", Short: "one line for each", Example: "  sbctl recovery list",
 		Args: args(cobra.MaximumNArgs(1), "at most one group"), ValidArgsFunction: a.completeGroups,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return a.withRecoveries(cmd, strings.Join(given, ""), func(all []document) error {
+			return a.withRecoveries(cmd, strings.Join(given, ""), func(all []document, _ *pair) error {
 				if a.as == jsonLines {
 					for _, d := range all {
 						if err := a.json(d.Recovery); err != nil {
@@ -94,12 +93,12 @@ func (a *app) recoveryShowCommand() *cobra.Command {
 		Example: "  sbctl recovery show nfs",
 		Args:    args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return a.withRecoveries(cmd, given[0], func(all []document) error {
+			return a.withRecoveries(cmd, given[0], func(all []document, p *pair) error {
 				if len(all) == 0 {
 					return fmt.Errorf("show the latest recovery: group %s has had none", given[0])
 				}
 				last := all[len(all)-1]
-				if err := a.printDocument(&last.Recovery, time.Time{}); err != nil || a.as == jsonLines {
+				if err := a.printDocument(&last.Recovery, p.historyOf(&last.Recovery)); err != nil || a.as == jsonLines {
 					return err
 				}
 				for _, c := range last.carrying {
@@ -162,7 +161,7 @@ func (a *app) endingCommand(cmd *cobra.Command, request *sbv1.CancelRecoveryRequ
 }
 
 // withRecoveries asks for the recoveries of a group, or of all of a cluster's.
-func (a *app) withRecoveries(cmd *cobra.Command, group string, do func([]document) error) error {
+func (a *app) withRecoveries(cmd *cobra.Command, group string, do func([]document, *pair) error) error {
 	w, err := a.witness(cmd.Context())
 	if err != nil {
 		return err
@@ -181,5 +180,5 @@ func (a *app) withRecoveries(cmd *cobra.Command, group string, do func([]documen
 	if err != nil {
 		return err
 	}
-	return do(all)
+	return do(all, examine(c))
 }

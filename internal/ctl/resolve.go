@@ -231,7 +231,7 @@ func (r *rescue) run() error {
 		return errors.Join(err, r.callOff("it was not decided in time"))
 	}
 	if r.flags.dryRun {
-		return errors.Join(r.printDocument(doc, r.parted()), r.tellAbsent(doc), r.tellChoice(doc))
+		return errors.Join(r.printDocument(doc, r.p.historyOf(doc)), r.tellAbsent(doc), r.tellChoice(doc))
 	}
 	r.show(doc)
 	return r.goOn(doc)
@@ -251,7 +251,7 @@ func (r *rescue) goOn(doc *arbiter.Recovery) error {
 		return r.follow() // that was allowed beforehand
 	case arbiter.Decided:
 		if r.flags.whenBack && r.flags.most != nil {
-			return errors.Join(&refusal{sentence: "nothing was done: " + doc.Note}, r.callOff("more than was allowed"))
+			return errors.Join(&refusal{sentence: "nothing was done: " + doc.Note}, r.callOff(doc.Note))
 		}
 	case arbiter.Collecting:
 	}

@@ -3,7 +3,6 @@ package ctl
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/recovery"
@@ -11,18 +10,18 @@ import (
 
 // show tells the operator what was found, decided, and would be done.
 func (r *rescue) show(doc *arbiter.Recovery) {
-	r.say("%s", strings.TrimSuffix(describe(doc, r.parted(), paper{colourful(r.Asks && r.Colours), r.talkColumns()}), "\n"))
+	r.say("%s", strings.TrimSuffix(describe(doc, r.p.historyOf(doc), paper{colourful(r.Asks && r.Colours), r.talkColumns()}), "\n"))
 	if text := r.absent(doc); text != "" {
 		r.say("%s", strings.TrimSuffix(text, "\n"))
 	}
 }
 
 // printDocument prints a recovery as data.
-func (a *app) printDocument(doc *arbiter.Recovery, parted time.Time) error {
+func (a *app) printDocument(doc *arbiter.Recovery, h history) error {
 	if a.as == jsonLines {
 		return a.json(doc)
 	}
-	return a.print("%s", describe(doc, parted, a.paper()))
+	return a.print("%s", describe(doc, h, a.paper()))
 }
 
 // tellChoice ends a look at a split brain that no policy decides with the lines to type.
@@ -38,9 +37,8 @@ func (r *rescue) tellChoice(doc *arbiter.Recovery) error {
 }
 
 // describe is a recovery in full: what was found on both sides, who decided what,
-// what is kept and lost, and every step. When the two lost each other is zero where it is
-// not known.
-func describe(doc *arbiter.Recovery, parted time.Time, on paper) string {
+// what is kept and lost, and every step.
+func describe(doc *arbiter.Recovery, h history, on paper) string {
 	tidied := forPeople(*doc)
 	doc = &tidied
 	var b strings.Builder
@@ -54,7 +52,7 @@ func describe(doc *arbiter.Recovery, parted time.Time, on paper) string {
 	if doc.Decision != nil && !strings.Contains(doc.Note, doc.Decision.Diagnosis.Why) {
 		fmt.Fprintf(&b, "  %s\n", diagnosed(doc))
 	}
-	found(&b, doc, parted, on)
+	found(&b, doc, h, on)
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
 		b.WriteByte('\n')
 		opinions(&b, *doc.Decision, on)

@@ -40,6 +40,7 @@ var scenes = map[string]func() scene{
 	"surprising":  surprising,
 	"b-is-forced": forced,
 	"turning":     turning,
+	"was-stale":   wasStale,
 	"running":     running,
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
 	"b-is-back":   func() scene { return withoutB(0) },

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"sbarbiter/arbiter"
@@ -57,7 +56,7 @@ func TestNothingThatANodeSaysIsObeyedByATerminal(t *testing.T) {
 		teller.tell(&doc, nil)
 		doc.Outcome = arbiter.Recovered
 		for _, err := range []error{
-			a.printDocument(&doc, time.Time{}), a.print("%s", listRecoveries([]document{{Recovery: doc}}, paper{colourful: true})), r.ended(&doc),
+			a.printDocument(&doc, history{}), a.print("%s", listRecoveries([]document{{Recovery: doc}}, paper{colourful: true})), r.ended(&doc),
 			a.outcome(&sbv1.Verdict{Kind: string(arbiter.Done), Sentence: word}),
 			a.showPreview(previewed{Evidence: *doc.Evidence, Diagnosis: doc.Decision.Diagnosis, problems: []string{word}}, "", true),
 		} {
