@@ -43,7 +43,7 @@ func everyCommand() []arbiter.Command {
 		arbiter.Measured{Caller: c, Group: "nfs", Recovery: 1<<32 | 1, Round: 2, Side: sideOf("node-a", "fork", 3)},
 		arbiter.Unmeasured{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1, Round: 2, Node: "node-a", Why: "x"},
 		arbiter.MeasureAgain{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1},
-		arbiter.Approve{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1, Revision: 7, By: "ops"},
+		arbiter.Approve{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1, Revision: 7, By: "ops", AtMost: new(uint64)},
 		arbiter.StepDone{Caller: c, Group: "nfs", Recovery: 1<<32 | 1, Tries: 1, Attempt: 1, Step: 3, Note: "x", Failure: "y", Unkept: true},
 		arbiter.CancelRecovery{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1, By: "ops", Reason: "x", Abandon: true},
 		arbiter.Remark{Cluster: pair, Node: "node-a", Rule: "stop nfs on node-a", State: "tight", Sentence: "x"},

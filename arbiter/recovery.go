@@ -301,6 +301,9 @@ type Approve struct {
 	Recovery RecoveryID `json:"recovery"`
 	Revision uint64     `json:"revision"`
 	By       string     `json:"by"`
+	// AtMost is how many bytes may be given up in the end, where the victim is written to
+	// until it is stopped; nil: no more than was shown.
+	AtMost *uint64 `json:"at_most,omitempty"`
 }
 
 // StepDone says that a step is done, or why an attempt at it has failed.

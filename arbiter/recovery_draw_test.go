@@ -39,7 +39,12 @@ func (s *stage) drawRecovery(t *rapid.T) arbiter.Command {
 		return arbiter.MeasureAgain{Cluster: pair, Group: "nfs", Recovery: r.ID}
 	}
 	if r.Phase == arbiter.Decided || r.Phase == arbiter.Undecided {
-		return arbiter.Approve{Cluster: pair, Group: "nfs", Recovery: r.ID, Revision: r.Revision - uint64(evenly(t, 2, "revision")), By: "alice"}
+		a := arbiter.Approve{Cluster: pair, Group: "nfs", Recovery: r.ID, Revision: r.Revision - uint64(evenly(t, 2, "revision")), By: "alice"}
+		if likely(t, 3, "a limit") {
+			most := uint64(evenly(t, 20, "at most")) * mib
+			a.AtMost = &most
+		}
+		return a
 	}
 	task := r.TaskOf(node)
 	if task == nil || task.Round != 0 || likely(t, 1, "out of turn") {

@@ -63,7 +63,11 @@ func (s *stage) recoveryCommand(w *words) (arbiter.Command, error) {
 		}
 		return arbiter.Resolve{Cluster: pair, Group: id, Order: o}, nil
 	case "approve":
-		return arbiter.Approve{Cluster: pair, Group: id, Recovery: r.ID, Revision: w.number("revision", r.Revision), By: w.get("by", "alice")}, nil
+		a := arbiter.Approve{Cluster: pair, Group: id, Recovery: r.ID, Revision: w.number("revision", r.Revision), By: w.get("by", "alice")}
+		if most := w.number("at-most", 0) * mib; most > 0 {
+			a.AtMost = &most
+		}
+		return a, nil
 	case "cancel":
 		return arbiter.CancelRecovery{Cluster: pair, Group: id, By: w.get("by", "alice"), Reason: "wrong side"}, nil
 	case "abandon":

@@ -326,11 +326,18 @@ func (a *applying) approve(c *Cluster, cmd Approve) Verdict {
 		v = refuse(BadOrder, "recovery %s of %s is %s: there is nothing to approve", r.ID, cmd.Group, r.Phase)
 	case r.Revision != cmd.Revision && !mutant.On(mutant.RevisionUnchecked):
 		v = refuse(EvidenceChanged, "what is known of %s has changed since decision %d was shown; look at decision %d first", cmd.Group, cmd.Revision, r.Revision)
+	case cmd.AtMost != nil && *cmd.AtMost < r.Plan.Discard:
+		now, allowed := recovery.Apart(r.Plan.Discard, *cmd.AtMost)
+		v = refuse(EvidenceChanged, "up to %s of %s's changes would be given up, and %s allows %s", now, r.Plan.Victim, cmd.By, allowed)
 	default:
+		limit := ""
+		if cmd.AtMost != nil {
+			r.Plan.Discard, limit = *cmd.AtMost, ", up to "+recovery.Bytes(*cmd.AtMost)
+		}
 		r.Phase, r.Approved, r.Note = Confirming, cmd.By, "both sides are measured once more"
 		r.Round++
 		r.Sides = nil
-		v = done("recovery %s of %s: %s agrees to discard %s's changes; both sides are measured once more", r.ID, cmd.Group, cmd.By, r.Plan.Victim)
+		v = done("recovery %s of %s: %s agrees to discard %s's changes%s; both sides are measured once more", r.ID, cmd.Group, cmd.By, r.Plan.Victim, limit)
 		v.Recovery = r.ID
 	}
 	a.record(c, cmd.Group, "", "recovery", v)
@@ -338,7 +345,7 @@ func (a *applying) approve(c *Cluster, cmd Approve) Verdict {
 }
 
 // confirmDecision begins what was approved, if it still is what was shown. A victim that
-// is written to goes on changing until it is stopped: how much is asked again then.
+// is written to goes on changing until it is stopped: how much it has come to is seen then.
 func (a *applying) confirmDecision(c *Cluster, g *Group) {
 	r := g.Recovery
 	p := r.Plan.Clone()

@@ -187,7 +187,7 @@ func FromApprove(p *sbv1.ApproveRecoveryRequest, by string) (c arbiter.Approve, 
 	var r reader
 	c = arbiter.Approve{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
-		Recovery: r.recovery(p.GetRecovery()), Revision: p.GetRevision(), By: by,
+		Recovery: r.recovery(p.GetRecovery()), Revision: p.GetRevision(), By: by, AtMost: p.AtMost,
 	}
 	return c, r.mayName("typed", p.GetTyped()), r.err()
 }

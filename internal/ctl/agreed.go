@@ -46,7 +46,7 @@ func (r *rescue) approve(doc *arbiter.Recovery) error {
 		return errors.Join(err, r.callOff(why))
 	}
 	v, err := ask(r.cmd.Context(), r.w, &sbv1.ApproveRecoveryRequest{
-		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed,
+		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed, AtMost: r.limit(*doc.Plan),
 	}, r.w.ApproveRecovery)
 	if err != nil {
 		return err
@@ -56,6 +56,16 @@ func (r *rescue) approve(doc *arbiter.Recovery) error {
 	}
 	r.say("%s", v.GetSentence())
 	return nil
+}
+
+// limit is how much may be given up in the end, where that was said: what was shown goes on
+// growing where the losing side is written to. A witness of an earlier release does not
+// know of it, and asks again for what it comes to.
+func (r *rescue) limit(p recovery.Plan) *uint64 {
+	if r.flags.most == nil || !r.agreed.covers(p) {
+		return nil
+	}
+	return &r.agreed.most
 }
 
 // word is the operator's word to a decision. What was said beforehand counts for what

@@ -211,7 +211,7 @@ func (f *fake) Resolve(_ context.Context, q *sbv1.ResolveRequest) (*sbv1.Verdict
 
 func (f *fake) ApproveRecovery(_ context.Context, q *sbv1.ApproveRecoveryRequest) (*sbv1.Verdict, error) {
 	return f.judge("approve", q, arbiter.Approve{
-		Cluster: "nfs1", Group: "nfs", Recovery: arbiter.RecoveryID(q.GetRecovery()), Revision: q.GetRevision(), By: "alice",
+		Cluster: "nfs1", Group: "nfs", Recovery: arbiter.RecoveryID(q.GetRecovery()), Revision: q.GetRevision(), By: "alice", AtMost: q.AtMost,
 	})
 }
 

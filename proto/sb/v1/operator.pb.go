@@ -2344,8 +2344,9 @@ type ApproveRecoveryRequest struct {
 	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	Recovery      uint64                 `protobuf:"varint,3,opt,name=recovery,proto3" json:"recovery,omitempty"`
-	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"` // of the decision that was shown
-	Typed         string                 `protobuf:"bytes,5,opt,name=typed,proto3" json:"typed,omitempty"`        // the group's name as the operator typed it
+	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`                 // of the decision that was shown
+	Typed         string                 `protobuf:"bytes,5,opt,name=typed,proto3" json:"typed,omitempty"`                        // the group's name as the operator typed it
+	AtMost        *uint64                `protobuf:"varint,6,opt,name=at_most,json=atMost,proto3,oneof" json:"at_most,omitempty"` // bytes that may be given up in the end; unset: what was shown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2413,6 +2414,13 @@ func (x *ApproveRecoveryRequest) GetTyped() string {
 		return x.Typed
 	}
 	return ""
+}
+
+func (x *ApproveRecoveryRequest) GetAtMost() uint64 {
+	if x != nil && x.AtMost != nil {
+		return *x.AtMost
+	}
+	return 0
 }
 
 type CancelRecoveryRequest struct {
@@ -2843,13 +2851,16 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\aat_most\x18\b \x01(\x04H\x00R\x06atMost\x88\x01\x01\x12\x14\n" +
 	"\x05typed\x18\t \x01(\tR\x05typedB\n" +
 	"\n" +
-	"\b_at_most\"\x96\x01\n" +
+	"\b_at_most\"\xc0\x01\n" +
 	"\x16ApproveRecoveryRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\brecovery\x18\x03 \x01(\x04R\brecovery\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05typed\x18\x05 \x01(\tR\x05typed\"\x95\x01\n" +
+	"\x05typed\x18\x05 \x01(\tR\x05typed\x12\x1c\n" +
+	"\aat_most\x18\x06 \x01(\x04H\x00R\x06atMost\x88\x01\x01B\n" +
+	"\n" +
+	"\b_at_most\"\x95\x01\n" +
 	"\x15CancelRecoveryRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -3024,6 +3035,7 @@ func file_sb_v1_operator_proto_init() {
 	file_sb_v1_arbiter_proto_init()
 	file_sb_v1_types_proto_init()
 	file_sb_v1_operator_proto_msgTypes[31].OneofWrappers = []any{}
+	file_sb_v1_operator_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
