@@ -70,8 +70,13 @@ var ofOneCluster = regexp.MustCompile(`\bsbctl (why|events|switchover|standby|un
 // examine judges a cluster. Where the witness has several, the commands that are
 // advised name theirs, so that they do what is meant as they stand.
 func (w *witness) examine(c *sbv1.ClusterStatus) *pair {
+	here := func(sentence string) string { return addressed(sentence, w.among(c.GetDefinition().GetCluster())) }
+	for _, g := range c.GetGroups() {
+		if s := g.GetSplit(); s != nil {
+			s.What, s.Do = here(s.GetWhat()), here(s.GetDo())
+		}
+	}
 	p := examine(c)
-	here := func(sentence string) string { return addressed(sentence, w.among(p.def.GetCluster())) }
 	for i := range p.found {
 		p.found[i].What, p.found[i].Do = here(p.found[i].What), here(p.found[i].Do)
 	}

@@ -20,6 +20,11 @@ var scenes = map[string]func() scene{
 	"no-clusters": func() scene { s := healthy(); s.status.Clusters = nil; return s },
 	"two":         twoClusters,
 	"two-split":   twoSplit,
+	"two-standalone": func() scene {
+		s := standalone()
+		s.status.Clusters = append(s.status.Clusters, twoClusters().status.Clusters[1])
+		return s
+	},
 	"gateway":     func() scene { return unreached("node-a", "node-b") },
 	"cut-off":     func() scene { return unreached("node-b") },
 	"no-leader":   func() scene { s := healthy(); s.status.Witness.Leader = false; return s },

@@ -52,6 +52,7 @@ type (
 		Unshot      string            `json:"unshot"`
 		Exclusions  []exclusionJSON   `json:"exclusions"`
 		StandIn     *standInJSON      `json:"stand_in"` // null: no copy is to stand in for a lost one
+		Split       *splitJSON        `json:"split"`    // null: nothing is known of a split brain
 		Nodes       []groupOnNodeJSON `json:"nodes"`
 	}
 	basisJSON struct {
@@ -68,11 +69,17 @@ type (
 		OwnWord uint64 `json:"own_word"`
 		By      string `json:"by"`
 		Epoch   uint64 `json:"epoch"`
+		Lost    bool   `json:"lost"`  // an operator has declared its machine lost
+		Since   int64  `json:"since"` // 0: not known
 	}
 	standInJSON struct {
 		Node string `json:"node"` // whose stale copy
 		Lost string `json:"lost"`
 		By   string `json:"by"` // who says that it is lost for good
+	}
+	splitJSON struct {
+		What string `json:"what"`
+		Do   string `json:"do"` // the line to type
 	}
 	groupOnNodeJSON struct {
 		Node     string        `json:"node"`
@@ -172,12 +179,15 @@ func (p *pair) groupView(g *sbv1.GroupStatus) groupJSON {
 		RemainingMS: ms(g.GetRemainingNs()), Basis: basisView(g.GetBasis()), Last: basisView(g.GetLast()),
 		OrderTo: g.GetOrderTo(), Unshot: g.GetUnshot(),
 		Exclusions: each(g.GetExclusions(), func(e *sbv1.ExclusionStatus) exclusionJSON {
-			return exclusionJSON{e.GetNode(), arbiter.ExclusionNumber(e.GetNumber()).String(), e.GetOwnWord(), e.GetBy(), e.GetEpoch()}
+			return exclusionJSON{e.GetNode(), arbiter.ExclusionNumber(e.GetNumber()).String(), e.GetOwnWord(), e.GetBy(), e.GetEpoch(), e.GetLost(), e.GetSinceMs() / 1000}
 		}),
 		Nodes: each(g.GetNodes(), groupOnNodeView),
 	}
 	if s := g.GetStandIn(); s != nil {
 		out.StandIn = &standInJSON{s.GetNode(), s.GetLost(), s.GetBy()}
+	}
+	if s := g.GetSplit(); s != nil {
+		out.Split = &splitJSON{s.GetWhat(), s.GetDo()}
 	}
 	return out
 }
