@@ -24,6 +24,7 @@ type judged struct {
 	back     int
 	primary  arbiter.NodeID // is written to until it is stopped
 	later    int64          // ms since the morning
+	restless bool           // node-b goes on writing
 	gone     bool           // nobody does anything any more
 	request  arbiter.RequestID
 }
@@ -72,6 +73,13 @@ func surprising() scene {
 func turning() scene {
 	s := parted("split", 10, 2, recovery.DiscardLeastChanges)()
 	s.pair.surprise = 70
+	return s
+}
+
+// restless is one whose victim has changed more whenever it is measured.
+func restless() scene {
+	s := parted("split", 10, 2)()
+	s.pair.restless = true
 	return s
 }
 
@@ -157,6 +165,9 @@ func (p *judged) turn() {
 			changed := p.changed[n]
 			if p.surprise != 0 && p.measured > 4 && n == "node-b" {
 				changed = p.surprise
+			}
+			if p.restless && n == "node-b" {
+				p.changed[n]++
 			}
 			bytes, role := changed<<20, drbd.RoleSecondary
 			if n == p.primary && r.Phase != arbiter.Carrying {

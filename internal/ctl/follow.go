@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,7 +33,9 @@ func (r *rescue) follow() error {
 			return r.ended(doc)
 		case arbiter.Decided:
 			if asked++; asked > mostAsked {
-				return &refusal{reason: arbiter.EvidenceChanged, sentence: "what both sides have goes on changing; stop what writes to them"}
+				const why = "what both sides have goes on changing"
+				return errors.Join(&refusal{sentence: fmt.Sprintf("nothing was given up, and recovery %s is called off: %s; stop what writes to them, and look again: sbctl resolve %s --dry-run",
+					r.id, why, r.group)}, r.callOff(why))
 			}
 			r.show(doc)
 			if err := r.approve(doc); err != nil {

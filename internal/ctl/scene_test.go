@@ -45,6 +45,7 @@ var scenes = map[string]func() scene{
 	"surprising":  surprising,
 	"b-is-forced": forced,
 	"turning":     turning,
+	"restless":    restless,
 	"was-stale":   wasStale,
 	"running":     running,
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
