@@ -28,6 +28,10 @@ func undoCommand(path *string) *cobra.Command {
 			"  systemctl start sbagent                    # on both nodes\n" +
 			"  sbctl maintenance off                      # and a node is granted the group",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := load(*path)
+			if err != nil {
+				return err
+			}
 			n, g, err := handsOf(*path, args[0])
 			if err != nil {
 				return err
@@ -35,7 +39,7 @@ func undoCommand(path *string) *cobra.Command {
 			undo := func(w carry.Wish) error {
 				all, err := n.Undo(cmd.Context(), g, id, w)
 				if err == nil {
-					tellUndone(cmd.OutOrStdout(), g, all, w)
+					tellUndone(cmd.OutOrStdout(), d.Node.Cluster, g, all, w)
 				}
 				return err
 			}
@@ -54,8 +58,8 @@ func undoCommand(path *string) *cobra.Command {
 }
 
 // tellUndone says what was put back, what became of what was there, and what is left
-// to do.
-func tellUndone(to io.Writer, g carry.Group, all []carry.Undone, w carry.Wish) {
+// to do. It names the cluster: this node does not know whether the witness has others.
+func tellUndone(to io.Writer, cluster string, g carry.Group, all []carry.Undone, w carry.Wish) {
 	kept := ""
 	for _, u := range all {
 		switch {
@@ -73,7 +77,7 @@ func tellUndone(to io.Writer, g carry.Group, all []carry.Undone, w carry.Wish) {
 		return
 	}
 	if kept != "" {
-		fmt.Fprintf(to, "What was there is kept here as recovery %s: sbctl salvage %s --recovery %[1]s\n", kept, g.Name)
+		fmt.Fprintf(to, "What was there is kept here as recovery %s: sbctl --cluster %s salvage %s --recovery %[1]s\n", kept, cluster, g.Name)
 	}
-	fmt.Fprintf(to, "Next: drbdadm secondary %s; then systemctl start sbagent on both nodes, and sbctl maintenance off\n", strings.Join(g.Resources, " "))
+	fmt.Fprintf(to, "Next: drbdadm secondary %s; then systemctl start sbagent on both nodes, and sbctl --cluster %s maintenance off\n", strings.Join(g.Resources, " "), cluster)
 }
