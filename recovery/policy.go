@@ -34,8 +34,8 @@ var PolicyNames = []PolicyName{
 }
 
 // LikePolicy guesses which policy was meant, by whose name shares most with what was
-// typed; "" for a word that is like none: a guess there would be a bad counsel about what
-// to give up.
+// typed; "" for a word that is like none, or equally like several: a guess there would be
+// a bad counsel about what to give up.
 func LikePolicy(typed string) PolicyName {
 	best, most := PolicyName(""), 3
 	for _, n := range PolicyNames {
@@ -51,8 +51,11 @@ func LikePolicy(typed string) PolicyName {
 			}
 			shared++
 		}
-		if shared > most {
+		switch {
+		case shared > most:
 			best, most = n, shared
+		case shared == most:
+			best = ""
 		}
 	}
 	return best

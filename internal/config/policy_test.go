@@ -37,17 +37,18 @@ func TestPoliciesAreReadInTheirOrder(t *testing.T) {
 
 func TestPolicyThatCannotBeMeantIsRefusedWithItsLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"- discard-zero-change":                                      "did you mean discard-zero-changes?",
-		"- discard-younger":                                          "did you mean discard-younger-primary?",
-		"- {policy: least-changes}":                                  "did you mean discard-least-changes?",
-		"- {policy: consensus, of: [older]}":                         "did you mean discard-older-primary?",
-		"- whoever":                                                  "one of discard-zero-changes, discard-unleased",
-		"discard-zero-changes":                                       "must be a list",
-		"[]":                                                         "names no policy",
-		"- {policy: manual}\n- discard-secondary":                    "p.yaml:2: [1]: is never asked",
-		"- {policy: discard-node}":                                   "the node is missing: write {policy: discard-node, node: NAME}",
-		"- {policy: consensus}":                                      "the policies are missing: write {policy: consensus, of: [NAME, NAME]}",
-		"- {policy: consensus, of: [discard-unleased]}":              "at least two",
+		"- discard-zero-change":                         "did you mean discard-zero-changes?",
+		"- discard-younger":                             "did you mean discard-younger-primary?",
+		"- {policy: least-changes}":                     "did you mean discard-least-changes?",
+		"- {policy: consensus, of: [older]}":            "did you mean discard-older-primary?",
+		"- discard-foo":                                 "one of discard-zero-changes, discard-unleased",
+		"- whoever":                                     "one of discard-zero-changes, discard-unleased",
+		"discard-zero-changes":                          "must be a list",
+		"[]":                                            "names no policy",
+		"- {policy: manual}\n- discard-secondary":       "p.yaml:2: [1]: is never asked",
+		"- {policy: discard-node}":                      "the node is missing: write {policy: discard-node, node: NAME}",
+		"- {policy: consensus}":                         "the policies are missing: write {policy: consensus, of: [NAME, NAME]}",
+		"- {policy: consensus, of: [discard-unleased]}": "at least two",
 		"- {policy: consensus, of: [discard-unlesed, manual]}":       "did you mean discard-unleased?",
 		"- {policy: discard-secondary, max_discard: 64}":             "did you mean 64MiB?",
 		"- {policy: discard-secondary, max_discard: 64MB}":           "write it as 64MiB",
@@ -56,7 +57,7 @@ func TestPolicyThatCannotBeMeantIsRefusedWithItsLine(t *testing.T) {
 		"- {policy: discard-least-changes, min_ratio: 0.1}":          "number from 1 up",
 		"- {policy: discard-least-changes, min_ratio: ten}":          "number from 1 up",
 		"- {policy: discard-unleased, require_snapshots: true}":      "did you mean require_snapshot?",
-		"- {node: node-b}":                                           "policy is missing",
+		"- {node: node-b}": "policy is missing",
 	} {
 		_, err := ParsePolicies("p.yaml", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
