@@ -163,7 +163,7 @@ func (r *rescue) typedGroup(to agreed) (string, error) {
 		return "", usage(r.cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes if the plan above is right", r.group)
 	default:
 		var err error
-		if typed, err = r.question(fmt.Sprintf("Type the group's name if up to %s may be given up: ", r.loss(to))); err != nil {
+		if typed, err = r.question(r.cmd.Context(), fmt.Sprintf("Type the group's name if up to %s may be given up: ", r.loss(to))); err != nil {
 			return "", err
 		}
 	}

@@ -169,7 +169,7 @@ You are asked to type the node's name. A script gives it with --typed and --yes.
 func (a *app) knowledge(cmd *cobra.Command, node, reason string) (string, error) {
 	if reason == "" && a.Asks {
 		var err error
-		if reason, err = a.question("How do you know that " + node + " is off? "); err != nil {
+		if reason, err = a.question(cmd.Context(), "How do you know that "+node+" is off? "); err != nil {
 			return "", err
 		}
 	}
@@ -222,7 +222,7 @@ func (a *app) typedWord(cmd *cobra.Command, node, typed string, yes answered, qu
 		return "", usage(cmd, "nothing was done: there is nobody to ask here; add --typed %s --yes %s", node, condition)
 	default:
 		var err error
-		if typed, err = a.question(question); err != nil {
+		if typed, err = a.question(cmd.Context(), question); err != nil {
 			return "", err
 		}
 	}

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -292,10 +293,10 @@ func (r *rescue) document() (*arbiter.Recovery, []*sbv1.Carrying, error) {
 	return nil, nil, fmt.Errorf("recovery %s of %s is not known to the witness any more; sbctl recovery list", r.id, r.group)
 }
 
-// callOff lets go of a recovery that nobody wants any more. Where that cannot be
-// said, the witness lets go of it after a while.
+// callOff lets go of a recovery that nobody wants any more, also for an operator who has
+// broken it off. Where that cannot be said, the witness lets go of it after a while.
 func (r *rescue) callOff(why string) error {
-	_, err := ask(r.cmd.Context(), r.w, &sbv1.CancelRecoveryRequest{Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Reason: why}, r.w.CancelRecovery)
+	_, err := ask(context.WithoutCancel(r.cmd.Context()), r.w, &sbv1.CancelRecoveryRequest{Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Reason: why}, r.w.CancelRecovery)
 	if err != nil {
 		r.say("sbctl: recovery %s stays open: %v; sbctl recovery cancel %s", r.id, err, r.group)
 	}
