@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/model"
@@ -65,6 +66,9 @@ type VolumeFinding struct {
 	// sides are joined, and how far they overlap is not known.
 	AtLeast uint64 `json:"at_least"`
 	AtMost  uint64 `json:"at_most"`
+	// Soonest is how long copying AtLeast takes at the least, by the limit that DRBD sets
+	// to its rate; 0: not known.
+	Soonest time.Duration `json:"soonest_ns,omitempty"`
 }
 
 // Diagnosis is what is wrong with a group.
@@ -152,6 +156,7 @@ func diagnoseVolume(e Evidence, i int) VolumeFinding {
 		f = f.copied(e, i, o.Strategy)
 	}
 	f.AtLeast, f.AtMost = f.forecast(a, b)
+	f.Soonest = soonest(f.AtLeast, a, b)
 	return f
 }
 
@@ -216,6 +221,19 @@ func (f VolumeFinding) forecast(a, b Volume) (atLeast, atMost uint64) {
 		return 0, size
 	}
 	return min(max(*a.OutOfSync, *b.OutOfSync), size), min(plus(*a.OutOfSync, *b.OutOfSync), size)
+}
+
+// soonest is how long it takes to copy so much, by the lower of both sides' limits.
+func soonest(bytes uint64, a, b Volume) time.Duration {
+	limit := min(a.ResyncLimit, b.ResyncLimit)
+	if limit == 0 {
+		limit = max(a.ResyncLimit, b.ResyncLimit)
+	}
+	if limit == 0 {
+		return 0
+	}
+	const most = 9e9 // seconds: no duration is longer
+	return time.Duration(min(float64(bytes)/float64(limit), most) * float64(time.Second))
 }
 
 // connected reports whether both sides say of every volume that DRBD is connected, and

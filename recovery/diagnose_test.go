@@ -3,6 +3,7 @@ package recovery
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"sbarbiter/drbd"
 )
@@ -103,6 +104,17 @@ func TestForecastBoundsWhatIsCopied(t *testing.T) {
 	v := Diagnose(split()).Volumes[0]
 	if v.AtLeast != 10*mib || v.AtMost != 12*mib {
 		t.Errorf("between %d and %d, want between 10 and 12 MiB", v.AtLeast, v.AtMost)
+	}
+	if v.Soonest != 0 {
+		t.Errorf("%v, and no limit is known", v.Soonest)
+	}
+	for _, limits := range [][2]uint64{{mib, 5 * mib}, {mib, 0}} {
+		v = Diagnose(split().with(func(e *Evidence) {
+			e.Sides[0].Volumes[0].ResyncLimit, e.Sides[1].Volumes[0].ResyncLimit = limits[0], limits[1]
+		})).Volumes[0]
+		if v.Soonest != 10*time.Second {
+			t.Errorf("%v at a limit of %v, want 10 s", v.Soonest, limits)
+		}
 	}
 	v = Diagnose(split().with(func(e *Evidence) { e.Sides[0].Volumes[0].OutOfSync = nil })).Volumes[0]
 	if v.AtLeast != 0 || v.AtMost != 256*mib {

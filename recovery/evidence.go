@@ -51,6 +51,9 @@ type Volume struct {
 	// SnapshotRoom is how many bytes of changes a snapshot of the backing device
 	// could hold; 0: none can be made.
 	SnapshotRoom uint64 `json:"snapshot_room,omitempty"`
+	// ResyncLimit is how many bytes a second a resync copies at the most, by DRBD's own
+	// settings; 0: not known. For people alone.
+	ResyncLimit uint64 `json:"resync_limit,omitempty"`
 }
 
 // Name is the resource and the volume's number, as r0/0.

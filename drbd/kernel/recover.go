@@ -134,6 +134,16 @@ func (d *Driver) DumpMetadata(ctx context.Context, resource string, volume int) 
 	return "", fmt.Errorf("dump the metadata of %s/%d: there is no such volume", resource, volume)
 }
 
+// ResyncLimit is the rate, in bytes per second, above which DRBD does not let a resync go.
+func (d *Driver) ResyncLimit(ctx context.Context, resource string) (uint64, error) {
+	f, err := d.Family(ctx)
+	if err != nil {
+		return 0, err
+	}
+	files, err := d.files(ctx, f)
+	return drbd.ResyncLimit(files, resource), err
+}
+
 // SplitPolicies are the settings by which DRBD could resolve a split brain on its
 // own when it connects next.
 func (d *Driver) SplitPolicies(ctx context.Context, resource string) ([]drbd.Violation, error) {

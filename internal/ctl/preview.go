@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -156,15 +157,27 @@ func (p *previewed) seen() error {
 	return nil
 }
 
-// forecast says how much a resync would copy.
+// forecast says how much a resync would copy, and how long that takes.
 func forecast(f recovery.VolumeFinding) string {
 	switch {
 	case f.AtMost == 0:
 		return fmt.Sprintf("%s, nothing is copied", f.Kind)
 	case f.Full:
-		return fmt.Sprintf("%s, all of it is copied: %s", f.Kind, recovery.Bytes(f.AtMost))
+		return fmt.Sprintf("%s, all of it is copied: %s%s", f.Kind, recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
 	case f.AtLeast == f.AtMost:
-		return fmt.Sprintf("%s, %s are copied, by the bitmap", f.Kind, recovery.Bytes(f.AtMost))
+		return fmt.Sprintf("%s, %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
 	}
-	return fmt.Sprintf("%s, %s to %s are copied, by the bitmap", f.Kind, recovery.Bytes(f.AtLeast), recovery.Bytes(f.AtMost))
+	return fmt.Sprintf("%s, %s to %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtLeast), recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
+}
+
+// atTheSoonest is how long a copy takes at the least: how fast disks and cables are, is
+// not known before.
+func atTheSoonest(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < time.Second:
+		return ", in less than a second at the soonest"
+	}
+	return ", in " + span(d) + " at the soonest"
 }

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/recovery"
@@ -121,15 +122,7 @@ func describePlan(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 	if p.Discard <= doc.Decision.Discard && writes(doc) && (doc.Phase == arbiter.Decided || doc.Outcome == arbiter.OnlyShown) {
 		fmt.Fprintf(b, "        (%s is Primary and written to until it is stopped: more will be given up than is shown)\n", p.Victim)
 	}
-	atLeast, atMost := uint64(0), uint64(0)
-	for _, v := range doc.Decision.Diagnosis.Volumes {
-		atLeast, atMost = atLeast+v.AtLeast, atMost+v.AtMost
-	}
-	how := fmt.Sprintf("%s to %s by the bitmaps", recovery.Bytes(atLeast), recovery.Bytes(atMost))
-	if p.Full {
-		how = recovery.Bytes(atMost) + ", everything: no bitmap counts from where they parted"
-	}
-	fmt.Fprintf(b, "copied: %s\n\n", how)
+	fmt.Fprintf(b, "copied: %s\n\n", copied(doc.Decision.Diagnosis.Volumes, p.Full))
 	for i, s := range p.Steps {
 		mark := "  "
 		switch {
@@ -147,4 +140,17 @@ func describePlan(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+// copied says how much of a group's volumes, which are copied side by side, and for how
+// long.
+func copied(volumes []recovery.VolumeFinding, all bool) string {
+	atLeast, atMost, soonest := uint64(0), uint64(0), time.Duration(0)
+	for _, v := range volumes {
+		atLeast, atMost, soonest = atLeast+v.AtLeast, atMost+v.AtMost, max(soonest, v.Soonest)
+	}
+	if all {
+		return recovery.Bytes(atMost) + ", everything" + atTheSoonest(soonest) + ": no bitmap counts from where they parted"
+	}
+	return fmt.Sprintf("%s to %s by the bitmaps%s", recovery.Bytes(atLeast), recovery.Bytes(atMost), atTheSoonest(soonest))
 }

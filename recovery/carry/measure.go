@@ -79,8 +79,12 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 	if err != nil {
 		return r, nil, err
 	}
+	limit, err := n.DRBD.ResyncLimit(ctx, name)
+	if err != nil {
+		limit = 0 // for people alone
+	}
 	for _, b := range backing {
-		v := recovery.Volume{Resource: name, Number: b.Volume}
+		v := recovery.Volume{Resource: name, Number: b.Volume, ResyncLimit: limit}
 		i := slices.IndexFunc(r.Volumes, func(o drbd.Volume) bool { return o.Number == b.Volume })
 		switch {
 		case i >= 0 && lines != nil:

@@ -45,6 +45,10 @@ type DRBD interface {
 	// before this program does.
 	SplitPolicies(ctx context.Context, resource string) ([]drbd.Violation, error)
 
+	// ResyncLimit is the rate, in bytes per second, that no resync goes beyond; 0: not
+	// known.
+	ResyncLimit(ctx context.Context, resource string) (uint64, error)
+
 	// Prepare learns what is asked for above and does not change.
 	Prepare(ctx context.Context)
 

@@ -158,6 +158,8 @@ func (s *side) DumpMetadata(context.Context, string, int) (string, error) {
 	return "version \"v08\";\nla-size-sect 2048;\nbm-byte-per-bit 4096;\n# bits-set 3;\n", nil
 }
 
+func (s *side) ResyncLimit(context.Context, string) (uint64, error) { return 1 << 20, nil }
+
 func (s *side) SplitPolicies(context.Context, string) ([]drbd.Violation, error) {
 	return s.violations, nil
 }
