@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"sbarbiter/drbd"
@@ -38,8 +39,9 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 	}
 	side := recovery.Side{Node: n.Name, Family: family, Role: drbd.RoleSecondary}
 	var minors []drbd.Minor
+	var promised uint64
 	for _, name := range g.Resources {
-		r, volumes, err := n.measureResource(ctx, family, name)
+		r, volumes, err := n.measureResource(ctx, family, name, &promised)
 		if err != nil {
 			return recovery.Side{}, err
 		}
@@ -64,8 +66,8 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 }
 
 // measureResource also measures what the driver does not have, by the metadata on
-// its disks.
-func (n *Node) measureResource(ctx context.Context, family drbd.Family, name string) (drbd.Resource, []recovery.Volume, error) {
+// its disks. Room that one volume takes is promised, and not there for another.
+func (n *Node) measureResource(ctx context.Context, family drbd.Family, name string, promised *uint64) (drbd.Resource, []recovery.Volume, error) {
 	backing, err := n.DRBD.Backing(ctx, name)
 	if err != nil {
 		return drbd.Resource{}, nil, err
@@ -79,9 +81,9 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 	if err != nil {
 		return r, nil, err
 	}
-	limit, err := n.DRBD.ResyncLimit(ctx, name)
-	if err != nil {
-		limit = 0 // for people alone
+	limit, unknown := n.DRBD.ResyncLimit(ctx, name)
+	if unknown != nil {
+		limit = 0 // it is for people alone
 	}
 	for _, b := range backing {
 		v := recovery.Volume{Resource: name, Number: b.Volume, ResyncLimit: limit}
@@ -100,7 +102,9 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 			return r, nil, err
 		}
 		v.Written = look.LastWrite(b.Disk)
-		v.SnapshotRoom = n.room(ctx, v, b)
+		var cost uint64
+		v.SnapshotRoom, cost = n.room(ctx, v, b, *promised)
+		*promised += min(cost, math.MaxUint64-*promised)
 		out = append(out, v)
 	}
 	return r, out, nil
@@ -166,10 +170,11 @@ func (n *Node) stored(ctx context.Context, v *recovery.Volume) error {
 	return nil
 }
 
-// room is how many bytes of changes the store could hold; 0 if nothing can be kept.
-func (n *Node) room(ctx context.Context, v recovery.Volume, b kernel.Backing) uint64 {
+// room is how many bytes of changes the store could hold, besides what it has promised,
+// and what that takes; 0 if nothing can be kept.
+func (n *Node) room(ctx context.Context, v recovery.Volume, b kernel.Backing, promised uint64) (room, cost uint64) {
 	if n.Store == nil {
-		return 0
+		return 0, 0
 	}
-	return n.Store.RoomFor(ctx, keep.Volume{Resource: v.Resource, Number: v.Number, Device: b.Disk, Size: v.Size})
+	return n.Store.RoomFor(ctx, keep.Volume{Resource: v.Resource, Number: v.Number, Device: b.Disk, Size: v.Size, Promised: promised})
 }

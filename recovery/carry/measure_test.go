@@ -178,3 +178,18 @@ func TestProbesSayAPositionOrWhyNot(t *testing.T) {
 		t.Errorf("%+v", s.Positions)
 	}
 }
+
+// Room for one volume of a group is not room for both.
+func TestRoomIsNotPromisedToTwoVolumes(t *testing.T) {
+	w := split(t)
+	n := w.node("node-b")
+	n.Groups[0].Resources = []string{"r0", "r1"}
+	for quota, want := range map[uint64]uint64{diskSize + diskSize/2: 0, 2 * diskSize: diskSize} {
+		n.Store.Quota = quota
+		s, err := n.Measure(t.Context(), n.Groups[0])
+		must(t, err)
+		if len(s.Volumes) != 2 || s.Volumes[0].SnapshotRoom != diskSize || s.Volumes[1].SnapshotRoom != want {
+			t.Errorf("of %d: %+v", quota, s)
+		}
+	}
+}

@@ -36,6 +36,8 @@ type Volume struct {
 	Generation string `json:"generation,omitempty"`
 	// Label names what a driver makes; the store gives it.
 	Label string `json:"label,omitempty"`
+	// Promised is how many bytes the same recovery's other volumes will take.
+	Promised uint64 `json:"-"`
 	// AtMost is what the store's quota leaves; 0: not told.
 	AtMost uint64 `json:"-"`
 	// At is what Keep has returned to look into, for Drop; "": it has not come that far.

@@ -106,6 +106,28 @@ func TestFullStoreKeepsWhatItHasAndRefusesMore(t *testing.T) {
 	}
 }
 
+// A group's volumes are kept by one recovery: room for one of them is not room for both.
+func TestRoomIsPromisedOnce(t *testing.T) {
+	s := store(t)
+	v, _ := volume(t)
+	room, cost := s.RoomFor(t.Context(), v)
+	if room != size || cost != size {
+		t.Errorf("room for %d, of which %d are taken", room, cost)
+	}
+	v.Promised = cost
+	if room, cost = s.RoomFor(t.Context(), v); room != 0 || cost != 0 {
+		t.Errorf("the quota has room for one of them, and of the other's %d would be kept, for %d", room, cost)
+	}
+	s.Quota = 1 << 60
+	if room, _ = s.RoomFor(t.Context(), v); room != size {
+		t.Errorf("there is room for both, and of the other's %d would be kept", room)
+	}
+	v.Promised = 1 << 59
+	if room, _ = s.RoomFor(t.Context(), v); room != 0 {
+		t.Errorf("the file system has no room for both, and of the other's %d would be kept", room)
+	}
+}
+
 func TestCopyThatWasCutShortDoesNotCount(t *testing.T) {
 	s := store(t)
 	v, _ := volume(t)

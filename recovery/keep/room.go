@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// RoomFor is how many bytes of changes a copy of a volume could hold; 0 if none
-// can be made. Recovery and group need not be named.
-func (s *Store) RoomFor(ctx context.Context, v Volume) uint64 {
+// RoomFor is how many bytes of changes a copy of a volume could hold, and what it costs
+// at the least; 0 if none can be made. Recovery and group need not be named.
+func (s *Store) RoomFor(ctx context.Context, v Volume) (room, cost uint64) {
 	free, err := s.free()
 	if err != nil {
-		return 0
+		return 0, 0
 	}
+	free -= min(v.Promised, free)
 	v.Changes, v.AtMost = 1, free // what a copy costs at the least
 	for _, d := range s.Drivers {
 		if o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new")); err == nil && o.Cost <= free {
-			return min(o.Room, free)
+			return min(o.Room, free), o.Cost
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // Check says why a kept copy is not what it was any more, where its driver can tell.
