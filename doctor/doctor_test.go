@@ -35,7 +35,7 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 	}{
 		"not an address of this machine": {Critical, "sbagent check", func(n *Node) { n.Refused = []string{"node.yaml:4: 10.0.0.9 is not an address of this machine"} }},
 		"fencing is dont-care": {Critical, "resource-and-stonith", func(n *Node) {
-			n.DRBD.Violations = []Violation{{"r0, volume 0", "fencing is dont-care", "disk { fencing resource-and-stonith; }"}}
+			n.DRBD.Violations = []Violation{{"r0, volume 0", "fencing is dont-care", "disk { fencing resource-and-stonith; }", ""}}
 		}},
 		"could not be attached: busy":       {Warning, "drbdadm attach r0", func(n *Node) { n.DRBD.Unattached = []Unattached{{"r0", "busy"}} }},
 		"cannot be checked: no driver":      {Critical, "drbdadm dump", func(n *Node) { n.DRBD.Err = "no driver" }},
@@ -94,6 +94,22 @@ func TestEachFaultIsFoundWithItsFix(t *testing.T) {
 		if !strings.Contains(f.Subject+": "+f.What, want) || f.Severity != c.severity || !strings.Contains(f.Fix, c.fix) || f.Why == "" {
 			t.Errorf("%q: %+v", want, f)
 		}
+	}
+}
+
+// What DRBD would decide by itself is not known by a setting's name alone.
+func TestSettingThatResolvesASplitSaysWhatItCosts(t *testing.T) {
+	n := well()
+	n.DRBD.Violations = []Violation{
+		{"r0", "after-sb-0pri is discard-zero-changes, must be disconnect", "net { after-sb-0pri disconnect; }", ResolvesSplits},
+		{"r0", "protocol is A, must be C", "net { protocol C; }", ""},
+	}
+	got := n.Examine()
+	if len(got) != 2 || !strings.Contains(got[0].Why, "gives one copy up by itself") || !strings.Contains(got[0].Fix, "recovery: in cluster.yaml") {
+		t.Errorf("%+v", got)
+	}
+	if len(got) == 2 && (strings.Contains(got[1].Why, "by itself") || got[1].Fix != "net { protocol C; }") {
+		t.Errorf("%+v", got)
 	}
 }
 

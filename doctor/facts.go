@@ -42,7 +42,16 @@ type DRBD struct {
 type Unattached struct{ Resource, Err string }
 
 // Violation is a setting that must be another one.
-type Violation struct{ Where, What, Fix string }
+type Violation struct {
+	Where, What, Fix string
+	Danger           Danger
+}
+
+// Danger is what a setting threatens.
+type Danger string
+
+// ResolvesSplits is that DRBD may end a split brain by itself. All else threatens writes.
+const ResolvesSplits Danger = "resolves splits"
 
 // File is a file that should be there, private or executable.
 type File struct {

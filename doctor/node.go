@@ -69,7 +69,12 @@ func (n Node) drbd(out *findings) {
 		out.add(Critical, "DRBD", "its configuration cannot be checked: "+n.DRBD.Err, "sbagent does not start", "drbdadm dump; lsmod | grep drbd")
 	}
 	for _, v := range n.DRBD.Violations {
-		out.add(Critical, v.Where, v.What, "acknowledged writes could be lost, or both nodes write", v.Fix)
+		why, fix := "acknowledged writes could be lost, or both nodes write", v.Fix
+		if v.Danger == ResolvesSplits {
+			why = "after a split brain DRBD gives one copy up by itself, unkept, before a policy or an operator is asked"
+			fix += "; a policy that is wanted goes into recovery: in cluster.yaml (sbctl drbd-config --help)"
+		}
+		out.add(Critical, v.Where, v.What, why, fix)
 	}
 	for _, u := range n.DRBD.Unattached {
 		out.add(Warning, u.Resource, "its disks could not be attached: "+u.Err, "no group can run on it, and what the kernel would go by was not looked at",

@@ -15,6 +15,11 @@ type Violation struct {
 // String formats the violation as one line.
 func (v Violation) String() string { return v.Where + ": " + v.What + "; write: " + v.Fix }
 
+// ResolvesSplits reports whether the setting could let DRBD end a split brain by itself.
+func (v Violation) ResolvesSplits() bool {
+	return strings.HasPrefix(v.What, templated) || strings.HasPrefix(v.What, "after-sb-") || strings.HasPrefix(v.What, "rr-conflict")
+}
+
 // Requirements are what a managed resource's configuration must say: a primary
 // that loses its peer freezes until the fence-peer handler has answered
 // (protocol C and resource-and-stonith), only arbitration resolves a split
@@ -119,7 +124,7 @@ func (q Requirements) checkTemplate(res Section) []Violation {
 func (q Requirements) CheckSplit(dump Section) []Violation {
 	var out []Violation
 	for _, v := range q.CheckFiles(dump) {
-		if strings.HasPrefix(v.What, templated) || strings.HasPrefix(v.What, "after-sb-") || strings.HasPrefix(v.What, "rr-conflict") {
+		if v.ResolvesSplits() {
 			out = append(out, v)
 		}
 	}

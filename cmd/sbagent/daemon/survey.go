@@ -187,7 +187,11 @@ func (d *Daemon) kernelFacts(ctx context.Context, driver *kernel.Driver, n *doct
 		n.DRBD.Err = err.Error()
 	}
 	for _, v := range violations {
-		n.DRBD.Violations = append(n.DRBD.Violations, doctor.Violation{Where: v.Where, What: v.What, Fix: v.Fix})
+		danger := doctor.Danger("")
+		if v.ResolvesSplits() {
+			danger = doctor.ResolvesSplits
+		}
+		n.DRBD.Violations = append(n.DRBD.Violations, doctor.Violation{Where: v.Where, What: v.What, Fix: v.Fix, Danger: danger})
 	}
 }
 
