@@ -93,10 +93,10 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 			v.Disk, v.Size, v.Generations = r.Volumes[i].Disk, r.Volumes[i].SizeKiB<<10, lines[i]
 			v.OutOfSync = counted(family, r, i)
 		case i >= 0:
-			err = n.stored(ctx, &v)
+			err = n.stored(ctx, &v, b.Disk)
 			v.Disk = r.Volumes[i].Disk
 		default:
-			err = n.stored(ctx, &v)
+			err = n.stored(ctx, &v, b.Disk)
 		}
 		if err != nil {
 			return r, nil, err
@@ -145,8 +145,9 @@ func counted(f drbd.Family, r drbd.Resource, i int) *uint64 {
 	return nil
 }
 
-// stored reads a volume's metadata off its disk.
-func (n *Node) stored(ctx context.Context, v *recovery.Volume) error {
+// stored reads a volume's metadata off its disk. Where that has never met a peer it does
+// not say how large the volume is: the disk is no smaller.
+func (n *Node) stored(ctx context.Context, v *recovery.Volume, disk string) error {
 	line, err := n.DRBD.StoredGenerations(ctx, v.Resource, v.Number)
 	if err != nil {
 		return err
@@ -167,7 +168,10 @@ func (n *Node) stored(ctx context.Context, v *recovery.Volume) error {
 	if md.Clean {
 		v.OutOfSync = &md.OutOfSync
 	}
-	return nil
+	if v.Size == 0 {
+		v.Size, err = keep.SizeOf(disk)
+	}
+	return err
 }
 
 // room is how many bytes of changes the store could hold, besides what it has promised,

@@ -126,6 +126,24 @@ func TestResourceThatIsDownIsMeasuredByItsMetadata(t *testing.T) {
 	}
 }
 
+// Metadata as create-md leaves it does not say how large the volume is.
+func TestNewDiskThatIsDownIsMeasuredAsEmpty(t *testing.T) {
+	const file = "k84/11-split-brain-detected.txt"
+	n, other := machine(t, "84", file, "node1"), machine(t, "84", file, "node2")
+	must(t, os.WriteFile(n.file("down"), nil, 0o644))
+	must(t, os.WriteFile(n.file("gi"), []byte("0000000000000004:0000000000000000:0000000000000000:0000000000000000:0:0:0:0:0:0:0\n"), 0o644))
+	must(t, os.WriteFile(n.file("metadata"), []byte("version \"v08\";\nla-size-sect 0;\nbm-byte-per-bit 4096;\n# bits-set 0;\n"), 0o644))
+	e := recovery.Evidence{Group: "nfs"}
+	for i, side := range []*Node{n, other} {
+		var err error
+		e.Sides[i], err = side.Measure(t.Context(), side.Groups[0])
+		must(t, err)
+	}
+	if d := recovery.Diagnose(e); d.Kind != recovery.Empty || d.Source != "node2" || e.Sides[0].Volumes[0].Size != 8192 {
+		t.Errorf("%+v of %+v", d, e.Sides[0])
+	}
+}
+
 func TestWhatCannotBeMeasuredMakesTheSideMissing(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*Node)
