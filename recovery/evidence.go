@@ -156,7 +156,7 @@ func (s Side) check() error {
 		if _, _, err := ParseVolume(v.Name()); err != nil {
 			return fmt.Errorf("%s: %w", s.Node, err)
 		}
-		if v.Size == 0 {
+		if v.Size == 0 && v.Disk.AtLeast(drbd.DiskNegotiating) {
 			return fmt.Errorf("%s: %s has no size", s.Node, v.Name())
 		}
 		if drbd.ParseDiskState(string(v.Disk)) == drbd.DiskUnrecognised {

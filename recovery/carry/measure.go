@@ -94,7 +94,9 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 			v.OutOfSync = counted(family, r, i)
 		case i >= 0:
 			err = n.stored(ctx, &v, b.Disk)
-			v.Disk = r.Volumes[i].Disk
+			if v.Disk = r.Volumes[i].Disk; !v.Disk.AtLeast(drbd.DiskNegotiating) {
+				err = nil // it may be gone, and there is nothing to read then
+			}
 		default:
 			err = n.stored(ctx, &v, b.Disk)
 		}

@@ -144,6 +144,28 @@ func TestNewDiskThatIsDownIsMeasuredAsEmpty(t *testing.T) {
 	}
 }
 
+// Of a disk that is gone there is no metadata to read.
+func TestDiskThatIsGoneIsSaid(t *testing.T) {
+	const file = "k84/11-split-brain-detected.txt"
+	n, other := machine(t, "84", file, "node1"), machine(t, "84", file, "node2")
+	must(t, os.Remove(n.file("metadata")))
+	for _, name := range []string{"status", "proc"} {
+		text, err := os.ReadFile(n.file(name))
+		must(t, err)
+		gone := strings.NewReplacer("disk:UpToDate", "disk:Diskless", "ds:UpToDate", "ds:Diskless").Replace(string(text))
+		must(t, os.WriteFile(n.file(name), []byte(gone), 0o644))
+	}
+	e := recovery.Evidence{Group: "nfs"}
+	for i, side := range []*Node{n, other} {
+		var err error
+		e.Sides[i], err = side.Measure(t.Context(), side.Groups[0])
+		must(t, err)
+	}
+	if d := recovery.Diagnose(e); d.Kind != recovery.Diskless || !strings.Contains(d.Advice, "attach") {
+		t.Errorf("%+v of %+v", d, e.Sides[0])
+	}
+}
+
 func TestWhatCannotBeMeasuredMakesTheSideMissing(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*Node)
