@@ -54,6 +54,9 @@ func describe(doc *arbiter.Recovery, h history, on paper) string {
 		fmt.Fprintf(&b, "  %s\n", diagnosed(doc))
 	}
 	found(&b, doc, h, on)
+	if doc.Plan == nil && doc.Decision != nil {
+		forecasts(&b, doc.Decision.Diagnosis)
+	}
 	if doc.Decision != nil && (len(doc.Decision.Opinions) > 0 || doc.Plan == nil) {
 		b.WriteByte('\n')
 		opinions(&b, *doc.Decision, on)
@@ -153,4 +156,13 @@ func copied(volumes []recovery.VolumeFinding, all bool) string {
 		return recovery.Bytes(atMost) + ", everything" + atTheSoonest(soonest) + ": no bitmap counts from where they parted"
 	}
 	return fmt.Sprintf("%s to %s by the bitmaps%s", recovery.Bytes(atLeast), recovery.Bytes(atMost), atTheSoonest(soonest))
+}
+
+// forecasts says what bringing two copies together takes, whoever is kept.
+func forecasts(b *strings.Builder, d recovery.Diagnosis) {
+	for _, f := range d.Volumes {
+		if f.AtMost > 0 {
+			fmt.Fprintf(b, "%s: %s\n", f.Volume, forecast(f))
+		}
+	}
 }
