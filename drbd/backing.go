@@ -2,6 +2,7 @@ package drbd
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -17,10 +18,11 @@ type MetadataAccess struct {
 func (a MetadataAccess) External() bool { return strings.Contains(a.Words[3], "external") }
 
 // ParseMetadataAccess reads a line that drbdadm would run, as
-// "drbdmeta 0 v08 /dev/vg0/r0 internal dump-md".
+// "drbdmeta 0 v08 /dev/vg0/r0 internal dump-md". For DRBD 9 it puts the directory that it
+// was itself started from before the program.
 func ParseMetadataAccess(line string) (MetadataAccess, error) {
 	words := strings.Fields(line)
-	if len(words) != 6 || words[0] != "drbdmeta" || words[5] != "dump-md" {
+	if len(words) != 6 || path.Base(words[0]) != "drbdmeta" || words[5] != "dump-md" {
 		return MetadataAccess{}, fmt.Errorf("read how to find metadata: %q is no call of drbdmeta", clip(line))
 	}
 	minor, err := strconv.ParseUint(words[1], 10, 20)

@@ -16,7 +16,7 @@ type captured struct {
 }
 
 var (
-	commandLine = regexp.MustCompile(`^(node\d)# (.*)$`)
+	commandLine = regexp.MustCompile(`^(node[-\w]+)# (.*)$`)
 	exitLine    = regexp.MustCompile(`^\[exit (\d+)\]$`)
 )
 

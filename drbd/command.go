@@ -100,8 +100,8 @@ func (c Commands) role(verb string, t Target) []Command {
 	return perMinor(verb, t)
 }
 
-// Outdate marks this node's own copy as outdated. While connected the kernel
-// changes nothing and still says done: read the disk state back.
+// Outdate marks this node's own copy as outdated. While connected 8.4's kernel
+// changes nothing and still says done: read the disk state back. 9's refuses.
 func (c Commands) Outdate(t Target) []Command { return perMinor("outdate", t) }
 
 // Invalidate declares this node's whole copy bad, for a full resync. There is

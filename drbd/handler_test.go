@@ -40,6 +40,9 @@ func TestHandlerCallsOfBothFamilies(t *testing.T) {
 		{"k84/31-fence-peer-environment.txt", HandlerFencePeer, "node1", NoNodeID, 0, ""},
 		{"k84/50-local-io-error.txt", HandlerLocalIOError, "node2", NoNodeID, 1, ""},
 		{"k92/07-split-brain-handlers.txt", HandlerSplitBrain, "node1", 0, 1, "/dev/ubda"},
+		{"k92/25-fence-peer-handlers.txt", HandlerFencePeer, "node-b", 1, 1, ""},
+		{"k92/25-fence-peer-handlers.txt", HandlerUnfencePeer, "node-b", 1, 1, ""},
+		{"k92/25-fence-peer-handlers.txt", HandlerAfterResyncTgt, "node-a", 0, 1, "/dev/ubda"},
 	} {
 		env := recorded(t, "testdata/"+tc.file)[tc.handler]
 		c, err := ParseHandlerCall([]string{string(tc.handler)}, env)
@@ -55,7 +58,7 @@ func TestHandlerCallsOfBothFamilies(t *testing.T) {
 }
 
 func TestEveryRecordedHandlerCallIsUnderstood(t *testing.T) {
-	for _, file := range []string{"k84/11-split-brain-handlers.txt", "k84/13-after-manual-resolve-handlers.txt", "k92/07-split-brain-handlers.txt"} {
+	for _, file := range []string{"k84/11-split-brain-handlers.txt", "k84/13-after-manual-resolve-handlers.txt", "k92/07-split-brain-handlers.txt", "k92/25-fence-peer-handlers.txt"} {
 		for name, env := range recorded(t, "testdata/"+file) {
 			if c, err := ParseHandlerCall([]string{string(name)}, env); err != nil || c.Peer == "" {
 				t.Errorf("%s %s: %+v, %v", file, name, c, err)

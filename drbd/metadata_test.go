@@ -45,6 +45,9 @@ func TestWhereMetadataIsFound(t *testing.T) {
 	if a, err = ParseMetadataAccess("drbdmeta 0 v09 /dev/ubda internal dump-md"); err != nil || a.External() {
 		t.Errorf("%+v, %v", a, err)
 	}
+	if a, err = ParseMetadataAccess("/usr/sbin/drbdmeta 200 v09 /dev/forks/young internal dump-md"); err != nil || a.Minor != 200 {
+		t.Errorf("drbdadm by its path, of two real nodes of 9.2.14: %+v, %v", a, err)
+	}
 	for _, bad := range []string{"", "drbdmeta 0 v08 /dev/x internal", "drbdmeta x v08 /dev/x internal dump-md", "rm 0 v08 /dev/x internal dump-md"} {
 		if a, err := ParseMetadataAccess(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, a)

@@ -134,3 +134,12 @@ func TestTemplateWhosePoliciesDrbdadmDoesNotPrintIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDeployedResourcesAreAsRequired(t *testing.T) {
+	for family, file := range map[Family]string{Family84: "r0.res", Family9: "r0-drbd9.res"} {
+		q := Requirements{Family: family, Resource: "r0", HandlerCommand: "/usr/sbin/sbagent handler", Handlers: RequiredHandlers()}
+		if got := q.CheckFiles(parseConfig(t, readFile(t, "../deploy/drbd/"+file))); len(got) != 0 {
+			t.Errorf("%s: got\n%s", file, lines(got))
+		}
+	}
+}

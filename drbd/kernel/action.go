@@ -113,7 +113,7 @@ func (d *Driver) Demote(ctx context.Context, resource string) error {
 
 // Outdate records on this node's own disks that they are not to be used, and
 // returns nil only after every one was read back as Outdated (or Inconsistent,
-// which is worse). ErrConnected while the peer is connected: the kernel then
+// which is worse). ErrConnected while the peer is connected: 8.4's kernel then
 // says done and changes nothing. ErrIsPrimary on a Primary.
 func (d *Driver) Outdate(ctx context.Context, resource string) error {
 	return d.act(ctx, resource, action{
