@@ -8,7 +8,7 @@ daemons := sbwitness sbagent sbctl
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## static binaries into bin/
@@ -81,6 +81,15 @@ FORKS := 1
 .PHONY: forks
 forks: build ## real split brains in the lab, of every kind, and the way back from each; FORKS=thin,zero,full for some
 	@SBARBITER_ALL_FORKS=$(FORKS) LAB_BIN=$(CURDIR)/bin go test -count=1 -timeout 60m -p 1 -run ForksOf -v ./chaos-tests/lab ./chaos-tests/scenarios
+
+# The nodes of lab, forks and scenarios run with DRBD 9 where SBARBITER_LAB_KERNEL names LAB9.
+DRBD_SOURCE := build/drbd
+DRBD_HEADERS := build/drbd-headers
+LAB9 := $(CURDIR)/build/lab9
+
+.PHONY: lab9-kernel
+lab9-kernel: ## a kernel with DRBD 9 for the lab, from clones of LINBIT's drbd and drbd-headers: DRBD_SOURCE=.. DRBD_HEADERS=..
+	@nice -n 10 chaos-tests/lab/drbd9/build.sh $(DRBD_SOURCE) $(DRBD_HEADERS) $(LAB9)
 
 .PHONY: bubble
 bubble: ## a day of renewals in fake time: real witness, real agents

@@ -26,7 +26,7 @@ func resource(cfg Config, n NodeName) []byte {
 			return f.Data
 		}
 	}
-	return deployed("r0.res")
+	return deployed(Resource())
 }
 
 func isBaked(cfg Config) bool {

@@ -66,9 +66,14 @@ func (l *Lab) layNode(ctx context.Context, n *Node) error {
 		}
 		files = append(files, File{Path: path, Data: data})
 	}
-	for _, name := range []string{"global_common.conf", "r0.res"} {
-		files = append(files, File{Path: "/etc/drbd.d/" + name, Data: deployed(name)})
+	state, err := guest.ReadFile("guest/drbd-state")
+	if err != nil {
+		return err
 	}
+	files = append(files,
+		File{Path: "/usr/bin/drbd-state", Data: state, Mode: 0o755},
+		File{Path: "/etc/drbd.d/global_common.conf", Data: deployed("global_common.conf")},
+		File{Path: resPath, Data: deployed(Resource())})
 	for _, f := range append(files, l.cfg.Files[n.Name]...) {
 		if err := n.lay(f); err != nil {
 			return err

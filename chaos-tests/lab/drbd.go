@@ -33,18 +33,18 @@ func (l *Lab) InitDRBD(ctx context.Context) error {
 	return l.A.Must(ctx, "drbdadm primary r0 && mke2fs -q -t ext4 -F "+Device+" && sync && drbdadm secondary r0")
 }
 
-// WaitDRBD returns when /proc/drbd of both nodes contains all these words.
+// WaitDRBD returns when drbd-state of both nodes prints all these words.
 func (l *Lab) WaitDRBD(ctx context.Context, words ...string) error {
 	return l.both(func(n *Node) error { return n.WaitDRBD(ctx, words...) })
 }
 
-// WaitDRBD returns when the node's /proc/drbd contains all these words, such
+// WaitDRBD returns when the node's drbd-state prints all these words, such
 // as "cs:Connected" or "ro:Primary/Secondary".
 func (n *Node) WaitDRBD(ctx context.Context, words ...string) error {
 	last := ""
 	for {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		out, _, err := n.Run(try, "cat /proc/drbd")
+		out, _, err := n.Run(try, "drbd-state")
 		cancel()
 		if err == nil {
 			last = out

@@ -59,6 +59,7 @@ func pick(scenes []fencingScene, what string) []vector {
 }
 
 func TestTheKernelDoesWhatAFencePeerVerdictSays(t *testing.T) {
+	of84(t)
 	l, _ := theLab(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ var (
 	initrdApplet = []string{"sh", "cp", "echo", "insmod", "mkdir", "mount", "poweroff", "rm", "switch_root", "uname"}
 	initrdModule = []string{
 		"fs/overlayfs/overlay.ko", "fs/autofs/autofs4.ko", "lib/crc-ccitt.ko", "net/ipv6/ipv6.ko",
-		"lib/lru_cache.ko", "drivers/block/drbd/drbd.ko", "drivers/watchdog/softdog.ko",
+		"lib/lru_cache.ko", drbdModule, "drivers/watchdog/softdog.ko",
 		"net/netfilter/nfnetlink.ko", "net/netfilter/nf_tables.ko",
 	}
 )
@@ -39,7 +40,11 @@ func buildInitrd(path string) error {
 	for _, a := range initrdApplet {
 		c.add("bin/"+a, 0o120777, []byte("busybox"))
 	}
-	for _, m := range initrdModule {
+	modules := initrdModule
+	if HasDRBD9() {
+		modules = append(slices.Clone(modules), transport)
+	}
+	for _, m := range modules {
 		ko, err := os.ReadFile(filepath.Join(modulesDir(), "kernel", m))
 		if err != nil {
 			return fmt.Errorf("build initrd: %w", err)

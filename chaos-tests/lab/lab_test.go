@@ -15,7 +15,7 @@ import (
 func TestBothNodesComeUpWithDRBDConnectedAndUpToDate(t *testing.T) {
 	l, ctx := theLab(t)
 	for _, n := range l.Nodes() {
-		out, code, err := n.Run(ctx, "hostname; cat /proc/drbd; systemctl is-system-running; ls /dev/watchdog1; findmnt -no FSTYPE /var/lib/sbarbiter; free -m")
+		out, code, err := n.Run(ctx, "hostname; drbd-state; systemctl is-system-running; ls /dev/watchdog1; findmnt -no FSTYPE /var/lib/sbarbiter; free -m")
 		if err != nil || code != 0 {
 			t.Fatalf("%s: exit %d, %v: %s", n.Name, code, err, out)
 		}
@@ -99,7 +99,7 @@ func TestBMCRefusesAWrongPasswordAndAnswersNobodyWhenDead(t *testing.T) {
 func TestReplicationCutIsNoticedByDRBDAndNothingElseIsLost(t *testing.T) {
 	l, ctx := theLab(t)
 	must(t, l.CutReplication(ctx))
-	eventually(t, 10*time.Second, "cut to DRBD noticing", func() bool { return l.A.says(ctx, "! grep -q cs:Connected /proc/drbd") })
+	eventually(t, 10*time.Second, "cut to DRBD noticing", func() bool { return l.A.says(ctx, "! drbd-state | grep -q cs:Connected") })
 	if !l.A.pings(ctx, NodeB.Addr()) || l.A.pings(ctx, NodeB.ReplicationAddr()) {
 		t.Error("want the management link up and the replication link cut")
 	}
@@ -247,7 +247,7 @@ func TestWriterGoesOnAtThePeerAndNothingAcknowledgedIsLost(t *testing.T) {
 	eventually(t, 10*time.Second, "first 50 records", func() bool { return len(l.Truth.Acks()) >= 50 })
 	must(t, l.A.PowerCut(ctx))
 	must(t, l.B.Must(ctx, "printf '#!/bin/sh\\nexit 7\\n' >/tmp/sbagent; chmod +x /tmp/sbagent; ln -sf /tmp/sbagent /usr/sbin/sbagent"))
-	eventually(t, 10*time.Second, "DRBD notices", func() bool { return l.B.says(ctx, "! grep -q cs:Connected /proc/drbd") })
+	eventually(t, 10*time.Second, "DRBD notices", func() bool { return l.B.says(ctx, "! drbd-state | grep -q cs:Connected") })
 	must(t, l.B.StartWriter(ctx))
 	eventually(t, 10*time.Second, "the peer writes", func() bool { last, ok := l.Truth.LastAck(); return ok && last.Node == string(NodeB) })
 	audit, err := l.CheckRecords(ctx, l.B)

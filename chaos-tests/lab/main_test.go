@@ -65,6 +65,14 @@ func theLab(t *testing.T) (*Lab, context.Context) {
 	return shared.lab, ctx
 }
 
+// of84 skips what speaks to the driver 8.4 itself where the nodes have another.
+func of84(t *testing.T) {
+	t.Helper()
+	if HasDRBD9() {
+		t.Skipf("it holds DRBD 8.4 to its model, and %s is of DRBD 9", os.Getenv(KernelVariable))
+	}
+}
+
 // restore brings the lab back to where each test begins.
 func restore(t *testing.T, l *Lab) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -16,7 +15,7 @@ type need struct {
 }
 
 var needs = []need{
-	{"user-mode-linux", func() bool { return program("linux.uml") && modulesDir() != "" }},
+	{"user-mode-linux", func() bool { return os.Getenv(KernelVariable) != "" || program("linux.uml") && modulesDir() != "" }},
 	{"drbd-utils", func() bool { return program("/sbin/drbdadm") }},
 	{"busybox-static", func() bool { return isStatic("/bin/busybox") }},
 	{"openipmi", func() bool { return program("ipmi_sim") }},
@@ -46,6 +45,9 @@ func Ready() error {
 	}
 	if pkgs := Missing(); len(pkgs) > 0 {
 		return fmt.Errorf("start lab: packages are missing: %s", InstallLine(pkgs))
+	}
+	if err := kernelReady(); err != nil {
+		return err
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return fmt.Errorf("start lab: it needs tap devices: %w", err)
@@ -77,13 +79,4 @@ func isStatic(path string) bool {
 		}
 	}
 	return true
-}
-
-// modulesDir is the directory of the UML kernel's modules, "" if there is none.
-func modulesDir() string {
-	dirs, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/drivers/block/drbd/drbd.ko")
-	if err != nil || len(dirs) == 0 {
-		return ""
-	}
-	return strings.TrimSuffix(dirs[len(dirs)-1], "/kernel/drivers/block/drbd/drbd.ko")
 }

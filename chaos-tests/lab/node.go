@@ -76,7 +76,7 @@ func (n *Node) boot() (*group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make console: %w", err)
 	}
-	cmd := n.lab.net.sw.command(context.Background(), "linux.uml", n.bootArgs()...)
+	cmd := n.lab.net.sw.command(context.Background(), kernelProgram(), n.bootArgs()...)
 	cmd.Stdout, cmd.Stderr = in, in
 	cmd.Env = append(os.Environ(), "TMPDIR="+n.lab.ramDir())
 	g, err := startGroup(cmd)
@@ -114,7 +114,7 @@ func (n *Node) bootArgs() []string {
 		"con=null", "con0=null,fd:1", "ssl=null", "console=tty0",
 		// A second of measuring for a RAID that no node has.
 		"initcall_blacklist=raid6_select_algo",
-		"labshare=" + n.share, "labnode=" + string(n.Name),
+		"labshare=" + n.share, "labmodules=" + modulesDir(), "labnode=" + string(n.Name),
 	}
 }
 

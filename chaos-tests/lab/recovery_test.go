@@ -107,14 +107,22 @@ func (f fork) device(v int) string { return fmt.Sprintf("/dev/drbd%d", f.minor+v
 func (f fork) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "resource %s {\n net { protocol C; ping-int 1; ping-timeout 10; timeout 20; connect-int 1; verify-alg crc32c;\n", f.name)
-	b.WriteString("  after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; rr-conflict disconnect; }\n")
+	b.WriteString("  after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; rr-conflict disconnect;\n")
 	rate := "200M"
 	if f.slow {
 		rate = "1M"
 	}
-	fmt.Fprintf(&b, " disk { fencing resource-and-stonith; resync-rate %s; c-plan-ahead 0; }\n", rate)
+	const fencing = "fencing resource-and-stonith;"
+	if HasDRBD9() {
+		fmt.Fprintf(&b, "  %s }\n disk { resync-rate %s; c-plan-ahead 0; }\n options { auto-promote no; quorum off; }\n", fencing, rate)
+	} else {
+		fmt.Fprintf(&b, " }\n disk { %s resync-rate %s; c-plan-ahead 0; }\n", fencing, rate)
+	}
 	for _, n := range []NodeName{NodeA, NodeB} {
 		fmt.Fprintf(&b, " on %s {\n  address %s:%d;\n", n, n.ReplicationAddr(), 7800+f.minor)
+		if HasDRBD9() {
+			fmt.Fprintf(&b, "  node-id %d;\n", n.number()-1)
+		}
 		for v := range f.volumes {
 			meta := "internal"
 			if f.meta == "external" {
@@ -171,7 +179,7 @@ func (l *Lab) splitAll(t *testing.T, ctx context.Context) {
 	}
 	words := func(what string) func(fork, *Node) string {
 		return func(f fork, _ *Node) string {
-			return fmt.Sprintf("for m in $(seq %d %d); do i=0; until awk -v m=$m: '$1==m' /proc/drbd | grep -q '%s'; do i=$((i+1)); [ $i -lt 200 ] || { cat /proc/drbd; exit 1; }; sleep 0.1; done; done\n", f.minor, f.minor+f.volumes-1, what)
+			return fmt.Sprintf("for m in $(seq %d %d); do i=0; until drbd-state | awk -v m=$m: '$1==m' | grep -q '%s'; do i=$((i+1)); [ $i -lt 200 ] || { drbd-state; exit 1; }; sleep 0.1; done; done\n", f.minor, f.minor+f.volumes-1, what)
 		}
 	}
 	all(words("cs:Connected"))
@@ -276,6 +284,9 @@ func (f fork) apart(n *Node) string {
 			fmt.Fprintf(&b, "umount %s; drbdadm secondary %s\n", f.mount(), f.name)
 		}
 	case f.idle == string(n.Name):
+		if HasDRBD9() { // where a generation begins with the first request, if only to read
+			fmt.Fprintf(&b, "dd if=%s of=/dev/null bs=4k count=1 iflag=direct status=none\n", f.device(0))
+		}
 		b.WriteString("drbdadm secondary " + f.name + "\n")
 	default:
 		for v := range f.volumes {
@@ -301,15 +312,28 @@ func (f fork) load() int {
 // parted waits until the sides have seen each other, and makes two of the forks
 // worse than a split brain.
 func (f fork) parted() string {
-	wait := fmt.Sprintf("i=0; until grep -q '^ *%d: cs:StandAlone' /proc/drbd; do i=$((i+1)); [ $i -lt 60 ] || { drbdadm disconnect %s; break; }; sleep 0.1; done\n", f.minor, f.name)
+	wait := fmt.Sprintf("i=0; until drbd-state | grep -q '^ *%d: cs:StandAlone'; do i=$((i+1)); [ $i -lt 60 ] || { drbdadm disconnect %s; break; }; sleep 0.1; done\n", f.minor, f.name)
 	again := fmt.Sprintf("drbdsetup new-current-uuid %d\n", f.minor)
-	switch f.name {
-	case "old":
+	switch {
+	case f.name == "old" && HasDRBD9():
+		return wait + f.forgetBase() + wait
+	case f.name == "old":
 		return wait + again
-	case "strange":
+	case f.name == "strange":
 		return wait + "case $(uname -n) in node-a) " + again + again + " true;; *) drbdadm down strange; drbdadm create-md --force strange >/dev/null 2>&1; drbdadm up strange; drbdadm disconnect strange; drbdadm -- --force primary strange; drbdadm secondary strange;; esac\n"
 	}
 	return wait
+}
+
+// forgetBase writes into DRBD 9's metadata that the two last had the same data a
+// generation ago: its driver keeps the generation that it split from for as long as it
+// is split. The bitmaps count from another one then.
+func (f fork) forgetBase() string {
+	return fmt.Sprintf(`[ $(uname -n) = node-a ] && peer=1 || peer=0
+drbdsetup down %[1]s; md="drbdmeta --force %[2]d v09 %[3]s internal --node-id=$peer"
+$md get-gi | { IFS=: read -r cur bm h1 h2 flags; [ $peer = 1 ] && new=$bm || new=00C0FFEE00C0FFEE; $md set-gi $cur:$new:$bm:$h1:$flags; } >/dev/null 2>&1
+drbdadm up %[1]s
+`, f.name, f.minor, f.low(0))
 }
 
 func buildAgent(t *testing.T, l *Lab) {
@@ -384,7 +408,7 @@ func (l *Lab) refusedForWantOfRoom(t *testing.T, ctx context.Context, f fork) {
 	if code == 0 || !strings.Contains(out, "the store of kept copies is full") {
 		t.Errorf("%s: exit %d: %s", f.name, code, out)
 	}
-	out, _, err = victim.Run(ctx, "cat /proc/drbd")
+	out, _, err = victim.Run(ctx, "drbd-state")
 	must(t, err)
 	if !strings.Contains(out, fmt.Sprintf("%d: cs:StandAlone ro:Secondary/Unknown ds:UpToDate/", f.minor)) {
 		t.Errorf("%s: something was given up: %s", f.name, out)
@@ -418,7 +442,7 @@ func (l *Lab) removeForks(t *testing.T) {
 		for _, f := range forks {
 			fmt.Fprintf(&b, "umount %[2]s 2>/dev/null; drbdsetup down %[1]s; rm -f /etc/drbd.d/%[1]s.res\n", f.name, f.mount())
 		}
-		b.WriteString("vgremove -q -ff -y forks; losetup -D; rm -rf /h/forks /tmp/forks /etc/sbarbiter /h/root/etc/sbarbiter; ! grep -q '^ *2[0-9][0-9]: cs:[^U]' /proc/drbd")
+		b.WriteString("vgremove -q -ff -y forks; losetup -D; rm -rf /h/forks /tmp/forks /etc/sbarbiter /h/root/etc/sbarbiter; ! drbd-state | grep -q '^ *2[0-9][0-9]: cs:[^U]'")
 		return n.Must(ctx, b.String())
 	}))
 }
@@ -487,7 +511,7 @@ func (l *Lab) alike(t *testing.T, ctx context.Context, f fork) {
 		sums[i] = out
 		return err
 	})
-	out, code, err := l.A.Run(ctx, fmt.Sprintf("drbdsetup disk-options %[2]d --resync-rate=200M; drbdadm verify %[1]s && i=0; while grep -q 'cs:Verify' /proc/drbd; do i=$((i+1)); [ $i -lt 200 ] || exit 1; sleep 0.1; done; drbdsetup status %[1]s --verbose --statistics | grep -o 'out-of-sync:[0-9]*' | sort -u", f.name, f.minor))
+	out, code, err := l.A.Run(ctx, fmt.Sprintf("drbdsetup %[2]s --resync-rate=200M; drbdadm verify %[1]s && i=0; while drbd-state | grep -q 'cs:Verify'; do i=$((i+1)); [ $i -lt 200 ] || exit 1; sleep 0.1; done; drbdsetup status %[1]s --verbose --statistics | grep -o 'out-of-sync:[0-9]*' | sort -u", f.name, f.speed()))
 	must(t, err)
 	if code != 0 || strings.TrimSpace(out) != "out-of-sync:0" {
 		t.Errorf("%s: drbdadm verify: exit %d: %s", f.name, code, out)
@@ -495,6 +519,14 @@ func (l *Lab) alike(t *testing.T, ctx context.Context, f fork) {
 	if sums[0] != sums[1] || sums[0] == "" {
 		t.Errorf("%s: the copies differ:\n%s%s", f.name, sums[0], sums[1])
 	}
+}
+
+// speed are the words with which node-a's drbdsetup changes how fast a fork is copied.
+func (f fork) speed() string {
+	if HasDRBD9() {
+		return fmt.Sprintf("peer-device-options %s 1 0", f.name)
+	}
+	return fmt.Sprintf("disk-options %d", f.minor)
 }
 
 // salvaged brings the victim's files back out of what it keeps, and compares them
@@ -557,7 +589,7 @@ func victimMayDieAgainAndAgain(t *testing.T) {
 	}()
 	for kill := range 3 {
 		must(t, l.B.Must(ctx, "setsid /h/sbagent --config /etc/sbarbiter/node.yaml recovery run /h/forks/dying.plan --id 1 >/h/forks/run.log 2>&1 </dev/null &"))
-		eventually(t, time.Minute, fmt.Sprintf("resync %d runs", kill+1), func() bool { return l.B.says(ctx, "grep -q '208: cs:SyncTarget' /proc/drbd") })
+		eventually(t, time.Minute, fmt.Sprintf("resync %d runs", kill+1), func() bool { return l.B.says(ctx, "drbd-state | grep -q '208: cs:SyncTarget'") })
 		time.Sleep(time.Second)
 		reboot()
 	}

@@ -27,6 +27,7 @@ const (
 // differs is therefore carried out again. The driver itself throws no dice in
 // any of these: where it differs every time, the vector is wrong.
 func TestTheKernelEndsAsTheVectorsSay(t *testing.T) {
+	of84(t)
 	l, _ := theLab(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()

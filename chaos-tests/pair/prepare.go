@@ -122,7 +122,7 @@ func (p *Pair) nodeFiles(n lab.NodeName, issued string) ([]lab.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	resource, err := deployed("drbd", "r0.res")
+	resource, err := deployed("drbd", lab.Resource())
 	if err != nil {
 		return nil, err
 	}

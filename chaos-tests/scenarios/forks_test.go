@@ -119,7 +119,7 @@ func (s *story) waitsForRoom(victim *lab.Node) string {
 		return nil
 	})
 	s.throughout(6*time.Second, "nothing is given up", func() error {
-		out, _, err := victim.Run(s.ctx, "cat /proc/drbd")
+		out, _, err := victim.Run(s.ctx, "drbd-state")
 		if err == nil && !strings.Contains(out, "cs:StandAlone ro:Secondary/Unknown ds:UpToDate/") {
 			err = errors.New(out)
 		}
