@@ -164,14 +164,16 @@ func orderWaitsForAMachineThatIsOff(t *testing.T) {
 	}
 	s.sbctl(pair.ExitRefused, "resolve", "nfs", "--keep", off, "--typed", "nfs", "--yes")
 	t.Log(s.sbctl(pair.ExitDone, "resolve", "nfs", "--discard", off, "--when-back", "--at-most", "64MiB", "--typed", "nfs", "--yes").Text())
+	waits, err := s.LastRecovery(s.ctx)
+	s.must("ask for the recovery", err)
 	s.within(10*time.Second, "the holder writes", s.writes(s.holder))
 
 	s.must("power on the standby", s.standby.PowerOn(s.ctx))
 	s.must("wait for the standby", s.standby.WaitUp(s.ctx))
-	s.within(90*time.Second, "it is resolved", func() error {
-		a, err := s.Sbctl(s.ctx, "recovery", "list", "nfs")
-		if err == nil && !strings.Contains(a.Out, "both copies are in step again") {
-			err = errors.New(a.Text())
+	s.within(90*time.Second, "it is resolved", func() error { // and not one of another story
+		r, err := s.LastRecovery(s.ctx)
+		if err == nil && (r.ID != waits.ID || r.Outcome != "recovered") {
+			err = fmt.Errorf("%+v", r)
 		}
 		return err
 	})

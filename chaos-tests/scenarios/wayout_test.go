@@ -139,6 +139,17 @@ func machineWithTheGoodCopyIsLost(t *testing.T) {
 	s.t.Log(s.sbctl(0, "status").Text())
 	s.t.Log(s.sbctl(0, "why", "nfs").Text())
 
+	// The word is given while nobody may act on it, is seen, and is taken back.
+	s.sbctl(0, "maintenance", "on", "--for", "10m")
+	s.sbctl(0, "group", "init", "nfs", "--keep", kept, "--lost", "--reason", "burnt down", "--typed", lost, "--yes")
+	if a := s.sbctl(0, "status"); !strings.Contains(a.Out, kept+"'s copy is to stand in for that of "+lost) || !strings.Contains(a.Out, "sbctl group init nfs --cancel") {
+		t.Errorf("that it is to stand in is not shown: %s", a.Text())
+	}
+	s.t.Log(s.sbctl(0, "group", "init", "nfs", "--cancel", "--reason", "somebody has gone to look").Text())
+	s.sbctl(0, "maintenance", "off")
+	s.t.Log(s.sbctl(0, "status").Text())
+	s.throughout(5*time.Second, "nobody writes", s.notOn(s.standby))
+
 	s.t.Log(s.sbctl(0, "group", "init", "nfs", "--keep", kept, "--lost", "--reason", "burnt down", "--typed", lost, "--yes").Text())
 	s.within(60*time.Second, "it goes on with the stale copy", s.writes(s.standby))
 
