@@ -58,7 +58,7 @@ func mendCopy(v leader.View, id arbiter.GroupID, e arbiter.Exclusion) string {
 		return fmt.Sprintf("an operator has declared its machine lost: what only that has is not overwritten before a recovery, by you or by a policy, has kept it; if the two have split, type: %s", v.Cluster.ResolveLine(id))
 	}
 	if split := splitOf(v, id); split != nil {
-		return "the two have split, so DRBD does not do that by itself; type: " + split.GetDo()
+		return "where the two have split, DRBD does not do that by itself; type: " + split.GetDo()
 	}
 	return "look at DRBD's connection there"
 }

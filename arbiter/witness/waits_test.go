@@ -87,7 +87,7 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 		if split := groupStatus(v, "nfs").GetSplit(); (split != nil) != strings.HasPrefix(is.want, "split") || split != nil && !strings.HasPrefix(said[0], split.GetWhat()) {
 			t.Errorf("%s: its status says %v", name, split)
 		}
-		if stale := staleAlarm(said); strings.Contains(stale, "the two have split, so DRBD does not do that by itself; type: sbctl ") != strings.HasPrefix(is.want, "split") {
+		if stale := staleAlarm(said); strings.Contains(stale, "where the two have split, DRBD does not do that by itself; type: sbctl ") != strings.HasPrefix(is.want, "split") {
 			t.Errorf("%s: of the stale copy it says %q", name, stale)
 		}
 		g.Lease = &arbiter.Lease{Holder: "node-a", Epoch: 4}

@@ -56,9 +56,9 @@ func (p *pair) mendCopy(g *sbv1.GroupStatus, e *sbv1.ExclusionStatus) string {
 	case g.GetStandIn().GetNode() == node:
 		return fmt.Sprintf("nothing: it is to stand in for %s's", other)
 	case split != nil && e.GetLost():
-		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; the two have split; type: %s", node, split.GetDo())
+		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; where the two have split, type: %s", node, split.GetDo())
 	case split != nil:
-		return "the two have split, so DRBD does not resynchronise it by itself; type: " + split.GetDo()
+		return "where the two have split, DRBD does not resynchronise it by itself; type: " + split.GetDo()
 	case e.GetLost():
 		return fmt.Sprintf("what only %s has is not overwritten before a recovery, by you or by a policy, has kept it; if the two have split: sbctl resolve %s --keep %s", node, name, other)
 	case len(g.GetExclusions()) == 1 && g.GetHolder() == "" && p.heard(node) && !p.heard(other) && !p.heardByPeer(other):
