@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -182,4 +183,25 @@ func lost(g *arbiter.Group) bool {
 		}
 	}
 	return false
+}
+
+// A word that is taken back after the two copies have changed places does not put them
+// back: that must not be told as if it did.
+func TestWordTakenBackLateSaysWhichCopyCounts(t *testing.T) {
+	s := newStage()
+	for _, line := range []string{
+		"define stonith groups=nfs", "node-a up", "node-b up", "node-a acquire nfs in-step", "node-a started nfs", "node-a exclude nfs", "confirm node-a epochs=4",
+		"give-up nfs node-a lost disks=Outdated", "node-b acquire nfs disks=Outdated", "node-b exclude nfs promoting disks=Outdated", "node-b release nfs unused",
+	} {
+		if _, err := s.play(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := s.apply(arbiter.GiveUp{Cluster: pair, Group: "nfs", By: "ops", Cancel: true})
+	if err != nil || !v.OK() || s.group("nfs").StandIn != nil {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if !strings.Contains(v.Sentence, "counts as the good one of the two (exclusion 1.2 of node-a's)") || strings.Contains(v.Sentence, "does not stand in") {
+		t.Error(v.Sentence)
+	}
 }

@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"fmt"
 	"slices"
 
 	"sbarbiter/internal/mutant"
@@ -64,11 +65,21 @@ func (a *applying) takeBack(c *Cluster, g *Group, cmd GiveUp) Verdict {
 	s, lost, v := g.StandIn, NodeID(""), c.mayTakeBack(g, cmd.Group)
 	if v == nil {
 		lost = c.Definition.Peer(s.Node)
-		d := done("%s, which %s has declared lost, is not, says %s%s: %s's copy of %s does not stand in for its", lost, s.By, cmd.By, inBrackets(cmd.Reason), s.Node, cmd.Group)
+		d := done("%s, which %s has declared lost, is not, says %s%s: %s", lost, s.By, cmd.By, inBrackets(cmd.Reason), g.withoutTheWord(cmd.Group, s.Node, lost))
 		v, g.StandIn = &d, mutant.Weak(mutant.TakenBackKept, nil, s)
 	}
 	a.record(c, cmd.Group, lost, "copy not lost", *v)
 	return *v
+}
+
+// withoutTheWord is what is so once the word is taken back. Where the two copies have
+// changed places already, and nothing has run yet, it is not as it was before.
+func (g *Group) withoutTheWord(id GroupID, node, lost NodeID) string {
+	if g.willStandIn(node) {
+		return fmt.Sprintf("%s's copy of %s does not stand in for its", node, id)
+	}
+	return fmt.Sprintf("%[1]s's copy of %[2]s has begun to stand in for its, and counts as the good one of the two (exclusion %[4]s of %[3]s's), but is promoted only if DRBD lets it be; "+
+		"start %[3]s, and have DRBD connect the two; where they have split, a recovery decides: sbctl resolve %[2]s --keep %[3]s", node, id, lost, g.Excluded[lost].Number)
 }
 
 func (c *Cluster) mayTakeBack(g *Group, id GroupID) *Verdict {
