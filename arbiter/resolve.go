@@ -279,13 +279,15 @@ func (a *applying) plan(c *Cluster, g *Group) {
 	}
 }
 
-// unattended says why policies alone must not carry this out.
+// unattended says why this must not be carried out before somebody has seen it.
 func (c *Cluster) unattended(g *Group) string {
 	r := g.Recovery
 	keep := NodeID(r.Plan.Survivor)
 	switch {
 	case r.Tries >= mostTries:
 		return fmt.Sprintf("what was measured has changed %d times after it was decided on", r.Tries)
+	case !r.Decision.Diagnosis.Kind.Proven() && !mutant.On(mutant.LagGivenUp):
+		return r.Decision.Diagnosis.Why
 	case g.Excluded[keep].OwnWord != 0:
 		return fmt.Sprintf("%s, which would be kept, has itself recorded that its copy is stale", keep)
 	}

@@ -40,7 +40,7 @@ func Decide(e Evidence, policies []Policy) Decision {
 		d.Why = d.Diagnosis.noSplit()
 		return d
 	}
-	if !d.Diagnosis.Kind.proven() && !mutant.On(mutant.LagGivenUp) {
+	if !d.Diagnosis.Kind.Proven() && !mutant.On(mutant.LagGivenUp) {
 		d.Why = "no policy is asked, a person has to decide: " + d.Diagnosis.Why
 		return d
 	}

@@ -41,11 +41,11 @@ func (k Kind) rank() int {
 
 // Split reports whether it is a split brain, which alone is ever resolved by
 // discarding.
-func (k Kind) Split() bool { return k.proven() || k == NoAncestor }
+func (k Kind) Split() bool { return k.Proven() || k == NoAncestor }
 
-// proven reports whether both copies' metadata tells of one state that both were in: what
+// Proven reports whether both copies' metadata tells of one state that both were in: what
 // is only called a split brain may be the disks of two pairs, and is a person's to judge.
-func (k Kind) proven() bool { return k == SplitBrain || k == MissingAncestor }
+func (k Kind) Proven() bool { return k == SplitBrain || k == MissingAncestor }
 
 // Tells reports whether enough was seen of both copies to say that they have split, or
 // that they have not.
