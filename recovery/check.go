@@ -152,12 +152,12 @@ func (p Plan) complete(volumes []string) error {
 	}
 	need = append(need, Step{Node: p.Victim, Kind: StopServices}, Step{Node: p.Survivor, Kind: Measure}, Step{Node: p.Survivor, Kind: FollowResync}, Step{Node: p.Survivor, Kind: Readmit})
 	for _, s := range need {
-		if !slices.ContainsFunc(p.Steps, func(o Step) bool { o.Bytes = 0; return o == s }) {
+		if !slices.ContainsFunc(p.Steps, func(o Step) bool { o.Bytes, o.Own = 0, 0; return o == s }) {
 			return fmt.Errorf("it lacks the step %q", s)
 		}
 	}
 	for _, s := range p.Steps {
-		s.Bytes = 0
+		s.Bytes, s.Own = 0, 0
 		if !slices.Contains(need, s) && !slices.Contains(may, s) {
 			return fmt.Errorf("%q has nothing to do with what was decided on", s)
 		}

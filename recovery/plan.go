@@ -40,6 +40,9 @@ type Step struct {
 	Volume   int      `json:"volume,omitempty"` // of dump-metadata and snapshot
 	// Bytes is how much of the volume may be overwritten afterwards, of snapshot.
 	Bytes uint64 `json:"bytes,omitempty"`
+	// Own is the part of Bytes that the victim had changed itself when that was decided on:
+	// it goes on until it is stopped.
+	Own uint64 `json:"own,omitempty"`
 }
 
 // String is the step as a person reads it.
@@ -105,7 +108,8 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	}
 	for i, vol := range v.Volumes {
 		p.add(Step{Node: p.Victim, Kind: DumpMetadata, Resource: vol.Resource, Volume: vol.Number})
-		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number, Bytes: d.Diagnosis.Volumes[i].AtMost})
+		most := d.Diagnosis.Volumes[i].AtMost
+		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number, Bytes: most, Own: min(vol.marked(), most)})
 	}
 	p.add(Step{Node: p.Survivor, Kind: Measure})
 	for _, r := range resources {
@@ -268,13 +272,30 @@ func (s Side) whole() error {
 func (s Side) changed(full bool) uint64 {
 	var sum uint64
 	for _, v := range s.Volumes {
-		if full || v.OutOfSync == nil {
+		if full {
 			sum = plus(sum, v.Size)
 			continue
 		}
-		sum = plus(sum, *v.OutOfSync)
+		sum = plus(sum, v.marked())
 	}
 	return sum
+}
+
+// marked is how many bytes a side has changed of a volume; all where that is not known.
+func (v Volume) marked() uint64 {
+	if v.OutOfSync == nil {
+		return v.Size
+	}
+	return *v.OutOfSync
+}
+
+// Overwritten is how many bytes of a volume may be overwritten once it has come to so many
+// that the victim has changed itself; 0: all of it.
+func (s Step) Overwritten(own uint64) uint64 {
+	if s.Bytes == 0 || own <= s.Own {
+		return s.Bytes
+	}
+	return plus(s.Bytes, own-s.Own)
 }
 
 func (b Basis) holds(e Evidence) error {

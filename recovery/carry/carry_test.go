@@ -163,6 +163,41 @@ func TestNothingIsGivenUpThatWasWrittenAfterItWasKept(t *testing.T) {
 	}
 }
 
+// What was decided on is written to until it is stopped: a snapshot that is made for no
+// more would overflow in the resync, and what it holds be lost.
+func TestSnapshotHasRoomForWhatWasWrittenSinceTheDecision(t *testing.T) {
+	w := split(t)
+	p := w.plan("node-b") // each side has changed 64 KiB
+	w.sides["node-b"].marked = 100
+	_, err := w.node("node-b").Do(t.Context(), p, p.Steps[slices.IndexFunc(p.Steps, func(s recovery.Step) bool { return s.Kind == recovery.Snapshot })], "1")
+	must(t, err)
+	all, err := w.store.List()
+	must(t, err)
+	if len(all) != 1 || all[0].Changes != (64+64+100)<<10 {
+		t.Errorf("kept is %+v", all)
+	}
+}
+
+// The machine starts anew after its copy was kept, somebody promotes it and writes, and it
+// starts anew once more: nothing is left of that but what is marked as changed.
+func TestNothingIsGivenUpOfWhichMoreIsChangedThanWhenItWasKept(t *testing.T) {
+	w := split(t)
+	v := w.sides["node-b"]
+	v.written = 100
+	p := w.plan("node-b")
+	_, err := w.node("node-b").Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: recovery.Snapshot, Resource: "r0", Bytes: diskSize}, "1")
+	must(t, err)
+	giveUp := recovery.Step{Node: "node-b", Kind: recovery.Discard, Resource: "r0"}
+	v.written, v.marked = 0, 4
+	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrKeptTooEarly) || !strings.Contains(err.Error(), "attached anew") {
+		t.Errorf("%v", err)
+	}
+	v.disk = drbd.DiskInconsistent // by declaration, which marks all of it
+	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); errors.Is(err, ErrKeptTooEarly) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestFullStoreStopsTheRecoveryBeforeAnythingIsLost(t *testing.T) {
 	w := split(t)
 	w.store.Quota = diskSize - 1

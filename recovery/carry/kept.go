@@ -53,8 +53,13 @@ func (w work) snapshot(ctx context.Context) (Progress, error) {
 	if k, found, err := w.Store.Find(v); err != nil || found {
 		return done("%s was kept as %s", w.name(), k.Source), err
 	}
-	if v.Written, err = w.untouched(ctx); err != nil {
+	s, err := w.untouched(ctx)
+	if err != nil {
 		return Progress{}, err
+	}
+	v.Written, v.Marked = s.written(v.Number), s.marked(w.plan.Family, v.Number)
+	if v.Marked != nil {
+		v.Changes = w.step.Overwritten(*v.Marked)
 	}
 	k, err := w.Store.Keep(ctx, v)
 	if err != nil {
@@ -101,17 +106,16 @@ func (w work) generation(volume string) string {
 }
 
 // untouched refuses to keep what is not the copy that was decided on any more, or
-// is still being written to. It returns how much has been written to the step's
-// volume.
-func (w work) untouched(ctx context.Context) (uint64, error) {
+// is still being written to.
+func (w work) untouched(ctx context.Context) (stage, error) {
 	s, err := w.stage(ctx)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	if s.over() {
-		return 0, fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
+		return s, fmt.Errorf("it is too late to keep %s: the peer's data is being copied over it", w.name())
 	}
-	return s.written(w.step.Volume), w.unused(s)
+	return s, w.unused(s)
 }
 
 // unused refuses a copy that somebody, or DRBD, may be writing to.
@@ -133,6 +137,24 @@ func (s stage) written(number int) uint64 {
 		}
 	}
 	return 0
+}
+
+// marked is how many bytes of a volume this side has changed; nil: not known.
+func (s stage) marked(f drbd.Family, number int) *uint64 {
+	for i, v := range s.Volumes {
+		if v.Number == number {
+			return counted(f, s.Resource, i)
+		}
+	}
+	return nil
+}
+
+// more reports whether more of a volume is changed than when it was kept. Its disk was
+// attached anew since, so that what was written to it is not counted any more; a copy that
+// is declared bad has all marked.
+func (s stage) more(f drbd.Family, k keep.Kept) bool {
+	now := s.marked(f, k.Number)
+	return k.Marked != nil && now != nil && *now > *k.Marked && s.written(k.Number) == 0 && !s.begun && s.WorstDisk() != drbd.DiskInconsistent
 }
 
 // ErrKeptTooEarly says that what was kept of the victim's copy is not all that it
@@ -165,6 +187,9 @@ func (w work) kept(ctx context.Context, s stage) error {
 		}
 		if is := s.written(number); is != k.Written && is != 0 && !s.begun && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
 			return fmt.Errorf("%s: %w (%d KiB then, %d KiB now); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly, k.Written, is)
+		}
+		if s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
+			return fmt.Errorf("%s: %w (more of it is changed, and its disk was attached anew); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly)
 		}
 		if err := w.Store.Check(ctx, k); err != nil {
 			return fmt.Errorf("%s: %w: %w", b.Volume, ErrKeptTooEarly, err)

@@ -45,6 +45,7 @@ type world struct {
 
 type side struct {
 	written uint64 // KiB since the disk was attached
+	marked  uint64 // KiB that it has changed besides the first 64
 	*world
 	name       recovery.Node
 	role       drbd.Role
@@ -130,7 +131,7 @@ func (s *side) Now(context.Context, string) (drbd.Resource, error) {
 		return drbd.Resource{}, kernel.ErrUnconfigured
 	}
 	r := drbd.Resource{Name: "r0", Role: s.role, Volumes: []drbd.Volume{{
-		Minor: 0, Disk: s.disk, Role: s.role, SizeKiB: diskSize >> 10, OutOfSyncKiB: 64, WrittenKiB: s.written,
+		Minor: 0, Disk: s.disk, Role: s.role, SizeKiB: diskSize >> 10, OutOfSyncKiB: 64 + s.marked, WrittenKiB: s.written,
 	}}}
 	if s.conn != drbd.ConnStandAlone {
 		peer := drbd.DiskUnknown

@@ -31,6 +31,8 @@ type Volume struct {
 	// Written is what DRBD says was written to the disk since it was attached, in KiB,
 	// right before the copy was made.
 	Written uint64 `json:"written_kib,omitempty"`
+	// Marked is how many bytes of it DRBD had as changed then; nil: not known.
+	Marked *uint64 `json:"marked,omitempty"`
 	// Generation is DRBD's line of what was decided on. What is kept under the same
 	// name of another generation belongs to another recovery.
 	Generation string `json:"generation,omitempty"`
