@@ -42,6 +42,9 @@ func TestRealRefusalsOf9AreUnderstood(t *testing.T) {
 		{"22-fenced", "node-b", "drbdsetup primary r0", OutcomeNeedUpToDate},
 		{"24-attached-anew", "node-b", "drbdsetup primary r0", OutcomeUnconfigured},
 		{"24-attached-anew", "node-b", "drbdsetup status nosuch", OutcomeUnconfigured},
+		{"26-held-open", "node-a", "drbdsetup secondary r0", OutcomeHeldOpen},
+		{"26-held-open", "node-a", "drbdsetup down r0", OutcomeHeldOpen},
+		{"26-held-open", "node-a", "drbdsetup disconnect r0 7", OutcomeUnconfigured},
 	} {
 		found := false
 		for _, c := range capturesIn(t, "testdata/k92/"+tc.file+".txt") {
