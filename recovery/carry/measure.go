@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"sbarbiter/drbd"
@@ -39,9 +38,9 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 	}
 	side := recovery.Side{Node: n.Name, Family: family, Role: drbd.RoleSecondary}
 	var minors []drbd.Minor
-	var promised uint64
+	promised := keep.Promises{}
 	for _, name := range g.Resources {
-		r, volumes, err := n.measureResource(ctx, family, name, &promised)
+		r, volumes, err := n.measureResource(ctx, family, name, promised)
 		if err != nil {
 			return recovery.Side{}, err
 		}
@@ -67,7 +66,7 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 
 // measureResource also measures what the driver does not have, by the metadata on
 // its disks. Room that one volume takes is promised, and not there for another.
-func (n *Node) measureResource(ctx context.Context, family drbd.Family, name string, promised *uint64) (drbd.Resource, []recovery.Volume, error) {
+func (n *Node) measureResource(ctx context.Context, family drbd.Family, name string, promised keep.Promises) (drbd.Resource, []recovery.Volume, error) {
 	backing, err := n.DRBD.Backing(ctx, name)
 	if err != nil {
 		return drbd.Resource{}, nil, err
@@ -104,9 +103,7 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 			return r, nil, err
 		}
 		v.Written = look.LastWrite(b.Disk)
-		var cost uint64
-		v.SnapshotRoom, cost = n.room(ctx, v, b, *promised)
-		*promised += min(cost, math.MaxUint64-*promised)
+		v.SnapshotRoom = n.room(ctx, v, b, promised)
 		out = append(out, v)
 	}
 	return r, out, nil
@@ -176,11 +173,11 @@ func (n *Node) stored(ctx context.Context, v *recovery.Volume, disk string) erro
 	return err
 }
 
-// room is how many bytes of changes the store could hold, besides what it has promised,
-// and what that takes; 0 if nothing can be kept.
-func (n *Node) room(ctx context.Context, v recovery.Volume, b kernel.Backing, promised uint64) (room, cost uint64) {
+// room is how many bytes of changes the store could hold, besides what it has promised; 0
+// if nothing can be kept.
+func (n *Node) room(ctx context.Context, v recovery.Volume, b kernel.Backing, promised keep.Promises) uint64 {
 	if n.Store == nil {
-		return 0, 0
+		return 0
 	}
-	return n.Store.RoomFor(ctx, keep.Volume{Resource: v.Resource, Number: v.Number, Device: b.Disk, Size: v.Size, Promised: promised})
+	return n.Store.RoomFor(ctx, keep.Volume{Resource: v.Resource, Number: v.Number, Device: b.Disk, Size: v.Size, Marked: v.OutOfSync}, promised)
 }

@@ -36,7 +36,7 @@ func (c Copy) Offer(_ context.Context, v Volume, dir string) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	if free -= min(v.Promised, free); v.Size > free {
+	if free = v.Promised.left("", free); v.Size > free {
 		return Offer{}, fmt.Errorf("copy %s: %w: it has %d bytes and the file system of %s has %d left", v.Device, ErrFull, v.Size, dir, free)
 	}
 	return Offer{Room: v.Size, Cost: v.Size}, nil

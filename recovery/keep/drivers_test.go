@@ -64,13 +64,40 @@ func TestThickSnapshotHasRoomForWhatMayBeOverwritten(t *testing.T) {
 	if !slices.Contains(s.calls, want) {
 		t.Errorf("%q", s.calls)
 	}
-	if room, _ := st.RoomFor(t.Context(), logicalVolume(0)); room == 0 || room > 1<<30-100<<20 {
+	v, marked := logicalVolume(0), uint64(4096)
+	v.Marked = &marked
+	if room := st.RoomFor(t.Context(), v, Promises{}); room == 0 || room > 1<<30-100<<20 {
 		t.Errorf("room for %d bytes", room)
 	}
 	s.answers["lvs --noheadings -o vg_name --select lv_name=kept-nfs-3-r0-0-1f6f406ae73f"] = "vg0"
 	must(t, st.Release(t.Context(), k))
 	if !slices.Contains(s.calls, "lvremove --yes vg0/kept-nfs-3-r0-0-1f6f406ae73f") {
 		t.Errorf("%q", s.calls)
+	}
+}
+
+// Two volumes of a group share a volume group, or a thin pool, as often as not.
+func TestRoomOfAVolumeGroupIsPromisedOnce(t *testing.T) {
+	thin := &script{answers: map[string]string{
+		reportOf + "vg_name,lv_name,pool_lv,vg_free /dev/vg0/r0":            "vg0|r0|pool|0",
+		reportOf + "lv_size,data_percent,metadata_percent,lv_name vg0/pool": "1073741824|35.0|1.0|pool",
+	}}
+	for name, s := range map[string]*script{"thick": thick("671088640"), "thin": thin} {
+		st := &Store{Dir: t.TempDir(), Quota: 1 << 40, Drivers: []Driver{LVM{Tools: s.run}}}
+		promised, marked := Promises{}, uint64(500<<20)
+		v := logicalVolume(0)
+		v.Marked = &marked
+		if room := st.RoomFor(t.Context(), v, promised); room < marked {
+			t.Errorf("%s: room for %d bytes of the first", name, room)
+		}
+		if room := st.RoomFor(t.Context(), v, promised); room >= marked {
+			t.Errorf("%s: there is room for one of them, and of the other's %d would be kept", name, room)
+		}
+		clear(promised)
+		promised.add("volume group vg1", 1<<40)
+		if room := st.RoomFor(t.Context(), v, promised); room < marked {
+			t.Errorf("%s: what is promised elsewhere counts", name)
+		}
 	}
 }
 

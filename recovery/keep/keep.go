@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,8 +39,8 @@ type Volume struct {
 	Generation string `json:"generation,omitempty"`
 	// Label names what a driver makes; the store gives it.
 	Label string `json:"label,omitempty"`
-	// Promised is how many bytes the same recovery's other volumes will take.
-	Promised uint64 `json:"-"`
+	// Promised is what the same recovery's other volumes will take.
+	Promised Promises `json:"-"`
 	// AtMost is what the store's quota leaves; 0: not told.
 	AtMost uint64 `json:"-"`
 	// At is what Keep has returned to look into, for Drop; "": it has not come that far.
@@ -53,6 +54,15 @@ func (v Volume) changes() uint64 {
 	}
 	return min(v.Changes, v.Size)
 }
+
+// Promises are how many bytes will be taken where: by the places of offers, and by "" all
+// of it, which counts towards the quota.
+type Promises map[string]uint64
+
+// left is what is there of so many bytes besides what is promised.
+func (p Promises) left(place string, of uint64) uint64 { return of - min(p[place], of) }
+
+func (p Promises) add(place string, bytes uint64) { p[place] += min(bytes, math.MaxUint64-p[place]) }
 
 // Kept is a volume whose data is safe.
 type Kept struct {
@@ -68,6 +78,9 @@ type Kept struct {
 type Offer struct {
 	Room uint64 // bytes of changes that a copy could hold
 	Cost uint64 // bytes that it takes at the most
+	// Place names what it takes them from, where several volumes may share that; "": the
+	// directory, or not known.
+	Place string
 }
 
 // Driver makes copies or snapshots of one kind.

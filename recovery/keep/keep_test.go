@@ -110,20 +110,19 @@ func TestFullStoreKeepsWhatItHasAndRefusesMore(t *testing.T) {
 func TestRoomIsPromisedOnce(t *testing.T) {
 	s := store(t)
 	v, _ := volume(t)
-	room, cost := s.RoomFor(t.Context(), v)
-	if room != size || cost != size {
-		t.Errorf("room for %d, of which %d are taken", room, cost)
+	promised := Promises{}
+	if room := s.RoomFor(t.Context(), v, promised); room != size || promised[""] != size {
+		t.Errorf("room for %d, of which %d are taken", room, promised[""])
 	}
-	v.Promised = cost
-	if room, cost = s.RoomFor(t.Context(), v); room != 0 || cost != 0 {
-		t.Errorf("the quota has room for one of them, and of the other's %d would be kept, for %d", room, cost)
+	if room := s.RoomFor(t.Context(), v, promised); room != 0 || promised[""] != size {
+		t.Errorf("the quota has room for one of them, and of the other's %d would be kept", room)
 	}
 	s.Quota = 1 << 60
-	if room, _ = s.RoomFor(t.Context(), v); room != size {
+	if room := s.RoomFor(t.Context(), v, promised); room != size {
 		t.Errorf("there is room for both, and of the other's %d would be kept", room)
 	}
-	v.Promised = 1 << 59
-	if room, _ = s.RoomFor(t.Context(), v); room != 0 {
+	promised[""] = 1 << 59
+	if room := s.RoomFor(t.Context(), v, promised); room != 0 {
 		t.Errorf("the file system has no room for both, and of the other's %d would be kept", room)
 	}
 }

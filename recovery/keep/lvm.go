@@ -80,14 +80,19 @@ func (d LVM) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	room := min(v.Size, l.room())
-	if room == 0 {
-		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is left in %s", v.Device, ErrFull, l.place())
+	place := l.place()
+	l.free = v.Promised.left(place, l.free)
+	room := l.room()
+	if l.pool != "" {
+		room = v.Promised.left(place, room)
+	}
+	if room = min(v.Size, room); room == 0 {
+		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is left in %s", v.Device, ErrFull, place)
 	}
 	if l.pool != "" {
-		return Offer{Room: room, Cost: v.changes()}, nil
+		return Offer{Room: room, Cost: v.changes(), Place: place}, nil
 	}
-	return Offer{Room: room, Cost: l.grown(v)}, nil
+	return Offer{Room: room, Cost: l.grown(v), Place: place}, nil
 }
 
 func (l logical) place() string {

@@ -3,6 +3,7 @@ package keep
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func TestNoTwoVolumesAreKeptUnderOneLabel(t *testing.T) {
 		if !legal.MatchString(l) || len(l)+strings.Count(l, "-") > 80 || strings.Contains(l, "_") {
 			t.Fatalf("%s is no name for a logical volume", l)
 		}
-		if v != w && w.newLabel() == l {
+		if !reflect.DeepEqual(v, w) && w.newLabel() == l {
 			t.Fatalf("%+v and %+v are both %s", v, w, l)
 		}
 	})

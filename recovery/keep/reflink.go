@@ -57,7 +57,8 @@ func (Reflink) Offer(_ context.Context, v Volume, _ string) (Offer, error) {
 	if st.Type != unix.BTRFS_SUPER_MAGIC && st.Type != unix.XFS_SUPER_MAGIC {
 		return Offer{}, fmt.Errorf("the file system of %s is neither btrfs nor xfs", file)
 	}
-	return Offer{Room: min(v.Size, st.Bavail*uint64(st.Bsize)), Cost: v.changes()}, nil
+	place := fmt.Sprintf("file system %x", st.Fsid.Val)
+	return Offer{Room: min(v.Size, v.Promised.left(place, st.Bavail*uint64(st.Bsize))), Cost: v.changes(), Place: place}, nil
 }
 
 // Keep makes a file that shares all blocks with the volume's.

@@ -8,21 +8,31 @@ import (
 	"time"
 )
 
-// RoomFor is how many bytes of changes a copy of a volume could hold, and what it costs
-// at the least; 0 if none can be made. Recovery and group need not be named.
-func (s *Store) RoomFor(ctx context.Context, v Volume) (room, cost uint64) {
+// RoomFor is how many bytes of changes a copy of a volume could hold besides what is
+// promised to others, 0 if none can be made; what it takes to hold those that the volume
+// has marked is promised from then on. Recovery and group need not be named.
+func (s *Store) RoomFor(ctx context.Context, v Volume, promised Promises) uint64 {
 	free, err := s.free()
 	if err != nil {
-		return 0, 0
+		return 0
 	}
-	free -= min(v.Promised, free)
-	v.Changes, v.AtMost = 1, free // what a copy costs at the least
+	free = promised.left("", free)
+	v.Changes, v.AtMost, v.Promised = v.Size, free, promised
+	if v.Marked != nil {
+		v.Changes = max(*v.Marked, 1)
+	}
 	for _, d := range s.Drivers {
-		if o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new")); err == nil && o.Cost <= free {
-			return min(o.Room, free), o.Cost
+		o, err := d.Offer(ctx, v, filepath.Join(s.Dir, "new"))
+		if err != nil || o.Cost > free {
+			continue
 		}
+		promised.add("", o.Cost)
+		if o.Place != "" {
+			promised.add(o.Place, o.Cost)
+		}
+		return min(o.Room, free)
 	}
-	return 0, 0
+	return 0
 }
 
 // Check says why a kept copy is not what it was any more, where its driver can tell.

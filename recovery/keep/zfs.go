@@ -34,11 +34,13 @@ func (d ZFS) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	room := min(bytesOf(strings.TrimSpace(text)), v.Size)
+	pool, _, _ := strings.Cut(name, "/")
+	place := "pool " + pool
+	room := min(v.Promised.left(place, bytesOf(strings.TrimSpace(text))), v.Size)
 	if room == 0 {
 		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is available to it", v.Device, ErrFull)
 	}
-	return Offer{Room: room, Cost: v.changes()}, nil
+	return Offer{Room: room, Cost: v.changes(), Place: place}, nil
 }
 
 // parts are the names of the snapshot and of its clone, beside the volume.
