@@ -17,9 +17,9 @@ func TestForecastTellsHowMuchAndHowLong(t *testing.T) {
 		{Kind: recovery.InSync},
 	}
 	for i, want := range []string{
-		"split-brain, 600.0 MiB to 900.0 MiB are copied, by the bitmap, in 6.0 s at the soonest",
-		"split-brain, 1.0 MiB are copied, by the bitmap, in less than a second at the soonest",
-		"missing-ancestor, all of it is copied: 4.0 GiB, in 5 min at the soonest",
+		"split-brain, 600.0 MiB to 900.0 MiB are copied, by the bitmap, in 6.0 s or more",
+		"split-brain, 1.0 MiB are copied, by the bitmap, in a moment or more",
+		"missing-ancestor, all of it is copied: 4.0 GiB, in 5 min or more",
 		"resync, 1.0 MiB to 2.0 MiB are copied, by the bitmap",
 		"in-sync, nothing is copied",
 	} {
@@ -27,10 +27,10 @@ func TestForecastTellsHowMuchAndHowLong(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if got := copied(list[:2], false); got != "601.0 MiB to 901.0 MiB by the bitmaps, in 6.0 s at the soonest" {
+	if got := copied(list[:2], false); got != "601.0 MiB to 901.0 MiB by the bitmaps, in 6.0 s or more" {
 		t.Error(got)
 	}
-	if got := copied(list[2:3], true); got != "4.0 GiB, everything, in 5 min at the soonest: no bitmap counts from where they parted" {
+	if got := copied(list[2:3], true); got != "4.0 GiB, everything, in 5 min or more: no bitmap counts from where they parted" {
 		t.Error(got)
 	}
 }

@@ -163,21 +163,21 @@ func forecast(f recovery.VolumeFinding) string {
 	case f.AtMost == 0:
 		return fmt.Sprintf("%s, nothing is copied", f.Kind)
 	case f.Full:
-		return fmt.Sprintf("%s, all of it is copied: %s%s", f.Kind, recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
+		return fmt.Sprintf("%s, all of it is copied: %s%s", f.Kind, recovery.Bytes(f.AtMost), orMore(f.Soonest))
 	case f.AtLeast == f.AtMost:
-		return fmt.Sprintf("%s, %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
+		return fmt.Sprintf("%s, %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtMost), orMore(f.Soonest))
 	}
-	return fmt.Sprintf("%s, %s to %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtLeast), recovery.Bytes(f.AtMost), atTheSoonest(f.Soonest))
+	return fmt.Sprintf("%s, %s to %s are copied, by the bitmap%s", f.Kind, recovery.Bytes(f.AtLeast), recovery.Bytes(f.AtMost), orMore(f.Soonest))
 }
 
-// atTheSoonest is how long a copy takes at the least: how fast disks and cables are, is
-// not known before.
-func atTheSoonest(d time.Duration) string {
+// orMore is how long a copy takes at the least: how fast disks and cables are, is not
+// known before.
+func orMore(d time.Duration) string {
 	switch {
 	case d <= 0:
 		return ""
-	case d < time.Second:
-		return ", in less than a second at the soonest"
+	case d < time.Second/10:
+		return ", in a moment or more"
 	}
-	return ", in " + span(d) + " at the soonest"
+	return ", in " + span(d) + " or more"
 }

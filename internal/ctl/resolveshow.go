@@ -153,9 +153,9 @@ func copied(volumes []recovery.VolumeFinding, all bool) string {
 		atLeast, atMost, soonest = atLeast+v.AtLeast, atMost+v.AtMost, max(soonest, v.Soonest)
 	}
 	if all {
-		return recovery.Bytes(atMost) + ", everything" + atTheSoonest(soonest) + ": no bitmap counts from where they parted"
+		return recovery.Bytes(atMost) + ", everything" + orMore(soonest) + ": no bitmap counts from where they parted"
 	}
-	return fmt.Sprintf("%s to %s by the bitmaps%s", recovery.Bytes(atLeast), recovery.Bytes(atMost), atTheSoonest(soonest))
+	return fmt.Sprintf("%s to %s by the bitmaps%s", recovery.Bytes(atLeast), recovery.Bytes(atMost), orMore(soonest))
 }
 
 // forecasts says what bringing two copies together takes, whoever is kept.
