@@ -88,6 +88,9 @@ func (s *stage) recoveryCommand(w *words) (arbiter.Command, error) {
 		if w.has("inconsistent") {
 			side.Volumes[0].Disk = drbd.DiskInconsistent
 		}
+		if w.has("diskless") {
+			side.Volumes[0] = recovery.Volume{Resource: "r0", Disk: drbd.DiskDiskless}
+		}
 		if why := w.get("missing", ""); why != "" {
 			side = recovery.Side{Node: side.Node, Missing: why}
 		}

@@ -223,10 +223,17 @@ func spared(r *Recovery) bool {
 }
 
 // unseen reports whether a copy that was stale was to be kept, and nothing is known any
-// more of the other one, which may be all right: nothing was measured for the last time.
+// more of the other one, or its disk is not attached. It may be all right: nothing was
+// measured for the last time.
 func unseen(g *Group) bool {
 	r := g.Recovery
-	return r.Tries > 0 && r.Plan != nil && r.Evidence.Missing() == r.Plan.Victim && r.keepsFor(g, NodeID(r.Plan.Survivor))
+	if r.Tries == 0 || r.Plan == nil || !r.keepsFor(g, NodeID(r.Plan.Survivor)) {
+		return false
+	}
+	return slices.ContainsFunc(r.Evidence.Sides[:], func(s recovery.Side) bool {
+		away := slices.ContainsFunc(s.Volumes, func(v recovery.Volume) bool { return !v.Disk.AtLeast(drbd.DiskInconsistent) })
+		return s.Node == r.Plan.Victim && (s.Missing != "" || away)
+	})
 }
 
 func because(d recovery.Decision) string {
