@@ -173,7 +173,7 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
 	was := r.Note
-	if (spared(r) || unseen(g)) && (err != nil || !d.Diagnosis.Kind.Split()) {
+	if (spared(r, d.Diagnosis) || unseen(g)) && (err != nil || !d.Diagnosis.Kind.Split()) {
 		c.putBack(g, a.state.Version.Incarnation) // it ends here, or waits, and the copy is as it was
 		r.Stale = ""
 	}
@@ -204,12 +204,13 @@ func (a *applying) decide(c *Cluster, g *Group) {
 }
 
 // spared reports whether the copy that a plan was to give up, and excluded, is whole, and
-// either what was decided on or the only one that is whole: nobody else could run the group.
-func spared(r *Recovery) bool {
+// either what was decided on, or the only one that is whole, or ahead of the other one, all
+// of which it has: nobody else could run the group.
+func spared(r *Recovery, d recovery.Diagnosis) bool {
 	if r.Tries == 0 || r.Plan == nil {
 		return false
 	}
-	whole, last := false, false
+	whole, last := false, d.Source == r.Plan.Victim
 	for _, s := range r.Evidence.Sides {
 		bad := slices.ContainsFunc(s.Volumes, func(v recovery.Volume) bool { return !v.Disk.AtLeast(drbd.DiskOutdated) })
 		if s.Node == r.Plan.Victim {
