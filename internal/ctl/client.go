@@ -192,6 +192,30 @@ func (a *app) clusterWith(cmd *cobra.Command, w *witness, pick func(*sbv1.Cluste
 	return a.cluster(cmd, w)
 }
 
+// withGroup asks the witness for the cluster of a group, which has to be one of its.
+func (a *app) withGroup(cmd *cobra.Command, group string, do func(*witness, *sbv1.ClusterStatus) error) error {
+	w, err := a.witness(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	c, err := a.clusterWith(cmd, w, groupNames, group)
+	if err != nil {
+		return err
+	}
+	if err := knownGroup(cmd, c, group); err != nil {
+		return err
+	}
+	return do(w, c)
+}
+
+func knownGroup(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
+	if known := groupNames(c); !slices.Contains(known, name) {
+		return usage(cmd, "cluster %s has no group %s, only %s", c.GetDefinition().GetCluster(), name, strings.Join(known, ", "))
+	}
+	return nil
+}
+
 // meant remembers which of several clusters was chosen.
 func (a *app) meant(c *sbv1.ClusterStatus, w *witness) *sbv1.ClusterStatus {
 	a.among = w.among(c.GetDefinition().GetCluster())

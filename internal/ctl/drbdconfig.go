@@ -38,30 +38,20 @@ force on both nodes with drbdadm adjust. Sbctl doctor says what is still missing
 		if family != drbd.Family84 && family != drbd.Family9 {
 			return usage(cmd, "there is DRBD %s and %s, and no %q", drbd.Family84, drbd.Family9, version)
 		}
-		w, err := a.witness(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer w.close()
-		c, err := a.clusterWith(cmd, w, groupNames, given[0])
-		if err != nil {
-			return err
-		}
-		if err := knownGroup(cmd, c, given[0]); err != nil {
-			return err
-		}
-		p := examine(c)
-		if !p.declared(given[0]).GetDrbd() {
-			return fmt.Errorf("print what DRBD's configuration should say: group %s has no DRBD resource", given[0])
-		}
-		handlers := slices.Concat(drbd.RequiredHandlers(), []drbd.Handler{drbd.HandlerUnfencePeer, drbd.HandlerAfterResyncTgt})
-		for _, res := range resourcesOf(p, given[0]) {
-			q := drbd.Requirements{Family: family, Resource: res, HandlerCommand: handlerCommand, Handlers: handlers}
-			if err := a.print("%s", q.Recommended()); err != nil {
-				return err
+		return a.withGroup(cmd, given[0], func(_ *witness, c *sbv1.ClusterStatus) error {
+			p := examine(c)
+			if !p.declared(given[0]).GetDrbd() {
+				return fmt.Errorf("print what DRBD's configuration should say: group %s has no DRBD resource", given[0])
 			}
-		}
-		return nil
+			handlers := slices.Concat(drbd.RequiredHandlers(), []drbd.Handler{drbd.HandlerUnfencePeer, drbd.HandlerAfterResyncTgt})
+			for _, res := range resourcesOf(p, given[0]) {
+				q := drbd.Requirements{Family: family, Resource: res, HandlerCommand: handlerCommand, Handlers: handlers}
+				if err := a.print("%s", q.Recommended()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return cmd
 }

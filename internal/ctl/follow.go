@@ -34,8 +34,12 @@ func (r *rescue) follow() error {
 		case arbiter.Decided:
 			if asked++; asked > mostAsked {
 				const why = "what both sides have goes on changing"
-				return errors.Join(&refusal{sentence: fmt.Sprintf("nothing was given up, and recovery %s is called off: %s; stop what writes to them, and look again: sbctl resolve %s --dry-run",
-					r.id, why, r.group)}, r.callOff(why))
+				err := r.callOff(why)
+				done := fmt.Sprintf("nothing was given up, and recovery %s is called off", r.id)
+				if err != nil {
+					done = "nothing was given up"
+				}
+				return errors.Join(&refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to them, and look again: sbctl resolve %s --dry-run", done, why, r.group)}, err)
 			}
 			r.show(doc)
 			if err := r.approve(doc); err != nil {

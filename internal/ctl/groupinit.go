@@ -76,23 +76,13 @@ it with --typed and --yes.`,
 // takeBack withdraws the word that a machine is lost for good. Nothing is given up by
 // that, so nobody is asked.
 func (a *app) takeBack(cmd *cobra.Command, group, reason string) error {
-	w, err := a.witness(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	c, err := a.clusterWith(cmd, w, groupNames, group)
-	if err != nil {
-		return err
-	}
-	if err := knownGroup(cmd, c, group); err != nil {
-		return err
-	}
-	v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: reason, Cancel: true}, w.GiveUp)
-	if err != nil {
-		return err
-	}
-	return a.outcome(v)
+	return a.withGroup(cmd, group, func(w *witness, c *sbv1.ClusterStatus) error {
+		v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: reason, Cancel: true}, w.GiveUp)
+		if err != nil {
+			return err
+		}
+		return a.outcome(v)
+	})
 }
 
 func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f initFlags, yes bool) (*sbv1.Verdict, error) {

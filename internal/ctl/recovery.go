@@ -138,24 +138,14 @@ func (a *app) endingCommand(cmd *cobra.Command, request *sbv1.CancelRecoveryRequ
 	cmd.Args, cmd.ValidArgsFunction = args(cobra.ExactArgs(1), "one group"), a.completeGroups
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the audit log")
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
-		w, err := a.witness(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer w.close()
-		c, err := a.clusterWith(cmd, w, groupNames, given[0])
-		if err != nil {
-			return err
-		}
-		if err := knownGroup(cmd, c, given[0]); err != nil {
-			return err
-		}
-		request.Cluster, request.Group = c.GetDefinition().GetCluster(), given[0]
-		v, err := ask(cmd.Context(), w, request, w.CancelRecovery)
-		if err != nil {
-			return err
-		}
-		return a.outcome(v)
+		return a.withGroup(cmd, given[0], func(w *witness, c *sbv1.ClusterStatus) error {
+			request.Cluster, request.Group = c.GetDefinition().GetCluster(), given[0]
+			v, err := ask(cmd.Context(), w, request, w.CancelRecovery)
+			if err != nil {
+				return err
+			}
+			return a.outcome(v)
+		})
 	}
 	return cmd
 }

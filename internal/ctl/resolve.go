@@ -102,26 +102,16 @@ func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
 	if len(*f.nodes) > 0 {
 		return a.look(cmd, group, f)
 	}
-	w, err := a.witness(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	c, err := a.clusterWith(cmd, w, groupNames, group)
-	if err != nil {
-		return err
-	}
-	if err := knownGroup(cmd, c, group); err != nil {
-		return err
-	}
-	r := &rescue{app: a, cmd: cmd, w: w, p: examine(c), cluster: c.GetDefinition().GetCluster(), group: group, flags: f}
-	if err := r.names(); err != nil {
-		return err
-	}
-	if f.undo || f.preview {
-		return a.only(cmd, group, [2]string(r.p.def.GetNodes()), r.flags)
-	}
-	return r.run()
+	return a.withGroup(cmd, group, func(w *witness, c *sbv1.ClusterStatus) error {
+		r := &rescue{app: a, cmd: cmd, w: w, p: examine(c), cluster: c.GetDefinition().GetCluster(), group: group, flags: f}
+		if err := r.names(); err != nil {
+			return err
+		}
+		if f.undo || f.preview {
+			return a.only(cmd, group, [2]string(r.p.def.GetNodes()), r.flags)
+		}
+		return r.run()
+	})
 }
 
 // look only shows, with no witness to ask for the nodes.
@@ -196,13 +186,6 @@ func (r *rescue) names() error {
 	}
 	if r.flags.keep != "" {
 		r.flags.discard = r.p.peer(r.flags.keep)
-	}
-	return nil
-}
-
-func knownGroup(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
-	if known := groupNames(c); !slices.Contains(known, name) {
-		return usage(cmd, "cluster %s has no group %s, only %s", c.GetDefinition().GetCluster(), name, strings.Join(known, ", "))
 	}
 	return nil
 }
