@@ -7,7 +7,7 @@ set -eu
 # with real file systems, network namespaces, IPMI and fence agents (8 MB to
 # fetch, with Python libraries for agents that are not used), and make itself.
 wanted='user-mode-linux uml-utilities drbd-utils busybox-static openipmi ipmitool fence-agents socat
-	iproute2 e2fsprogs xfsprogs lvm2 kmod cpio mount util-linux systemd make git ca-certificates'
+	iproute2 e2fsprogs xfsprogs btrfs-progs lvm2 kmod cpio mount util-linux systemd make git ca-certificates'
 
 lacking=
 for p in $wanted; do

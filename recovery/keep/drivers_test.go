@@ -251,25 +251,26 @@ esac
 	}
 }
 
-// A file of an xfs stands for one of a btrfs: the kernel's call is the same.
+// The backing device is a file, or a loop device on one, which DRBD writes to.
 func TestSharedBlocksKeepWhatTheFileHeld(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount")
+	for _, mkfs := range [][]string{{"mkfs.xfs", "-q", "-m", "reflink=1"}, {"mkfs.btrfs", "-q"}} {
+		for _, loop := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, loop device: %t", mkfs[0], loop), func(t *testing.T) { sharedBlocksKeep(t, mkfs, loop) })
+		}
 	}
-	image, mount := filepath.Join(t.TempDir(), "xfs.img"), t.TempDir()
-	must(t, os.WriteFile(image, nil, 0o600))
-	must(t, os.Truncate(image, 320<<20))
-	if out, err := exec.Command("mkfs.xfs", "-q", "-m", "reflink=1", image).CombinedOutput(); err != nil {
-		t.Skipf("needs mkfs.xfs: %v: %s", err, out)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", image, mount).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount xfs here: %v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(mount, unix.MNT_DETACH) })
+}
+
+func sharedBlocksKeep(t *testing.T, mkfs []string, loop bool) {
+	mount := sharing(t, mkfs)
 	st := store(t)
 	st.Drivers = []Driver{Reflink{}, Copy{AtMost: size}}
 	v, data := volume(t)
-	v.Device = filepath.Join(mount, "backing")
+	file := filepath.Join(mount, "backing")
+	v.Device = file
+	must(t, os.WriteFile(file, make([]byte, size), 0o600))
+	if loop {
+		v.Device = losetup(t, file)
+	}
 	must(t, os.WriteFile(v.Device, data, 0o600))
 	k, err := st.Keep(t.Context(), v)
 	must(t, err)
@@ -284,4 +285,34 @@ func TestSharedBlocksKeepWhatTheFileHeld(t *testing.T) {
 	if left, _ := os.ReadDir(mount); len(left) != 1 {
 		t.Errorf("%v", left)
 	}
+}
+
+// sharing mounts a new file system whose files can share blocks.
+func sharing(t *testing.T, mkfs []string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	image, mount := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 320<<20))
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+		t.Skipf("needs %s: %v: %s", mkfs[0], err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", image, mount).CombinedOutput(); err != nil {
+		t.Skipf("cannot mount that here: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(mount, unix.MNT_DETACH) })
+	return mount
+}
+
+func losetup(t *testing.T, file string) string {
+	t.Helper()
+	out, err := exec.Command("losetup", "--direct-io=off", "-f", "--show", file).Output()
+	if err != nil {
+		t.Skipf("cannot make a loop device here: %v", err)
+	}
+	device := strings.TrimSpace(string(out))
+	t.Cleanup(func() { _ = exec.Command("losetup", "-d", device).Run() })
+	return device
 }
