@@ -68,6 +68,9 @@ type Commands struct{ family Family }
 // For returns the command lines of a family.
 func For(f Family) Commands { return Commands{family: f} }
 
+// Family is the one whose command lines they are.
+func (c Commands) Family() Family { return c.family }
+
 // Status reads one resource in full.
 func (c Commands) Status(resource string) Command {
 	return setup("status", resource, "--verbose", "--statistics")

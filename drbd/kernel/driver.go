@@ -55,7 +55,7 @@ type Driver struct {
 
 	mu    sync.Mutex
 	live  map[string]drbd.Resource // what the stream last showed, while it runs
-	known map[string]remembered    // by the command's line
+	known map[topic]remembered
 }
 
 // slot is held by the one action that may change a resource.
@@ -92,7 +92,7 @@ func New(cfg Config) (*Driver, error) {
 		cfg.Handlers = drbd.RequiredHandlers()
 	}
 	d := &Driver{
-		cfg: cfg, log: cfg.Log, slots: map[string]*slot{}, live: map[string]drbd.Resource{}, known: map[string]remembered{},
+		cfg: cfg, log: cfg.Log, slots: map[string]*slot{}, live: map[string]drbd.Resource{}, known: map[topic]remembered{},
 		poke: make(chan struct{}, 1),
 	}
 	if d.log == nil {

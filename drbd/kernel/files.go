@@ -11,6 +11,12 @@ import (
 	"sbarbiter/drbd"
 )
 
+// topic is what is learnt, of which driver: drbdadm tells each what that takes.
+type topic struct {
+	family drbd.Family
+	key    string
+}
+
 // remembered is what was learnt from configuration files alone, and the sum of what was
 // in them.
 type remembered struct {
@@ -18,27 +24,27 @@ type remembered struct {
 	what  any
 }
 
-// fromFiles learns what rests on nothing but drbdadm's configuration files, and does not
-// learn it again while they are the same: it takes drbdadm several processes each time.
-// What it returns is not to be changed.
-func fromFiles[T any](d *Driver, key string, learn func() (T, error)) (T, error) {
-	if what, ok := learnt[T](d, key); ok {
+// fromFiles learns what rests on nothing but the driver's family and drbdadm's
+// configuration files, and does not learn it again while they are the same: it takes
+// drbdadm several processes each time. What it returns is not to be changed.
+func fromFiles[T any](d *Driver, f drbd.Family, key string, learn func() (T, error)) (T, error) {
+	if what, ok := learnt[T](d, f, key); ok {
 		return what, nil
 	}
 	before, readable := configured(d.cfg.Files)
 	what, err := learn()
 	if after, still := configured(d.cfg.Files); err == nil && readable && still && after == before {
 		d.mu.Lock()
-		d.known[key] = remembered{before, what}
+		d.known[topic{f, key}] = remembered{before, what}
 		d.mu.Unlock()
 	}
 	return what, err
 }
 
 // learnt is what is remembered, if that is still true.
-func learnt[T any](d *Driver, key string) (what T, ok bool) {
+func learnt[T any](d *Driver, f drbd.Family, key string) (what T, ok bool) {
 	d.mu.Lock()
-	known, there := d.known[key]
+	known, there := d.known[topic{f, key}]
 	d.mu.Unlock()
 	if !there {
 		return what, false
@@ -62,7 +68,7 @@ func (d *Driver) Prepare(ctx context.Context) {
 	for _, name := range d.cfg.Resources {
 		if _, err = d.Backing(ctx, name); err == nil && f == drbd.Family84 {
 			cmd := drbd.For(f).ConnectLine(name)
-			_, err = fromFiles(d, cmd.String(), func() (string, error) { return d.ask(ctx, f, cmd) })
+			_, err = fromFiles(d, f, cmd.String(), func() (string, error) { return d.ask(ctx, f, cmd) })
 		}
 		if err != nil {
 			d.log.Debug("cannot prepare for a recovery", "resource", name, "error", err)
@@ -73,7 +79,7 @@ func (d *Driver) Prepare(ctx context.Context) {
 // connectLine is the command that drbdadm would connect a resource with, if that is
 // remembered: it saves the processes of drbdadm.
 func (d *Driver) connectLine(c drbd.Commands, resource string, o drbd.ConnectOption) (drbd.Command, bool) {
-	text, ok := learnt[string](d, c.ConnectLine(resource).String())
+	text, ok := learnt[string](d, c.Family(), c.ConnectLine(resource).String())
 	if !ok {
 		return drbd.Command{}, false
 	}
@@ -83,7 +89,7 @@ func (d *Driver) connectLine(c drbd.Commands, resource string, o drbd.ConnectOpt
 // files are the configuration files as drbdadm understands them.
 func (d *Driver) files(ctx context.Context, f drbd.Family) (drbd.Section, error) {
 	cmd := drbd.For(f).Dump()
-	return fromFiles(d, cmd.String(), func() (drbd.Section, error) { return d.config(ctx, f, cmd) })
+	return fromFiles(d, f, cmd.String(), func() (drbd.Section, error) { return d.config(ctx, f, cmd) })
 }
 
 // include finds the names of further files: of any, and of a resource's template.

@@ -84,6 +84,33 @@ func TestFilesThatAreFoundOnlyByDrbdadmsOwnRulesAreWatchedToo(t *testing.T) {
 	}
 }
 
+// The module of another version may be loaded while the agent runs: drbdadm answers it
+// otherwise, from the same files.
+func TestWhatWasLearntForOneDriverIsNotBelievedForAnother(t *testing.T) {
+	f := newFakeTools(t)
+	f.configured()
+	f.on("--dry-run", `case $2 in connect) echo `+connectLine+`;; *) echo drbdmeta 0 v08 /dev/ubda internal dump-md; echo drbdmeta 1 v08 /dev/md flex-external dump-md;; esac`)
+	f.write("drbd.conf", "resource r0 {}\n")
+	f.driver.Prepare(t.Context())
+	before := f.calls()
+	f.write("proc", "version: 9.2.14 (api:2/proto:86-122)\n")
+	if _, err := f.driver.Backing(t.Context(), "r0"); err != nil {
+		t.Fatal(err)
+	}
+	asked := strings.TrimPrefix(f.calls(), before)
+	for _, of := range []string{"drbdadm dump", "dump-md", "sh-ll-dev"} {
+		if !strings.Contains(asked, of) {
+			t.Errorf("%s was not asked again: %q", of, asked)
+		}
+	}
+	if cmd, ok := f.driver.connectLine(drbd.For(drbd.Family9), "r0", drbd.KeepMyData); ok {
+		t.Errorf("a driver of version 9 would be told %q", cmd)
+	}
+	if _, ok := f.driver.connectLine(drbd.For(drbd.Family84), "r0", drbd.KeepMyData); !ok {
+		t.Error("the one that it was learnt for is not")
+	}
+}
+
 const connectLine = "drbdsetup-84 connect r0 ipv4:10.91.0.2:7789 ipv4:10.91.0.1:7789 --protocol=C --ping-int=1"
 
 func TestConnectingTakesOneProcessWhereItWasPrepared(t *testing.T) {

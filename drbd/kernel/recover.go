@@ -64,7 +64,7 @@ func (d *Driver) Backing(ctx context.Context, resource string) ([]Backing, error
 	if err != nil {
 		return nil, err
 	}
-	return fromFiles(d, "disks of "+resource+" on "+string(f), func() ([]Backing, error) { return d.backing(ctx, f, resource) })
+	return fromFiles(d, f, "disks of "+resource, func() ([]Backing, error) { return d.backing(ctx, f, resource) })
 }
 
 func (d *Driver) backing(ctx context.Context, f drbd.Family, resource string) ([]Backing, error) {

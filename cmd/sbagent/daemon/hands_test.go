@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/agent/store"
@@ -9,6 +13,34 @@ import (
 	"sbarbiter/internal/config"
 	"sbarbiter/recovery"
 )
+
+// A recovery stops what runs of a group, and asks nothing of what stands still.
+func TestRecoveryStopsOnlyWhatDoesNotStandStill(t *testing.T) {
+	dir := t.TempDir()
+	up, diary := filepath.Join(dir, "up"), filepath.Join(dir, "diary")
+	sh := func(script string) []string { return []string{"/bin/sh", "-c", script} }
+	g := config.Group{Name: "nfs", Services: []config.Service{{StartTimeout: 5 * time.Second, StopTimeout: 5 * time.Second, Spec: config.Command{
+		Start: sh("exit 1"), Stop: sh("rm -f " + up + "; echo stopped >>" + diary), Status: sh("test -e " + up + " || exit 3"),
+	}}}}
+	d := &Daemon{Node: config.Node{Name: "node-a", Groups: []config.Group{g}}, Log: slog.New(slog.DiscardHandler)}
+	for _, runs := range []bool{false, true, false} {
+		if runs {
+			if err := os.WriteFile(up, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.RemoveAll(diary); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.stopOnce(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(diary)
+		if stopped := err == nil; stopped != runs {
+			t.Errorf("it ran: %t, and was stopped: %t", runs, stopped)
+		}
+	}
+}
 
 func TestTenuresAreReadBesideTheAgentThatRemembersThem(t *testing.T) {
 	d := &Daemon{Node: config.Node{Cluster: "nfs1", Name: "node-a", StateDir: t.TempDir()}}
