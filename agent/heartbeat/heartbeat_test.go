@@ -9,10 +9,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sbarbiter/internal/faketime"
 )
 
 func TestPayloadArrivesOnceWithBothLinksCounting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		a, b := start(t, w, ca, quiet()), start(t, w, cb, quiet())
@@ -41,7 +43,7 @@ func TestPayloadArrivesOnceWithBothLinksCounting(t *testing.T) {
 }
 
 func TestDroppedDoubledReorderedAndTamperedDatagrams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		a, b := start(t, w, ca, quiet()), start(t, w, cb, quiet())
@@ -87,7 +89,7 @@ func TestDroppedDoubledReorderedAndTamperedDatagrams(t *testing.T) {
 }
 
 func TestPeerRestartsAndItsRecordedPastIsDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		var recorded []packet
@@ -125,7 +127,7 @@ func TestPeerRestartsAndItsRecordedPastIsDropped(t *testing.T) {
 }
 
 func TestTwoMachinesWithOneIdentityRaiseOneAlarm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		b := start(t, w, cb, quiet())
@@ -145,7 +147,7 @@ func TestTwoMachinesWithOneIdentityRaiseOneAlarm(t *testing.T) {
 }
 
 func TestForgedDatagramsAreCountedAndToldRarely(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		_, cb := configs()
 		var log bytes.Buffer
@@ -174,7 +176,7 @@ func TestForgedDatagramsAreCountedAndToldRarely(t *testing.T) {
 }
 
 func TestLinkWithoutItsAddressIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		w.refuse = func(l Link) error {
@@ -205,7 +207,7 @@ func TestLinkWithoutItsAddressIsWaitedFor(t *testing.T) {
 }
 
 func TestRefusedSendsAreSeenAndTheLinkGoesOnListening(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWire()
 		ca, cb := configs()
 		w.unsent = func(from netip.AddrPort) error {

@@ -22,6 +22,7 @@ import (
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 )
 
 // story is a runner in a bubble, with everything around it made up. What
@@ -96,7 +97,7 @@ var durations = agent.Timing{
 // tell runs a story in a bubble. Resources are those of group nfs.
 func tell(t *testing.T, resources []string, story func(s *story), before ...func(s *story)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := begin(t, resources, before...)
 		defer func() {
 			s.cancel()

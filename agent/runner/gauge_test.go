@@ -4,13 +4,13 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 	"sbarbiter/timing"
 )
 
@@ -62,7 +62,7 @@ func TestAnswersAndStopsAreMeasured(t *testing.T) {
 }
 
 func TestStartsAreMeasuredAndKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		kept := &fakeFile{}
 		s := begin(t, nil, func(s *story) {
 			s.runner.gauge.Kept = kept
@@ -83,7 +83,7 @@ func TestStartsAreMeasuredAndKept(t *testing.T) {
 // What the kernel goes by is read again when a resource finds its peer, which is when
 // drbdadm has told it, and now and then; what is known outlives the connection.
 func TestDRBDsTimesAreReadAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		var kernel atomic.Pointer[timing.DRBD]
 		times := func(s *story) time.Duration {
 			s.runner.gauge.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"sbarbiter/fencing"
 	"sbarbiter/fencing/shooter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 )
 
 // slowBarrier takes a while to turn clients away.
@@ -30,7 +31,7 @@ func (b slowBarrier) Barrier(ctx context.Context, report func(service.Step)) err
 // Else the addresses would be found in place, blocked after that, and never
 // restored.
 func TestBarrierThatIsSlowIsLiftedAfterItStands(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := &story{t: t}
 		s.stack = &fakeStack{s: s}
 		r := New(Config{Groups: []Group{{ID: "nfs", Services: slowBarrier{s.stack}}}}, nil, Parts{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -131,7 +132,7 @@ func (noWitness) Run(context.Context, func(agent.Event)) error { return nil }
 // What runs without a right that is known has to be down before the lease that
 // it may have had runs out elsewhere.
 func TestWhatRunsHereIsFoundBeforeDRBDIsBroughtUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := &story{t: t}
 		s.stack = &fakeStack{s: s, up: true}
 		groups := []Group{{ID: "nfs", Resources: []string{"r0"}, Services: s.stack}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/agent"
@@ -13,6 +12,7 @@ import (
 	"sbarbiter/fencing/fencetest"
 	"sbarbiter/fencing/shooter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 )
 
 // aimedAt is a device and the hand that holds it, in fake time.
@@ -28,7 +28,7 @@ func aimedAt(d fencetest.Device) (*Power, func() boottime.Instant) {
 // The first shot's command takes effect when nobody looks any more; the second one
 // finds the machine off, and would prove nothing if it had forgotten that it was on.
 func TestControllerSlowerThanAShotIsProvenByTheNextOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOn), Fault: fencetest.Late, Delay: 10 * time.Second})
 		shoot := func(m arbiter.MandateID) agent.ShotDone {
 			readings := p.read(context.Background())
@@ -48,7 +48,7 @@ func TestControllerSlowerThanAShotIsProvenByTheNextOne(t *testing.T) {
 // The peer was not heard when this node read its device first. It lives now, and may
 // lose its power before the monitor's next turn.
 func TestDeviceOfAPeerThatHasJustComeIsReadSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOn)})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -66,7 +66,7 @@ func TestDeviceOfAPeerThatHasJustComeIsReadSoon(t *testing.T) {
 
 // An agent died between off and on. The next one finds the peer off.
 func TestMachineThatAnUnfinishedShotHasLeftOffIsSwitchedOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		outlet := fencetest.NewOutlet(fencing.PowerOff)
 		p, _ := aimedAt(fencetest.Device{Outlet: outlet})
 		if switched, err := p.restore(t.Context()); err != nil || !switched {
@@ -93,7 +93,7 @@ func (asks) Status(context.Context) (fencing.Power, error) {
 }
 
 func TestDeviceThatSwitchesNothingOnIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		p, now := aimedAt(fencetest.Device{Outlet: fencetest.NewOutlet(fencing.PowerOff)})
 		p.Shooter.Fencers["ssh"] = asks{}
 		began := now()

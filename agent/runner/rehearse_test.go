@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/agent"
@@ -12,10 +11,11 @@ import (
 	"sbarbiter/fencing/fencetest"
 	"sbarbiter/fencing/shooter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 )
 
 func TestRehearsalSwitchesOffAndOnThoughThePeerIsHeard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		epoch := time.Now()
 		now := func() boottime.Instant { return boottime.Instant(time.Hour).Add(time.Since(epoch)) }
 		seen := 0

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"sbarbiter/internal/faketime"
 )
 
 // part is a unit whose behaviour a test sets.
@@ -139,7 +140,7 @@ func TestFailedStartNamesItsUnitAndTouchesNothingAbove(t *testing.T) {
 }
 
 func TestHangingStopLeavesItsShareToThoseBelow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		fs := &part{name: "fs", state: Running}
 		s := stackOf(t, fs, &part{name: "db", state: Running, stop: hang}, &part{name: "ip", state: Running})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -160,7 +161,7 @@ func TestHangingStopLeavesItsShareToThoseBelow(t *testing.T) {
 }
 
 func TestStopTimeoutEndsAHangingUnitWithoutDeadlineFromAbove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := stackOf(t, &part{name: "db", state: Running, stop: hang})
 		began := time.Now()
 		s.Stop(t.Context(), nil)
@@ -199,7 +200,7 @@ func TestBarrierBlocksEveryAddressThoughOneFails(t *testing.T) {
 }
 
 func TestOneBlindUnitDoesNotHideTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		blind := &part{name: "blind", look: func(ctx context.Context) (State, error) { <-ctx.Done(); return Unknown, ctx.Err() }}
 		v := stackOf(t, blind, &part{name: "ip", state: Running}).State(t.Context())
 		if v[0].Err == nil || v[1].State != Running {
@@ -238,7 +239,7 @@ func (s *scouting) Scout(ctx context.Context) func(context.Context) error {
 }
 
 func TestScoutLooksWhileTheUnitsBelowAreStarted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		ip := &scouting{part: part{name: "ip"}, looks: 300 * time.Millisecond}
 		fs := &part{name: "fs"}
 		fs.start = func(ctx context.Context) error { fs.state = Running; return sleep(ctx, 250*time.Millisecond) }
@@ -259,7 +260,7 @@ func TestScoutLooksWhileTheUnitsBelowAreStarted(t *testing.T) {
 }
 
 func TestScoutLooksBesideThePromotion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		ip := &scouting{part: part{name: "ip"}, looks: 300 * time.Millisecond}
 		promotion := func(ctx context.Context) error { return sleep(ctx, 700*time.Millisecond) }
 		began := time.Now()
@@ -273,7 +274,7 @@ func TestScoutLooksBesideThePromotion(t *testing.T) {
 }
 
 func TestNothingIsStartedOnAPromotionThatFailed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		refused := errors.New("refused")
 		ip := &scouting{part: part{name: "ip"}, looks: time.Hour}
 		fs := &part{name: "fs"}
@@ -285,7 +286,7 @@ func TestNothingIsStartedOnAPromotionThatFailed(t *testing.T) {
 }
 
 func TestScoutOfAUnitWhoseTurnNeverComesEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		ip := &scouting{part: part{name: "ip"}, looks: time.Hour}
 		s := stackOf(t, &part{name: "fs", start: func(context.Context) error { return broken }}, ip)
@@ -299,7 +300,7 @@ func TestScoutOfAUnitWhoseTurnNeverComesEnds(t *testing.T) {
 }
 
 func TestHangingScoutEndsWithItsUnitsTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		s := stackOf(t, &scouting{part: part{name: "ip"}, looks: time.Hour})
 		began := time.Now()
 		if err := s.Start(t.Context(), nil, nil); !errors.Is(err, context.DeadlineExceeded) && err != nil {

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"sbarbiter/arbiter/engine"
 	"sbarbiter/arbiter/enginetest"
+	"sbarbiter/internal/faketime"
 )
 
 // witnessed notes the order in which things close.
@@ -114,7 +114,7 @@ func TestALeaderHandsOverBeforeItStops(t *testing.T) {
 // A bubble does not end before every goroutine in it has.
 func TestNothingRunsOnAfterRun(t *testing.T) {
 	dir := mustInit(t, "w1")
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		e, err := Open(Config{Dir: dir, Name: "w1"}, &enginetest.Journal{})
 		must(t, err)
 		ctx, cancel := context.WithCancel(t.Context())

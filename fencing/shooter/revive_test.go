@@ -3,15 +3,15 @@ package shooter
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"sbarbiter/fencing"
 	"sbarbiter/fencing/fencetest"
+	"sbarbiter/internal/faketime"
 )
 
 // A reboot is off for all, and only then on for all.
 func TestBothSuppliesComeBackAfterBothWereOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Late, fencetest.Honest)
 		spec := b.spec(level{"ipmi", "pdu"})
 		spec.Topology.Partial = level{"ipmi", "pdu"}
@@ -30,7 +30,7 @@ func TestBothSuppliesComeBackAfterBothWereOff(t *testing.T) {
 }
 
 func TestNothingComesBackBeforeTheProof(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Lying)
 		spec := b.spec(level{"ipmi", "pdu"})
 		spec.Topology.Partial = level{"ipmi", "pdu"}
@@ -46,7 +46,7 @@ func TestNothingComesBackBeforeTheProof(t *testing.T) {
 }
 
 func TestADeviceThatDoesNotComeBackIsNamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Honest)
 		spec := b.spec(level{"ipmi", "pdu"})
 		spec.Topology.Partial = level{"ipmi", "pdu"}

@@ -12,6 +12,7 @@ import (
 	"sbarbiter/fencing"
 	"sbarbiter/fencing/fencetest"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/faketime"
 )
 
 // bubbleClock counts a bubble's time, which CLOCK_BOOTTIME would not.
@@ -63,7 +64,7 @@ func (b bench) shoot(t *testing.T, spec fencing.Spec, heard <-chan struct{}) fen
 }
 
 func TestObedientDeviceProvesItAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Honest)
 		spec := b.spec(level{"ipmi"})
 		spec.Before = Readings(b.Read(t.Context()))
@@ -78,7 +79,7 @@ func TestObedientDeviceProvesItAtOnce(t *testing.T) {
 }
 
 func TestLateDeviceIsWaitedForByPolling(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Late, fencetest.Honest)
 		res := b.shoot(t, b.spec(level{"ipmi"}), nil)
 		if took := res.End.Sub(res.Start); !res.Proven || took != 1350*time.Millisecond || b.ipmi.Offs() != 1 {
@@ -90,7 +91,7 @@ func TestLateDeviceIsWaitedForByPolling(t *testing.T) {
 func TestDeadDeviceLeadsToTheNextLevel(t *testing.T) {
 	for _, f := range []fencetest.Fault{fencetest.Unreachable, fencetest.WrongPassword, fencetest.Hanging, fencetest.Lying} {
 		t.Run(f.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			faketime.Test(t, func(t *testing.T) {
 				b := newBench(f, fencetest.Honest)
 				spec := b.spec(level{"ipmi"}, level{"pdu"})
 				spec.Deadline = spec.Start.Add(30 * time.Second)
@@ -104,7 +105,7 @@ func TestDeadDeviceLeadsToTheNextLevel(t *testing.T) {
 }
 
 func TestLostAnswerIsNoLostShot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.DropsLine, fencetest.Honest)
 		spec := b.spec(level{"ipmi"})
 		spec.Before = Readings(b.Read(t.Context()))
@@ -115,7 +116,7 @@ func TestLostAnswerIsNoLostShot(t *testing.T) {
 }
 
 func TestHeardAfterOffVoidsTheProof(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Late)
 		heard := make(chan struct{}, 1)
 		time.AfterFunc(500*time.Millisecond, func() { heard <- struct{}{} })
@@ -140,7 +141,7 @@ func (s stubborn) Status(context.Context) (fencing.Power, error) {
 }
 
 func TestDriverThatIgnoresItsContextCannotHoldTheShot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Honest)
 		release := make(chan struct{})
 		defer close(release)
@@ -158,7 +159,7 @@ func TestDriverThatIgnoresItsContextCannotHoldTheShot(t *testing.T) {
 }
 
 func TestCancelledShotSaysWhatWasSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Lying, fencetest.Honest)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -170,7 +171,7 @@ func TestCancelledShotSaysWhatWasSent(t *testing.T) {
 }
 
 func TestPausedExecutorSendsNothingMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Lying, fencetest.Honest)
 		var paused atomic.Int64 // as CLOCK_BOOTTIME sees a stop that timers do not
 		real := b.Now
@@ -184,7 +185,7 @@ func TestPausedExecutorSendsNothingMore(t *testing.T) {
 }
 
 func TestDeviceWithoutDriverIsRefusedBeforeAnythingIsSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Honest)
 		res, err := b.Shoot(t.Context(), b.spec(level{"ipmi"}, level{"redfish"}), nil)
 		if err == nil || res.Sent || b.ipmi.Offs() != 0 {
@@ -194,7 +195,7 @@ func TestDeviceWithoutDriverIsRefusedBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestReadReportsEachDeviceAndHangsForNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Hanging, fencetest.Honest)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -209,7 +210,7 @@ func TestReadReportsEachDeviceAndHangsForNone(t *testing.T) {
 }
 
 func TestMonitorReadsAtOnceAndAtTheInterval(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.WrongPassword)
 		seen := make(chan Observation, 100)
 		m := &Monitor{Shooter: b.Shooter, Observe: func(o Observation) { seen <- o }}
@@ -238,7 +239,7 @@ func TestMonitorReadsAtOnceAndAtTheInterval(t *testing.T) {
 }
 
 func TestMonitorPilesNoCallsOnADriverThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		b := newBench(fencetest.Honest, fencetest.Honest)
 		release := make(chan struct{})
 		b.Fencers["ipmi"] = stubborn{release: release}

@@ -51,7 +51,7 @@ var shellMayImport = map[string][]string{
 }
 
 // supports are for tests alone.
-var supports = []string{"arbiter/enginetest", "fencing/fencetest", "internal/archtest", "internal/bubble", "internal/linear", "internal/sim"}
+var supports = []string{"arbiter/enginetest", "fencing/fencetest", "internal/archtest", "internal/bubble", "internal/faketime", "internal/linear", "internal/sim"}
 
 // notForShells are the daemons' own parts.
 var notForShells = []string{"internal/config", "internal/telemetry", "internal/sim", "internal/bubble", "internal/linear"}
@@ -87,6 +87,7 @@ var Rules = map[string]func(*Tree) []Finding{
 	"internal packages import no shell":                  internalImports,
 	"chaos-tests see only what an outsider sees":         outsiderImports,
 	"plain text does not exist":                          plainText,
+	"bubbles are opened by internal/faketime":            bubbles,
 	"each package has one comment":                       packageComments,
 	"files and functions stay small":                     sizes,
 	"comments stand on their own":                        comments,
@@ -246,6 +247,29 @@ func plainText(t *Tree) (found []Finding) {
 				found = append(found, Finding{t.at(i.pos), "gRPC without TLS", "use a certificate of internal/pki, in tests too"})
 			}
 		}
+	}
+	return found
+}
+
+func bubbles(t *Tree) (found []Finding) {
+	for _, f := range t.files {
+		if f.pkg == "internal/faketime" {
+			continue
+		}
+		names := map[string]string{}
+		for _, i := range f.imports() {
+			names[i.name] = i.path
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			e, ok := n.(*ast.SelectorExpr)
+			if !ok || e.Sel.Name != "Test" {
+				return true
+			}
+			if on, ok := e.X.(*ast.Ident); ok && names[on.Name] == "testing/synctest" {
+				found = append(found, Finding{t.at(e.Pos()), "a bubble on as many processors as there are", "use faketime.Test: the race detector does not bear it otherwise"})
+			}
+			return true
+		})
 	}
 	return found
 }

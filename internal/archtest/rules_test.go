@@ -50,6 +50,7 @@ func TestEveryRuleCanFail(t *testing.T) {
 		{"internal packages import no shell", "internal/rpc/a.go", `import "sbarbiter/arbiter/remote"`, "arbiter/remote"},
 		{"chaos-tests see only what an outsider sees", "chaos-tests/lab/a.go", `import "sbarbiter/drbd"`, "sbarbiter/drbd"},
 		{"plain text does not exist", "internal/rpc/a_test.go", `import "google.golang.org/grpc/credentials/insecure"`, "without TLS"},
+		{"bubbles are opened by internal/faketime", "agent/a_test.go", "import \"testing/synctest\"\nvar x = synctest.Test", "faketime.Test"},
 		{"each package has one comment", "drbd/a.go", "", "no package comment"},
 		{"files and functions stay small", "drbd/a.go", strings.TrimPrefix(long, "package drbd\n"), "more than 70"},
 		{"files and functions stay small", "drbd/a.go", strings.Repeat("\n", fileLimit), "more than 500"},

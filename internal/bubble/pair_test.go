@@ -5,12 +5,12 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/wire"
+	"sbarbiter/internal/faketime"
 	"sbarbiter/internal/pki"
 	"sbarbiter/internal/rpc"
 	sbv1 "sbarbiter/proto/sb/v1"
@@ -61,7 +61,7 @@ type pair struct {
 // group on node-a.
 func story(t *testing.T, n int, tell func(p *pair)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		p := newPair(t, n)
 		p.ws.Start()
 		p.declare()

@@ -7,11 +7,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/bubble"
+	"sbarbiter/internal/faketime"
 )
 
 var (
@@ -29,7 +29,7 @@ var kept = filepath.Join("..", "..", "build", "linearizability")
 func record(t *testing.T, n int, prepare func(*bubble.Witnesses), trouble func(context.Context, *bubble.Witnesses), forgets bool) *traffic {
 	t.Helper()
 	var tr *traffic
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		ws := bubble.NewWitnesses(t, n)
 		prepare(ws)
 		ws.Start()

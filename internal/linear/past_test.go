@@ -3,11 +3,11 @@ package linear
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/bubble"
+	"sbarbiter/internal/faketime"
 )
 
 // once asks one thing once and fails the test unless the answer is of a kind.
@@ -30,7 +30,7 @@ func (n *node) once(ctx context.Context, c *Client, ask Ask, want arbiter.Kind) 
 // has refused node-a a moment ago; that the group is free by now it cannot know.
 func TestALeaderThatWasDeposedShowsNobodyThePast(t *testing.T) {
 	var h *History
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		ws := bubble.NewWitnesses(t, 3)
 		ws.Engine = newSlowEdges(time.Hour)
 		ws.Start()

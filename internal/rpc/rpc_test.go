@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -29,6 +28,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"sbarbiter/internal/faketime"
 	"sbarbiter/internal/pki"
 )
 
@@ -311,7 +311,7 @@ func TestTheClientFindsARestartedServer(t *testing.T) {
 // A server of ours must never send a client of ours away for its pings, and an
 // idle client must stay connected.
 func TestAnIdleConnectionLasts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		l := bufconn.Listen(64 << 10)
 		serve(t, l, ServerOptions(w.source(witness), quiet)...)

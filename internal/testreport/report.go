@@ -36,6 +36,7 @@ type report struct {
 	brokenPackages          int
 	skips                   []skip
 	longest                 []lasted
+	failures                []failure
 	parents                 map[test]bool  // whose time is that of their subtests
 	count                   map[string]int // tests that ran, by package
 }
@@ -109,6 +110,7 @@ func (r *report) endTest(at test, action string) {
 	case "fail":
 		r.failed++
 		r.printf("--- FAIL: %s %s\n%s", at.pkg, at.name, strings.Join(r.output[at], ""))
+		r.because(at.pkg+" "+at.name, r.output[at])
 	}
 	delete(r.output, at)
 }
@@ -156,29 +158,33 @@ func (r *report) endPackage(ev event) {
 	case ev.Action == "fail":
 		r.brokenPackages++
 		// What no test owns: a panic, a data race, a failed build.
-		r.printf("%s", strings.Join(r.unfinished(ev.Package), ""))
-		r.printf("FAIL %s %.1f s %s\n", ev.Package, ev.Elapsed, because(ev))
+		r.unfinished(ev.Package)
+		r.printf("FAIL %s %.1f s %s\n", ev.Package, ev.Elapsed, unbuilt(ev))
 	case r.count[ev.Package] > 0:
 		r.printf("ok   %s %.1f s, %d tests\n", ev.Package, ev.Elapsed, r.count[ev.Package])
 	}
 	delete(r.output, at)
 }
 
-// unfinished collects the output of a package and of its tests that never
-// ended.
-func (r *report) unfinished(pkg string) []string {
-	all := r.output[test{pkg: pkg}]
+// unfinished prints the output of a package and of its tests that never ended.
+func (r *report) unfinished(pkg string) {
+	own := r.output[test{pkg: pkg}]
+	r.printf("%s", strings.Join(own, ""))
+	whole := true
 	for at, output := range r.output {
 		if at.pkg == pkg && at.name != "" {
-			all = append(all, fmt.Sprintf("--- not ended: %s\n", at.name))
-			all = append(all, output...)
+			r.printf("--- not ended: %s\n%s", at.name, strings.Join(output, ""))
+			r.because(pkg+" "+at.name+" (not ended)", output)
 			delete(r.output, at)
+			whole = false
 		}
 	}
-	return all
+	if whole && len(own) > 0 && r.failed == 0 {
+		r.because(pkg, own)
+	}
 }
 
-func because(ev event) string {
+func unbuilt(ev event) string {
 	if ev.FailedBuild != "" {
 		return "(does not build)"
 	}
@@ -200,6 +206,7 @@ func (r *report) close() bool {
 		r.printf("  %s %s: %s%s\n", s.pkg, s.name, s.reason, mark)
 	}
 	r.showLongest()
+	r.showFailures()
 	failed := r.failed + forbidden
 	if r.failed == 0 {
 		failed += r.brokenPackages // a build or a TestMain that no test counts

@@ -76,6 +76,25 @@ func TestTheReport(t *testing.T) {
 			says: []string{"--- not ended: TestX\npanic: no\n", "0 passed, 1 failed, 0 skipped\n"},
 		},
 		{
+			name: "why something failed is said again at the end",
+			events: `{"Action":"output","Package":"a","Test":"TestX","Output":"time=1 level=INFO msg=noise\n"}
+{"Action":"output","Package":"a","Test":"TestX","Output":"panic: no [recovered]\n"}
+{"Action":"output","Package":"a","Test":"TestX","Output":"goroutine 1 [running]:\n"}
+{"Action":"fail","Package":"a"}
+{"Action":"output","Package":"b","Test":"TestY","Output":"=== RUN   TestY\n"}
+{"Action":"output","Package":"b","Test":"TestY","Output":"    y_test.go:3: got 1\n"}
+{"Action":"fail","Package":"b","Test":"TestY"}
+{"Action":"fail","Package":"b"}`,
+			says: []string{"FAILED a TestX (not ended)\n  | panic: no [recovered]\n  | goroutine 1 [running]:\n" +
+				"FAILED b TestY\n  |     y_test.go:3: got 1\n0 passed, 1 failed"},
+		},
+		{
+			name: "of a failure that does not say why, the last words are said again",
+			events: `{"Action":"output","Package":"a","Output":"exit status 3\n"}
+{"Action":"fail","Package":"a"}`,
+			says: []string{"FAILED a\n  | exit status 3\n0 passed, 1 failed"},
+		},
+		{
 			name:   "nothing ran",
 			events: `go: cannot find module`,
 			says:   []string{"go: cannot find module", "0 passed, 0 failed, 0 skipped\n"},
