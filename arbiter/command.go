@@ -215,6 +215,10 @@ type GiveUp struct {
 	Alive bool `json:"alive,omitempty"`
 	// Cancel takes the word that a machine is lost back.
 	Cancel bool `json:"cancel,omitempty"`
+	// Word is the number that this word gets, the next one when the operator looked; with
+	// Cancel, of the word that is taken back. What comes late, or a second time, has the
+	// number of a word that is over, and does nothing. 0: it names none.
+	Word WordID `json:"word,omitempty"`
 }
 
 // Confirm is an operator's word that a node is off.

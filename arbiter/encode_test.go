@@ -34,7 +34,7 @@ func everyCommand() []arbiter.Command {
 		arbiter.Order{Cluster: pair, To: "node-b", Target: &ev},
 		arbiter.Standby{Cluster: pair, On: true},
 		arbiter.Maintenance{Cluster: pair, Until: 1},
-		arbiter.GiveUp{Cluster: pair, Group: "nfs", Node: "node-a", Kept: &arbiter.Evidence{References: 1}, By: "ops", Reason: "r", Lost: true, Alive: true},
+		arbiter.GiveUp{Cluster: pair, Group: "nfs", Node: "node-a", Kept: &arbiter.Evidence{References: 1}, By: "ops", Reason: "r", Lost: true, Alive: true, Word: 2},
 		arbiter.Confirm{Cluster: pair, Epochs: []arbiter.Epoch{4}},
 		arbiter.Rehearse{Cluster: pair, Node: "node-b", ExecutorHeard: true, By: "ops"},
 		arbiter.Armed{Caller: arbiter.Caller{Cluster: pair}, Group: "g", Epoch: 4, Watchdog: arbiter.Watchdog{Armed: true}},

@@ -1,5 +1,7 @@
 package arbiter
 
+import "sbarbiter/internal/mutant"
+
 // giveUp takes an operator's word which of two copies is kept, where no rule can
 // say: both are stale, each in its own way, or the two were never in step. In one
 // step the copy that is kept counts as good, and the other one as stale, under a
@@ -12,7 +14,10 @@ func (a *applying) giveUp(c *Cluster, cmd GiveUp) Verdict {
 	if cmd.Cancel {
 		return a.takeBack(c, g, cmd)
 	}
-	v, what := c.mayGiveUp(g, cmd), "copy given up"
+	v, what := g.wordInTurn(cmd), "copy given up"
+	if v == nil {
+		v = c.mayGiveUp(g, cmd)
+	}
 	if cmd.Lost {
 		what = "copy lost"
 	}
@@ -25,8 +30,20 @@ func (a *applying) giveUp(c *Cluster, cmd GiveUp) Verdict {
 		d := c.kept(g, cmd, a.state.Version.Incarnation)
 		v = &d
 	}
+	if v.OK() {
+		g.Words++
+	}
 	a.record(c, cmd.Group, cmd.Node, what, *v)
 	return *v
+}
+
+// wordInTurn refuses a word that another one has come before: it was given by what was so
+// then, or is the same one once more.
+func (g *Group) wordInTurn(cmd GiveUp) *Verdict {
+	if cmd.Word == 0 || cmd.Word == g.Words+1 || mutant.On(mutant.LateWordCounts) {
+		return nil
+	}
+	return refused(WordOver, "word %d about the copies of %s has been given already, and counts once, also where it was taken back since; look at both as they are now (sbctl status), then say it anew", cmd.Word, cmd.Group)
 }
 
 func (c *Cluster) kept(g *Group, cmd GiveUp, incarnation uint32) Verdict {

@@ -57,6 +57,10 @@ type RecoveryID uint64
 
 func (id RecoveryID) String() string { return ExclusionNumber(id).String() }
 
+// WordID numbers the words that operators have given about the copies of a group: which
+// one is kept, which machine is lost.
+type WordID uint64
+
 // Version places an answer of a witness in the history of witnesses. Agents
 // keep the highest they have seen and show it with every request, so that a
 // witness restored from a backup learns that it is behind.

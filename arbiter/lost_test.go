@@ -86,6 +86,9 @@ func TestWhatMustAlwaysHoldOfALostMachine(t *testing.T) {
 			if err := takenBack(before.Groups["nfs"], after.Groups["nfs"], cmd, v); err != nil {
 				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
 			}
+			if err := counted(before.Groups["nfs"], after.Groups["nfs"], cmd, v); err != nil {
+				t.Fatalf("%T: %v\n%s", cmd, err, v.Sentence)
+			}
 			count(seen, before.Groups["nfs"], after.Groups["nfs"], cmd)
 		}
 	})
@@ -128,7 +131,7 @@ func (s *stage) drawLost(t *rapid.T, c *arbiter.Cluster) arbiter.Command {
 		return s.draw(t)
 	}
 	if g.StandIn != nil && likely(t, 1, "cancel") {
-		return arbiter.GiveUp{Cluster: pair, Group: "nfs", By: "ops", Cancel: true}
+		return arbiter.GiveUp{Cluster: pair, Group: "nfs", By: "ops", Cancel: true, Word: drawWord(t, g.StandIn.Word)}
 	}
 	node := oneOf(t, "whose", nodes...)
 	for _, n := range nodes {
@@ -137,7 +140,31 @@ func (s *stage) drawLost(t *rapid.T, c *arbiter.Cluster) arbiter.Command {
 		}
 	}
 	ev := drawEvidence(t)
-	return arbiter.GiveUp{Cluster: pair, Group: "nfs", Node: node, Kept: &ev, By: "ops", Lost: true, Alive: likely(t, 2, "alive")}
+	return arbiter.GiveUp{Cluster: pair, Group: "nfs", Node: node, Kept: &ev, By: "ops", Lost: true, Alive: likely(t, 2, "alive"), Word: drawWord(t, g.Words+1)}
+}
+
+// drawWord draws the number of a word: mostly the one in turn, or none, or an old one.
+func drawWord(t *rapid.T, next arbiter.WordID) arbiter.WordID {
+	if likely(t, 3, "another word") {
+		return arbiter.WordID(evenly(t, int(next)+1, "word"))
+	}
+	return next
+}
+
+// counted: a word counts once, and takes back the one that it names.
+func counted(before, after *arbiter.Group, cmd arbiter.Command, v arbiter.Verdict) error {
+	c, ok := cmd.(arbiter.GiveUp)
+	switch {
+	case !ok || c.Group != "nfs" || !v.OK():
+		if before.Words != after.Words {
+			return errors.New("a word is counted that was not taken")
+		}
+	case c.Cancel && c.Word != 0 && c.Word != before.StandIn.Word:
+		return fmt.Errorf("word %d is taken back by one that is about word %d", before.StandIn.Word, c.Word)
+	case !c.Cancel && (after.Words != before.Words+1 || c.Word != 0 && c.Word != after.Words):
+		return fmt.Errorf("word %d counts as %d, after %d", c.Word, after.Words, before.Words)
+	}
+	return nil
 }
 
 // spoke: nobody who speaks is lost.

@@ -102,6 +102,8 @@ type Group struct {
 	// Recovery is the one under way, Recovered the latest that are over, oldest first.
 	Recovery  *Recovery  `json:"recovery,omitempty"`
 	Recovered []Recovery `json:"recovered,omitempty"`
+	// Words is the number of the latest word of an operator's about its copies; see [GiveUp].
+	Words WordID `json:"words,omitempty"`
 	// StandIn is an operator's word that a stale copy stands in for a lost one.
 	StandIn *StandIn `json:"stand_in,omitempty"`
 }

@@ -14,6 +14,7 @@ import (
 type StandIn struct {
 	Node NodeID `json:"node"` // whose stale copy
 	By   string `json:"by"`
+	Word WordID `json:"word,omitempty"` // its number; 0: it was given before there were any
 }
 
 // lose takes an operator's word that the machine with the only good copy of a group is
@@ -26,7 +27,7 @@ func (c *Cluster) lose(g *Group, cmd GiveUp) Verdict {
 	}
 	keep := c.Definition.Peer(cmd.Node)
 	e := g.Excluded[keep]
-	g.StandIn = &StandIn{Node: keep, By: cmd.By}
+	g.StandIn = &StandIn{Node: keep, By: cmd.By, Word: g.Words + 1}
 	if g.Excluded[cmd.Node].Lost {
 		return done("%s is lost for good all the same, says %s: %s; %s's copy of %s, which stands in for it, is promoted whatever DRBD has recorded of it", cmd.Node, cmd.By, cmd.Reason, keep, cmd.Group)
 	}
@@ -62,7 +63,7 @@ func (c *Cluster) mayLose(g *Group, cmd GiveUp) *Verdict {
 // away what that word allows: a copy that was granted by it, and is stale, may not exclude
 // the other one any more, and is given back.
 func (a *applying) takeBack(c *Cluster, g *Group, cmd GiveUp) Verdict {
-	s, lost, v := g.StandIn, NodeID(""), c.mayTakeBack(g, cmd.Group)
+	s, lost, v := g.StandIn, NodeID(""), c.mayTakeBack(g, cmd)
 	if v == nil {
 		lost = c.Definition.Peer(s.Node)
 		d := done("%s, which %s has declared lost, is not, says %s%s: %s", lost, s.By, cmd.By, inBrackets(cmd.Reason), g.withoutTheWord(cmd.Group, s.Node, lost))
@@ -82,9 +83,14 @@ func (g *Group) withoutTheWord(id GroupID, node, lost NodeID) string {
 		"start %[3]s, and have DRBD connect the two; where they have split, a recovery decides: sbctl resolve %[2]s --keep %[3]s", node, id, lost, g.Excluded[lost].Number)
 }
 
-func (c *Cluster) mayTakeBack(g *Group, id GroupID) *Verdict {
-	if g.StandIn == nil {
+func (c *Cluster) mayTakeBack(g *Group, cmd GiveUp) *Verdict {
+	s, id := g.StandIn, cmd.Group
+	if s == nil {
 		return refused(NothingToDo, "no copy of %s is to stand in for one that is lost: nobody has said so, or it has begun to", id)
+	}
+	if cmd.Word != 0 && cmd.Word != s.Word && !mutant.On(mutant.LateWordCounts) {
+		return refused(WordOver, "word %d about %s is not in force, so it is not taken back: %s has said since, in word %d, that %s is lost; where that is what you take back, type: sbctl group init %s --cancel --word %d",
+			cmd.Word, id, s.By, s.Word, c.Definition.Peer(s.Node), id, s.Word)
 	}
 	if l := g.Lease; l != nil && !g.willStandIn(l.Holder) {
 		return refused(NothingToDo, "%s has begun to stand in for %s, and starts %s: of the two copies its own counts as good; should %s be back, a recovery keeps what only that one has",

@@ -54,6 +54,7 @@ func (s *stage) command(w *words) (arbiter.Command, error) {
 		if w.has("cancel") {
 			c = arbiter.GiveUp{Cluster: pair, Group: c.Group, By: "ops", Reason: "a cable", Cancel: true}
 		}
+		c.Word = arbiter.WordID(w.number("word", 0))
 		if w.has("unheard") {
 			c.Kept = nil
 		}

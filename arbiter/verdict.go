@@ -62,6 +62,7 @@ const (
 	TargetAlive     Reason = "target_alive"
 	NotProven       Reason = "not_proven"
 	NothingToDo     Reason = "nothing_to_do"
+	WordOver        Reason = "word_over"
 	NoDRBD          Reason = "no_drbd"
 	BadDefinition   Reason = "bad_definition"
 	Implausible     Reason = "implausible"

@@ -92,7 +92,7 @@ func FromGiveUp(p *sbv1.GiveUpRequest, by string) (c arbiter.GiveUp, typed strin
 	var r reader
 	c = arbiter.GiveUp{
 		Cluster: arbiter.ClusterID(r.name("cluster", p.GetCluster())), Group: arbiter.GroupID(r.name("group", p.GetGroup())),
-		By: by, Reason: r.text("reason", p.GetReason()), Lost: p.GetLost(), Cancel: p.GetCancel(),
+		By: by, Reason: r.text("reason", p.GetReason()), Lost: p.GetLost(), Cancel: p.GetCancel(), Word: arbiter.WordID(p.GetWord()),
 	}
 	switch {
 	case !c.Cancel:

@@ -40,8 +40,8 @@ func standingIn(c *arbiter.Cluster, id arbiter.GroupID) string {
 	if s == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s's copy is to stand in for that of %s, which %s has declared lost%s; to take that back: sbctl group init %s --cancel",
-		s.Node, c.Definition.Peer(s.Node), s.By, refusal(c, id), id)
+	return fmt.Sprintf("%s's copy is to stand in for that of %s, which %s has declared lost%s; to take that back: sbctl group init %s --cancel --word %d",
+		s.Node, c.Definition.Peer(s.Node), s.By, refusal(c, id), id, s.Word)
 }
 
 // staleCopy says that a copy is stale, and what becomes of it.

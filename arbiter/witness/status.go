@@ -58,7 +58,7 @@ func nodeStatus(v leader.View, id arbiter.NodeID) *sbv1.NodeStatus {
 
 func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 	g := v.Cluster.Groups[id]
-	out := &sbv1.GroupStatus{Name: string(id), Split: splitOf(v, id)}
+	out := &sbv1.GroupStatus{Name: string(id), Split: splitOf(v, id), Words: uint64(g.Words)}
 	if l := g.Lease; l != nil {
 		out.Holder, out.Epoch, out.Started, out.Unshot = string(l.Holder), uint64(l.Epoch), l.Started, l.Unshot
 		out.Basis, out.RemainingNs = wire.ToBasis(l.Basis), v.Leases[id].Nanoseconds()
@@ -71,7 +71,7 @@ func groupStatus(v leader.View, id arbiter.GroupID) *sbv1.GroupStatus {
 		out.OrderTo = string(g.Order.To)
 	}
 	if s := g.StandIn; s != nil {
-		out.StandIn = &sbv1.StandInStatus{Node: string(s.Node), Lost: string(v.Cluster.Definition.Peer(s.Node)), By: s.By}
+		out.StandIn = &sbv1.StandInStatus{Node: string(s.Node), Lost: string(v.Cluster.Definition.Peer(s.Node)), By: s.By, Word: uint64(s.Word)}
 	}
 	for _, node := range v.Cluster.Definition.Nodes {
 		if e, ok := g.Excluded[node]; ok {

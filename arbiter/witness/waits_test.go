@@ -160,13 +160,13 @@ func TestWhatAGroupWaitsForWhoseGoodCopyIsGone(t *testing.T) {
 		if got := waitingFor(v, "data"); !strings.Contains(got, want) {
 			t.Errorf("it waits for %q", got)
 		}
-		c.Groups["data"].StandIn = &arbiter.StandIn{Node: "node-b", By: "alice"}
+		c.Groups["data"].StandIn = &arbiter.StandIn{Node: "node-b", By: "alice", Word: 3}
 	}
 	said := strings.Join(alarms(v, time.Hour), "\n")
-	if strings.Count(said, "to take that back: sbctl group init data --cancel") != 1 || strings.Contains(said, "not promoted before") {
+	if strings.Count(said, "to take that back: sbctl group init data --cancel --word 3") != 1 || strings.Contains(said, "not promoted before") {
 		t.Errorf("of a copy that is to stand in, it says:\n%s", said)
 	}
-	if s := groupStatus(v, "data").GetStandIn(); s.GetNode() != "node-b" || s.GetLost() != "node-a" || s.GetBy() != "alice" {
+	if s := groupStatus(v, "data").GetStandIn(); s.GetNode() != "node-b" || s.GetLost() != "node-a" || s.GetBy() != "alice" || s.GetWord() != 3 {
 		t.Errorf("its status has %v", s)
 	}
 	c.Groups["data"].StandIn = nil

@@ -18,6 +18,7 @@ var advice = map[arbiter.Reason]string{
 	arbiter.StaleBoot:        "nothing; a message from before a reboot came late",
 	arbiter.NotIntroduced:    "nothing; the agent reports by itself within a second",
 	arbiter.StaleAgent:       "nothing; a message from before a restart of sbagent came late",
+	arbiter.WordOver:         "nothing, if that is as you want it; else look again (sbctl status), and say it anew",
 	arbiter.Overtaken:        "nothing; the agent asks again by itself",
 	arbiter.RolledBack:       "on that node: stop sbagent, remove its state directory, let DRBD resynchronise in full, start sbagent",
 	arbiter.TwinIdentity:     "find the second machine with that name, switch it off, then: sbctl cluster add -f cluster.yaml",

@@ -40,7 +40,7 @@ func (p *pair) standsIn(g *sbv1.GroupStatus) {
 	if s == nil || g.GetHolder() != "" && !stale(g, s.GetNode()) {
 		return
 	}
-	p.alarm(levelAttention, "nothing, if that is so; to take it back: sbctl group init "+g.GetName()+" --cancel",
+	p.alarm(levelAttention, fmt.Sprintf("nothing, if that is so; to take it back: sbctl group init %s --cancel --word %d", g.GetName(), s.GetWord()),
 		"%s's copy of %s is to stand in for that of %s, which %s has declared lost", s.GetNode(), g.GetName(), s.GetLost(), s.GetBy())
 }
 

@@ -23,6 +23,7 @@ func (a *app) groupCommand() *cobra.Command {
 type initFlags struct {
 	keep, reason, typed string
 	lost, cancel        bool
+	word                uint64
 }
 
 func (a *app) groupInitCommand() *cobra.Command {
@@ -40,19 +41,21 @@ good, and whose lease is over (sbctl fence confirm). The stale copy of the node 
 name stands in for it: what was acknowledged since is given up. It counts only while
 nothing is heard of the lost machine. Should that come back later, what it has is not
 overwritten before a recovery has kept it. Until the stale copy has begun to stand in,
---cancel takes that word back.
+--cancel takes that word back: the one that is in force, or none but the one whose number
+you name with --word, as sbctl status shows it.
 
 You are asked to type the name of the node whose copy is given up. A script gives
 it with --typed and --yes.`,
 		Example: "  sbctl group init nfs --keep node-a --reason 'node-b lacks the orders of today'\n" +
 			"  sbctl group init nfs --keep node-a --reason 'disk of node-b is new' --typed node-b --yes\n" +
 			"  sbctl group init nfs --keep node-b --lost --reason 'node-a has burnt down'\n" +
-			"  sbctl group init nfs --cancel --reason 'it was only a cable'",
+			"  sbctl group init nfs --cancel --word 1 --reason 'it was only a cable'",
 		Args: args(cobra.ExactArgs(1), "one group"), ValidArgsFunction: a.completeGroups,
 	}
 	cmd.Flags().StringVar(&f.keep, "keep", "", "the node whose copy is kept")
 	cmd.Flags().BoolVar(&f.lost, "lost", false, "the other node has the only good copy, and is lost for good")
 	cmd.Flags().BoolVar(&f.cancel, "cancel", false, "take back that a machine is lost for good")
+	cmd.Flags().Uint64Var(&f.word, "word", 0, "with --cancel: the number of the word that is taken back, and no other")
 	cmd.Flags().StringVar(&f.reason, "reason", "", "what you have seen; goes into the audit log")
 	cmd.Flags().StringVar(&f.typed, "typed", "", "the name of the node whose copy is given up, for scripts; with --yes")
 	complete(cmd, "keep", a.completeNodes)
@@ -61,8 +64,10 @@ it with --typed and --yes.`,
 		switch {
 		case f.cancel && (f.keep != "" || f.lost || f.typed != ""):
 			return usage(cmd, "nothing was done: --cancel takes a word with --lost back; it goes with neither --keep, --lost nor --typed")
+		case f.word != 0 && !f.cancel:
+			return usage(cmd, "nothing was done: --word names what --cancel takes back")
 		case f.cancel:
-			return a.takeBack(cmd, given[0], f.reason)
+			return a.takeBack(cmd, given[0], f)
 		case f.keep == "":
 			return usage(cmd, "nothing was done: say whose copy is kept: --keep NODE")
 		case strings.TrimSpace(f.reason) == "":
@@ -75,9 +80,23 @@ it with --typed and --yes.`,
 
 // takeBack withdraws the word that a machine is lost for good. Nothing is given up by
 // that, so nobody is asked.
-func (a *app) takeBack(cmd *cobra.Command, group, reason string) error {
+func (a *app) takeBack(cmd *cobra.Command, group string, f initFlags) error {
 	return a.withGroup(cmd, group, func(w *witness, c *sbv1.ClusterStatus) error {
-		v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: reason, Cancel: true}, w.GiveUp)
+		g, err := groupNamed(cmd, c, group)
+		if err != nil {
+			return err
+		}
+		s := g.GetStandIn()
+		switch {
+		case f.word != 0:
+		case s == nil: // a word that is given right now is not meant
+			return &refusal{sentence: fmt.Sprintf("nothing was done: no copy of %s is to stand in for one that is lost: nobody has said so, or it has begun to", group)}
+		default:
+			f.word = s.GetWord()
+		}
+		v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{
+			Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: f.reason, Cancel: true, Word: f.word,
+		}, w.GiveUp)
 		if err != nil {
 			return err
 		}
@@ -112,6 +131,7 @@ func (a *app) giveUp(cmd *cobra.Command, w *witness, p *pair, group string, f in
 	}
 	return ask(cmd.Context(), w, &sbv1.GiveUpRequest{
 		Cluster: p.def.GetCluster(), Group: group, Node: discard, Typed: word, Reason: f.reason, Lost: f.lost,
+		Word: g.GetWords() + 1,
 	}, w.GiveUp)
 }
 

@@ -337,7 +337,8 @@ func burntDown() scene {
 func standsIn() scene {
 	s := burntDown()
 	c, g, _, _ := pairOf(s)
-	g.StandIn = &sbv1.StandInStatus{Node: "node-b", Lost: "node-a", By: "alice"}
-	c.Alarms = []string{"nfs runs nowhere; node-b's copy is to stand in for that of node-a, which alice has declared lost; to take that back: sbctl group init nfs --cancel"}
+	g.StandIn = &sbv1.StandInStatus{Node: "node-b", Lost: "node-a", By: "alice", Word: 3}
+	g.Words = 3
+	c.Alarms = []string{"nfs runs nowhere; node-b's copy is to stand in for that of node-a, which alice has declared lost; to take that back: sbctl group init nfs --cancel --word 3"}
 	return s
 }

@@ -75,7 +75,8 @@ type (
 	standInJSON struct {
 		Node string `json:"node"` // whose stale copy
 		Lost string `json:"lost"`
-		By   string `json:"by"` // who says that it is lost for good
+		By   string `json:"by"`   // who says that it is lost for good
+		Word uint64 `json:"word"` // the number of that word
 	}
 	splitJSON struct {
 		What string `json:"what"`
@@ -184,7 +185,7 @@ func (p *pair) groupView(g *sbv1.GroupStatus) groupJSON {
 		Nodes: each(g.GetNodes(), groupOnNodeView),
 	}
 	if s := g.GetStandIn(); s != nil {
-		out.StandIn = &standInJSON{s.GetNode(), s.GetLost(), s.GetBy()}
+		out.StandIn = &standInJSON{s.GetNode(), s.GetLost(), s.GetBy(), s.GetWord()}
 	}
 	if s := g.GetSplit(); s != nil {
 		out.Split = &splitJSON{s.GetWhat(), s.GetDo()}

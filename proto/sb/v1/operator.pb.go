@@ -502,6 +502,7 @@ type GroupStatus struct {
 	Last          *Basis                 `protobuf:"bytes,11,opt,name=last,proto3" json:"last,omitempty"`                      // how the lease before ended
 	Split         *SplitStatus           `protobuf:"bytes,12,opt,name=split,proto3" json:"split,omitempty"`                    // unset: nothing is known of a split brain
 	StandIn       *StandInStatus         `protobuf:"bytes,13,opt,name=stand_in,json=standIn,proto3" json:"stand_in,omitempty"` // unset: nobody has said so, or it has been done
+	Words         uint64                 `protobuf:"varint,14,opt,name=words,proto3" json:"words,omitempty"`                   // the number of the latest word about its copies
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -627,6 +628,13 @@ func (x *GroupStatus) GetStandIn() *StandInStatus {
 	return nil
 }
 
+func (x *GroupStatus) GetWords() uint64 {
+	if x != nil {
+		return x.Words
+	}
+	return 0
+}
+
 // StandInStatus is an operator's word that a machine is lost for good, and that the
 // other node's stale copy stands in for its: what is waited for.
 type StandInStatus struct {
@@ -634,6 +642,7 @@ type StandInStatus struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // whose stale copy
 	Lost          string                 `protobuf:"bytes,2,opt,name=lost,proto3" json:"lost,omitempty"`
 	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Word          uint64                 `protobuf:"varint,4,opt,name=word,proto3" json:"word,omitempty"` // its number
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +696,13 @@ func (x *StandInStatus) GetBy() string {
 		return x.By
 	}
 	return ""
+}
+
+func (x *StandInStatus) GetWord() uint64 {
+	if x != nil {
+		return x.Word
+	}
+	return 0
 }
 
 type SplitStatus struct {
@@ -2062,14 +2078,17 @@ func (x *RehearseFenceRequest) GetNode() string {
 }
 
 type GiveUpRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`   // whose copy is given up for the other one's
-	Typed         string                 `protobuf:"bytes,4,opt,name=typed,proto3" json:"typed,omitempty"` // the same, as the operator typed it
-	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`     // its machine is lost for good, with the only good copy
-	Cancel        bool                   `protobuf:"varint,7,opt,name=cancel,proto3" json:"cancel,omitempty"` // take a word with lost back that is waiting; it names no node
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Group   string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Node    string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`   // whose copy is given up for the other one's
+	Typed   string                 `protobuf:"bytes,4,opt,name=typed,proto3" json:"typed,omitempty"` // the same, as the operator typed it
+	Reason  string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Lost    bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`     // its machine is lost for good, with the only good copy
+	Cancel  bool                   `protobuf:"varint,7,opt,name=cancel,proto3" json:"cancel,omitempty"` // take a word with lost back that is waiting; it names no node
+	// The number that this word gets, one more than the latest when the operator looked;
+	// with cancel, of the one that is taken back. 0: none is named.
+	Word          uint64 `protobuf:"varint,8,opt,name=word,proto3" json:"word,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2151,6 +2170,13 @@ func (x *GiveUpRequest) GetCancel() bool {
 		return x.Cancel
 	}
 	return false
+}
+
+func (x *GiveUpRequest) GetWord() uint64 {
+	if x != nil {
+		return x.Word
+	}
+	return 0
 }
 
 type ConfirmFenceRequest struct {
@@ -2700,7 +2726,7 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"hears_peer\x18\x02 \x01(\bR\thearsPeer\x12&\n" +
 	"\x0flost_in_percent\x18\x03 \x01(\rR\rlostInPercent\x12(\n" +
-	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xc2\x03\n" +
+	"\x10lost_out_percent\x18\x04 \x01(\rR\x0elostOutPercent\"\xd8\x03\n" +
 	"\vGroupStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -2717,11 +2743,13 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	" \x01(\tR\x06unshot\x12 \n" +
 	"\x04last\x18\v \x01(\v2\f.sb.v1.BasisR\x04last\x12(\n" +
 	"\x05split\x18\f \x01(\v2\x12.sb.v1.SplitStatusR\x05split\x12/\n" +
-	"\bstand_in\x18\r \x01(\v2\x14.sb.v1.StandInStatusR\astandIn\"G\n" +
+	"\bstand_in\x18\r \x01(\v2\x14.sb.v1.StandInStatusR\astandIn\x12\x14\n" +
+	"\x05words\x18\x0e \x01(\x04R\x05words\"[\n" +
 	"\rStandInStatus\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04lost\x18\x02 \x01(\tR\x04lost\x12\x0e\n" +
-	"\x02by\x18\x03 \x01(\tR\x02by\"1\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x12\n" +
+	"\x04word\x18\x04 \x01(\x04R\x04word\"1\n" +
 	"\vSplitStatus\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x0e\n" +
 	"\x02do\x18\x02 \x01(\tR\x02do\"\xc7\x01\n" +
@@ -2825,7 +2853,7 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x06for_ns\x18\x03 \x01(\x03R\x05forNs\"D\n" +
 	"\x14RehearseFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\xad\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xc1\x01\n" +
 	"\rGiveUpRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
@@ -2833,7 +2861,8 @@ const file_sb_v1_operator_proto_rawDesc = "" +
 	"\x05typed\x18\x04 \x01(\tR\x05typed\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04lost\x18\x06 \x01(\bR\x04lost\x12\x16\n" +
-	"\x06cancel\x18\a \x01(\bR\x06cancel\"\x89\x01\n" +
+	"\x06cancel\x18\a \x01(\bR\x06cancel\x12\x12\n" +
+	"\x04word\x18\b \x01(\x04R\x04word\"\x89\x01\n" +
 	"\x13ConfirmFenceRequest\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
