@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,5 +81,33 @@ func TestTwoPlansOfOneDayKeepTheirCopiesApart(t *testing.T) {
 	q.Discard = 4096
 	if idOf(p) == idOf(q) {
 		t.Errorf("%s and %s", idOf(p), idOf(q))
+	}
+}
+
+// What is said to a person at a terminal is not mixed with a daemon's log; who wants that
+// asks for it.
+func TestATalkWithAPersonHasNoLogInIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(file, []byte(lonely+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logs := func(at site) bool {
+		t.Helper()
+		d, err := at.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Log.Enabled(t.Context(), slog.LevelWarn)
+	}
+	t.Setenv(logLevel, "")
+	if logs(site{file: &file}) || !logs(site{file: &file, verbose: true}) {
+		t.Error("it logs unasked, or does not when it is asked to")
+	}
+	t.Setenv(logLevel, "warn")
+	if !logs(site{file: &file}) {
+		t.Error("the level that was named counts for nothing")
+	}
+	if err := try(t, t.TempDir(), "recovery", "release", "nfs", "--recovery", "1", "-v"); err == nil || !strings.Contains(err.Error(), "add --yes") {
+		t.Errorf("%v", err)
 	}
 }

@@ -35,7 +35,7 @@ func guardCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			debug.SetGCPercent(guardCollectAt)
-			log := telemetry.New(process.Quiet(os.Stderr), telemetry.Level(os.Getenv("SBARBITER_LOG")), slog.String("part", "guard"))
+			log := telemetry.New(process.Quiet(os.Stderr), telemetry.Level(os.Getenv(logLevel)), slog.String("part", "guard"))
 			boot, err := store.BootID()
 			if err != nil {
 				return err

@@ -26,12 +26,12 @@ type listing struct {
 	Volumes []carry.VolumeFiles `json:"volumes"`
 }
 
-func filesCommand(path *string) *cobra.Command {
+func filesCommand(at *site) *cobra.Command {
 	var kept, id string
 	cmd := &cobra.Command{
 		Use: "files GROUP", Short: "Print which files this node's copy holds, as JSON; changes nothing", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, g, err := handsOf(*path, args[0])
+			n, g, err := at.handsOf(args[0])
 			if err != nil {
 				return err
 			}
@@ -55,11 +55,11 @@ func filesCommand(path *string) *cobra.Command {
 	return cmd
 }
 
-func keptCommand(path *string) *cobra.Command {
+func keptCommand(at *site) *cobra.Command {
 	return &cobra.Command{
 		Use: "kept GROUP", Short: "Print what this node keeps of copies that were given up, and how old it is, as JSON", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
+			n, err := at.hands()
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func keptCommand(path *string) *cobra.Command {
 	}
 }
 
-func salvageCommand(path *string) *cobra.Command {
+func salvageCommand(at *site) *cobra.Command {
 	var id, names string
 	var null bool
 	cmd := &cobra.Command{
@@ -89,7 +89,7 @@ func salvageCommand(path *string) *cobra.Command {
 			"pipes and sockets are left out. What cannot be read does not keep the rest back: it is named, and the exit code is 4.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
+			n, err := at.hands()
 			if err != nil {
 				return err
 			}
@@ -138,13 +138,13 @@ func namesFrom(file string, null zeroEnded, in io.Reader) ([]string, error) {
 // zeroEnded says how names are told from each other: one may have line ends in it.
 type zeroEnded bool
 
-func releaseCommand(path *string) *cobra.Command {
+func releaseCommand(at *site) *cobra.Command {
 	var id string
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "release GROUP --recovery ID", Short: "Give up for good what is kept of a recovery", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := hands(*path)
+			n, err := at.hands()
 			if err != nil {
 				return err
 			}

@@ -23,6 +23,9 @@ const (
 	memoryLimit = 24 << 20
 )
 
+// logLevel is the environment variable that says from which level up is logged.
+const logLevel = "SBARBITER_LOG"
+
 func main() {
 	// DRBD's kernel waits for a handler with frozen I/O: nothing else comes first.
 	if len(os.Args) > 1 && os.Args[1] == "handler" {
@@ -45,7 +48,7 @@ func load(path string) (*daemon.Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := telemetry.New(os.Stderr, telemetry.Level(os.Getenv("SBARBITER_LOG")),
+	log := telemetry.New(os.Stderr, telemetry.Level(os.Getenv(logLevel)),
 		slog.String(telemetry.Cluster, node.Cluster), slog.String(telemetry.Node, node.Name))
 	return &daemon.Daemon{Node: node, Log: log, File: path}, nil
 }

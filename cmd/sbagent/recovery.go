@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 // recoveryCommand is this node's part in a recovery, by hand: what sbctl asks of a
 // node, and the last resort where no witness answers.
 func recoveryCommand(path *string) *cobra.Command {
+	at := &site{file: path}
 	cmd := &cobra.Command{
 		Use: "recovery", Short: "This node's part in a recovery: measure, look into copies, carry out a plan by hand",
 		Long: "recovery looks at this node's copies and at what it keeps of copies that were given up. Where a witness answers, recoveries are\n" +
@@ -34,14 +36,31 @@ func recoveryCommand(path *string) *cobra.Command {
 			"  node-b# sbagent recovery run plan.json              # the node that is discarded first, then the other one",
 	}
 	cmd.AddCommand(
-		measureCommand(path), planCommand(), runCommand(path),
-		filesCommand(path), keptCommand(path), salvageCommand(path), undoCommand(path), releaseCommand(path),
+		measureCommand(at), planCommand(), runCommand(at),
+		filesCommand(at), keptCommand(at), salvageCommand(at), undoCommand(at), releaseCommand(at),
 	)
+	cmd.PersistentFlags().BoolVarP(&at.verbose, "verbose", "v", false, "log what is told to DRBD and to services, on the standard error")
 	return cmd
 }
 
-func hands(path string) (*carry.Node, error) {
-	d, err := load(path)
+// site is the node at which a person is, and how much of what is done there is logged.
+type site struct {
+	file    *string
+	verbose bool
+}
+
+// load reads the node file. What a daemon logs is no part of a talk with a person, who is
+// told what comes of it; it is for whoever asks for it, here or by the level.
+func (at *site) load() (*daemon.Daemon, error) {
+	d, err := load(*at.file)
+	if err == nil && !at.verbose && os.Getenv(logLevel) == "" {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return d, err
+}
+
+func (at *site) hands() (*carry.Node, error) {
+	d, err := at.load()
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +68,8 @@ func hands(path string) (*carry.Node, error) {
 }
 
 // handsOf returns them with the group that is named.
-func handsOf(path, name string) (*carry.Node, carry.Group, error) {
-	n, err := hands(path)
+func (at *site) handsOf(name string) (*carry.Node, carry.Group, error) {
+	n, err := at.hands()
 	if err != nil {
 		return nil, carry.Group{}, err
 	}
@@ -58,11 +77,11 @@ func handsOf(path, name string) (*carry.Node, carry.Group, error) {
 	return n, g, err
 }
 
-func measureCommand(path *string) *cobra.Command {
+func measureCommand(at *site) *cobra.Command {
 	return &cobra.Command{
 		Use: "measure GROUP", Short: "Print what this node knows of its copy, as JSON; changes nothing", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := load(*path)
+			d, err := at.load()
 			if err != nil {
 				return err
 			}
@@ -156,7 +175,7 @@ func readJSON(name string, to any) error {
 	return nil
 }
 
-func runCommand(path *string) *cobra.Command {
+func runCommand(at *site) *cobra.Command {
 	var id string
 	var dry, check bool
 	cmd := &cobra.Command{
@@ -173,7 +192,7 @@ func runCommand(path *string) *cobra.Command {
 			if err := p.Check(); err != nil {
 				return fmt.Errorf("nothing was done: %s: %w", args[0], err)
 			}
-			n, err := hands(*path)
+			n, err := at.hands()
 			if err != nil {
 				return err
 			}
@@ -187,7 +206,7 @@ func runCommand(path *string) *cobra.Command {
 			case check:
 				return r.measured(cmd.Context())
 			}
-			return alone(*path, func() error { return r.run(cmd) })
+			return at.alone(func() error { return r.run(cmd) })
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "names what is kept (default: a name of this plan's own)")
@@ -208,8 +227,8 @@ func idOf(p recovery.Plan) string {
 
 // alone does something with no agent about, and keeps one from starting meanwhile:
 // it would connect, promote and stop beside us.
-func alone(path string, do func() error) error {
-	d, err := load(path)
+func (at *site) alone(do func() error) error {
+	d, err := at.load()
 	if err != nil {
 		return err
 	}

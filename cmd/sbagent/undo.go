@@ -12,7 +12,7 @@ import (
 	"sbarbiter/recovery/carry"
 )
 
-func undoCommand(path *string) *cobra.Command {
+func undoCommand(at *site) *cobra.Command {
 	var id string
 	var carryOut bool
 	cmd := &cobra.Command{
@@ -28,11 +28,11 @@ func undoCommand(path *string) *cobra.Command {
 			"  systemctl start sbagent                    # on both nodes\n" +
 			"  sbctl maintenance off                      # and a node is granted the group",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := load(*path)
+			d, err := at.load()
 			if err != nil {
 				return err
 			}
-			n, g, err := handsOf(*path, args[0])
+			n, g, err := at.handsOf(args[0])
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func undoCommand(path *string) *cobra.Command {
 			case carryOut && id == "":
 				return errors.New("nothing was done: name the recovery that is to be undone with --recovery; the latest may be an undoing")
 			case carryOut:
-				return alone(*path, func() error { return undo(carry.CarryOut) })
+				return at.alone(func() error { return undo(carry.CarryOut) })
 			}
 			return undo(carry.OnlyShow)
 		},
