@@ -213,8 +213,12 @@ func TestThatDRBDHasGivenUpIsSaidAtOnce(t *testing.T) {
 	if has[Beat](c.step(Tick{})) {
 		t.Fatal("it beats all the time")
 	}
-	if !has[Beat](c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})) {
-		t.Error("the witness has to wait for it")
+	said, ok := first[Beat](c.step(Storage{Resource: "r0", Known: true, Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}))
+	if !ok {
+		t.Fatal("the witness has to wait for it")
+	}
+	if b := said.Beat.Groups[0]; !b.Parted || b.Split {
+		t.Errorf("what may have been done by hand is said to be a split: %+v", b)
 	}
 }
 
@@ -223,9 +227,9 @@ func TestDRBDsOwnWordOfASplitIsPassedOnUntilTheTwoAreConnected(t *testing.T) {
 	apart := Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}
 	c.step(apart)
 	c.told(leader.GroupAnswer{})
-	says := func(actions []Action, parted bool) {
+	says := func(actions []Action, split bool) {
 		t.Helper()
-		if b, ok := first[Beat](actions); !ok || b.Beat.Groups[0].Parted != parted {
+		if b, ok := first[Beat](actions); !ok || b.Beat.Groups[0].Parted != split || b.Beat.Groups[0].Split != split {
 			t.Errorf("it says %v", actions)
 		}
 	}

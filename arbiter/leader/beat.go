@@ -75,7 +75,10 @@ type GroupBeat struct {
 	Evidence arbiter.Evidence
 	Services []Service
 	// Parted: DRBD was let look for its peer, and has given up.
-	Parted   bool
+	Parted bool
+	// Split: DRBD itself has said that the two copies have split, in its handler's call.
+	// Without that it may have been told by hand to look for its peer no more.
+	Split    bool
 	Carrying *Carrying // a step of a recovery; nil: none
 }
 

@@ -97,6 +97,16 @@ func (v View) PartedBefore(id arbiter.GroupID) bool {
 	return silent == 1 && apart
 }
 
+// Found reports whether DRBD itself has said that a group's copies have split, as one of the
+// two nodes has told last. Where it has not, they may only have been disconnected by hand.
+func (v View) Found(id arbiter.GroupID) bool {
+	return slices.ContainsFunc(v.Cluster.Definition.Nodes[:], func(n arbiter.NodeID) bool {
+		beat := v.Nodes[n].Beat
+		b := beat.group(id)
+		return b != nil && b.Split
+	})
+}
+
 // Parted reports what [View.Parted] does, of a cluster as it is now.
 func (l *Leader) Parted(now boottime.Instant, cluster arbiter.ClusterID, id arbiter.GroupID) bool {
 	d := l.desks[cluster]

@@ -126,7 +126,7 @@ func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 	switch {
 	case (r == nil || r.Phase == arbiter.Carrying && !r.Apart()) && v.Parted(id):
 		return &sbv1.SplitStatus{
-			What: fmt.Sprintf("split brain of %s, by all that is seen: DRBD has given up connecting its two copies (StandAlone)", id),
+			What: standAlone(v, id, ""),
 			Do:   fmt.Sprintf("sbctl resolve %s --dry-run", id),
 		}
 	case r == nil:
@@ -174,11 +174,25 @@ func splitBefore(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 			out.What += fmt.Sprintf("; more can be told once %s is back", silent)
 		}
 	case v.PartedBefore(id):
-		out.What = fmt.Sprintf("split brain of %s, by all that was seen before %s fell silent: DRBD had given up connecting its two copies (StandAlone)", id, silent)
+		out.What = standAlone(v, id, silent)
 	default:
 		return nil
 	}
 	return out
+}
+
+// standAlone says what it means that DRBD does not connect a group's copies any more, or
+// did not when one of the two nodes fell silent; "": both are heard.
+func standAlone(v leader.View, id arbiter.GroupID, silent arbiter.NodeID) string {
+	gives, seen, before := "has given up", "is seen", ""
+	if silent != "" {
+		gives, seen = "had given up", fmt.Sprintf("was seen before %s fell silent", silent)
+		before = fmt.Sprintf(" when %s fell silent", silent)
+	}
+	if v.Found(id) {
+		return fmt.Sprintf("split brain of %s, by all that %s: DRBD %s connecting its two copies (StandAlone)", id, seen, gives)
+	}
+	return fmt.Sprintf("perhaps a split brain of %s: DRBD %s connecting its two copies (StandAlone)%s, and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)", id, gives, before)
 }
 
 // recoveryAlarm says what a recovery waits for that needs no word to a split.

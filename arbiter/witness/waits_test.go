@@ -65,7 +65,7 @@ func TestSplitBrainIsTheFirstAlarm(t *testing.T) {
 	} {
 		g := &arbiter.Group{Excluded: map[arbiter.NodeID]arbiter.Exclusion{"node-b": {OwnWord: 2}}}
 		is.with(g)
-		beat := leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Parted: true}}, Needed: 1}
+		beat := leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Parted: true, Split: true}}, Needed: 1}
 		v := leader.View{
 			Cluster: &arbiter.Cluster{
 				Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
@@ -222,7 +222,8 @@ func TestSplitBrainIsNotForgottenOnceANodeIsOff(t *testing.T) {
 		want      string
 	}{
 		"never seen":              {nil, seen, leader.GroupBeat{}, ""},
-		"seen in the beats":       {nil, seen, leader.GroupBeat{Parted: true}, "split brain of nfs, by all that was seen before node-b fell silent: DRBD had given up connecting its two copies (StandAlone)"},
+		"seen in the beats":       {nil, seen, leader.GroupBeat{Parted: true, Split: true}, "split brain of nfs, by all that was seen before node-b fell silent: DRBD had given up connecting its two copies (StandAlone)"},
+		"by hand, perhaps":        {nil, seen, leader.GroupBeat{Parted: true}, "perhaps a split brain of nfs: DRBD had given up connecting its two copies (StandAlone) when node-b fell silent, and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)"},
 		"looked at":               {[]arbiter.Recovery{split}, seen, leader.GroupBeat{}, known},
 		"and again, with one":     {[]arbiter.Recovery{split, unknown}, 0, leader.GroupBeat{}, known},
 		"resolved":                {[]arbiter.Recovery{split, looked(recovery.SplitBrain, arbiter.Recovered)}, seen, leader.GroupBeat{}, ""},
@@ -244,6 +245,27 @@ func TestSplitBrainIsNotForgottenOnceANodeIsOff(t *testing.T) {
 		}
 		if got := splitOf(v, "nfs"); got.GetWhat() != is.want || got != nil && got.GetDo() != "sbctl resolve nfs --dry-run" {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// DRBD is StandAlone after drbdadm disconnect as it is after a split brain, and only of that
+// its own handler speaks.
+func TestADisconnectByHandIsNotSaidToBeASplitBrain(t *testing.T) {
+	v := leader.View{Cluster: &arbiter.Cluster{
+		Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
+		Groups:     map[arbiter.GroupID]*arbiter.Group{"nfs": {}},
+	}}
+	for split, want := range map[bool]string{
+		true:  "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone)",
+		false: "perhaps a split brain of nfs: DRBD has given up connecting its two copies (StandAlone), and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)",
+	} {
+		v.Nodes = map[arbiter.NodeID]leader.NodeView{
+			"node-a": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Split: split}}}}, // it looks for its peer
+			"node-b": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Parted: true}}}},
+		}
+		if got := splitOf(v, "nfs"); got.GetWhat() != want || got.GetDo() != "sbctl resolve nfs --dry-run" {
+			t.Errorf("%v", got)
 		}
 	}
 }
