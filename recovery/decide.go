@@ -132,6 +132,9 @@ func (e Evidence) forbids(d Diagnosis, victim Node) string {
 			return fmt.Sprintf("%s of %s, which would be kept, is %s", v.Name(), e.Other(victim), v.Disk)
 		}
 	}
+	if why := e.unfit(d, victim); why != "" {
+		return why
+	}
 	if d.Source != victim {
 		return ""
 	}

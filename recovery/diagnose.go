@@ -86,6 +86,9 @@ type Diagnosis struct {
 // Known reports whether enough was known to tell what two copies are.
 func (d Diagnosis) Known() bool { return d.Kind != Unknown }
 
+// full reports whether the whole of each volume has to be copied.
+func (d Diagnosis) full() bool { return d.Kind == MissingAncestor || d.Kind == NoAncestor }
+
 // Diagnose says what two copies have to do with each other, by the rules of
 // DRBD's own handshake. Evidence that does not pass [Evidence.Check] is Unknown.
 func Diagnose(e Evidence) Diagnosis {
@@ -116,6 +119,9 @@ func Diagnose(e Evidence) Diagnosis {
 		}
 	}
 	d.Why, d.Advice = e.explain(d)
+	if why := e.apart(); why != "" && (d.Kind == InSync || d.Kind == Resync || d.Kind == Empty) {
+		d.Advice = why + ", then connect them"
+	}
 	return d
 }
 

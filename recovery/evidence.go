@@ -36,10 +36,13 @@ type Side struct {
 
 // Volume is one side's copy of one volume.
 type Volume struct {
-	Resource string         `json:"resource"`
-	Number   int            `json:"number"`
-	Size     uint64         `json:"size"` // bytes
-	Disk     drbd.DiskState `json:"disk"`
+	Resource string `json:"resource"`
+	Number   int    `json:"number"`
+	Size     uint64 `json:"size"` // bytes
+	// Backing is the size of the device beneath, in bytes, DRBD's metadata included where
+	// that is on it; 0: not known.
+	Backing uint64         `json:"backing,omitempty"`
+	Disk    drbd.DiskState `json:"disk"`
 	// Generations is the line that "drbdadm get-gi" prints.
 	Generations string `json:"gi"`
 	// OutOfSync counts the bytes that this side has marked as differing from its

@@ -96,7 +96,7 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	v := e.side(d.Victim)
 	p := Plan{
 		Version: PlanVersion, Group: e.Group, Family: v.Family, Victim: d.Victim, Survivor: e.Other(d.Victim),
-		Discard: d.Discard, Full: d.Diagnosis.Kind == MissingAncestor || d.Diagnosis.Kind == NoAncestor, Basis: basis(e),
+		Discard: d.Discard, Full: d.Diagnosis.full(), Basis: basis(e),
 	}
 	resources := v.resources()
 	p.add(Step{Node: p.Victim, Kind: StopServices})

@@ -83,6 +83,7 @@ var kinds = []fork{
 	{name: "old", minor: 205, volumes: 1, meta: "internal", victim: "node-b", judged: &verdicts{
 		byHand: "node-b", unleased: "node-b", younger: "node-b", older: "node-a",
 	}},
+	{name: "grown", minor: 212, volumes: 1, meta: "internal"},
 	{name: "strange", minor: 206, volumes: 1, meta: "internal", victim: "node-b", judged: &verdicts{byHand: "node-b"}},
 }
 
@@ -460,6 +461,10 @@ func splitBrainsAreRecoveredFrom(t *testing.T) {
 	d := l.desk(t, ctx)
 	for _, f := range forks {
 		began = time.Now()
+		if f.name == "grown" {
+			l.refusedForItsSize(t, ctx, f)
+			continue
+		}
 		if f.judged != nil {
 			d.judged(t, ctx, f)
 		}

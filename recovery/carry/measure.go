@@ -86,6 +86,9 @@ func (n *Node) measureResource(ctx context.Context, family drbd.Family, name str
 	}
 	for _, b := range backing {
 		v := recovery.Volume{Resource: name, Number: b.Volume, ResyncLimit: limit}
+		if v.Backing, unknown = keep.SizeOf(b.Disk); unknown != nil {
+			v.Backing = 0 // it may be gone, which its state says
+		}
 		i := slices.IndexFunc(r.Volumes, func(o drbd.Volume) bool { return o.Number == b.Volume })
 		switch {
 		case i >= 0 && lines != nil:

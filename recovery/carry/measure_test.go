@@ -97,7 +97,7 @@ func TestRealSplitBrainsOfBothFamiliesAreMeasured(t *testing.T) {
 				if v.OutOfSync == nil || *v.OutOfSync != c.changed[i]<<10 {
 					t.Errorf("%s changed %v", name, v.OutOfSync)
 				}
-				if v.Size < 65000<<10 || v.Disk != drbd.DiskUpToDate || v.SnapshotRoom < v.Size || v.ResyncLimit == 0 || s.Open {
+				if v.Size < 65000<<10 || v.Disk != drbd.DiskUpToDate || v.SnapshotRoom < v.Size || v.ResyncLimit == 0 || v.Backing != 8192 || s.Open {
 					t.Errorf("%+v", s)
 				}
 				e.Sides[i] = s
