@@ -173,7 +173,8 @@ func (a *applying) decide(c *Cluster, g *Group) {
 	r := g.Recovery
 	d, err := c.decision(r)
 	was := r.Note
-	if (spared(r, d.Diagnosis) || unseen(g)) && (err != nil || !d.Diagnosis.Kind.Split()) {
+	spare, blind := spared(r, d.Diagnosis) && !mutant.On(mutant.SparedStaysStale), unseen(g) && !mutant.On(mutant.UnseenStaysGood)
+	if (spare || blind) && (err != nil || !d.Diagnosis.Kind.Split()) {
 		c.putBack(g, a.state.Version.Incarnation) // it ends here, or waits, and the copy is as it was
 		r.Stale = ""
 	}

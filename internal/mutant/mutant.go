@@ -153,5 +153,7 @@ const (
 	CountedSinceLater                     // changes count though the bitmaps begin after the fork
 	VictimUnknown                         // a victim that has just started copies before it knows its own disk
 	LeftAlone                             // nobody connects what a recovery has parted as the resync was over
+	SparedStaysStale                      // a victim that alone could run the group stays stale where its recovery comes to nothing
+	UnseenStaysGood                       // a stale copy that was to be kept is good where that comes to nothing
 	SplitAnewIgnored                      // a split after the resync waits for the readmission
 )

@@ -129,5 +129,7 @@ var table = []row{
 	{name: mutant.CountedSinceLater, word: "counted-since-later", rule: "no policy counts changes where the bitmaps begin after the fork", breaks: "S6", test: "sbarbiter/recovery TestChangesThatWereNotCountedFromTheForkDecideNothing"},
 	{name: mutant.VictimUnknown, word: "victim-unknown", rule: "a victim that has just started waits until it knows its own disk", breaks: "S2", kept: "victim-of-a-recovery-loses-its-cache", test: "sbarbiter/agent TestVictimThatStartsInTheMiddleOfTheResyncIsNotBelieved"},
 	{name: mutant.LeftAlone, word: "left-alone", rule: "what a recovery has parted as the resync was over is connected once more", breaks: "L1", kept: "left-alone-as-the-resync-is-over", test: "sbarbiter/agent TestWhatARecoveryLeavesAloneIsConnectedOnceMore"},
+	{name: mutant.SparedStaysStale, word: "spared-stays-stale", rule: "a victim without which nobody could run the group is as before where its recovery comes to nothing", breaks: "L1", test: "sbarbiter/arbiter TestStories"},
+	{name: mutant.UnseenStaysGood, word: "unseen-stays-good", rule: "a stale copy that was to be kept is stale again where nothing is known any more of the other one", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.SplitAnewIgnored, word: "split-anew-ignored", rule: "a split after the resync is looked at anew, before the readmission", breaks: "L1", kept: "recovered-copy-split-before-it-was-readmitted", test: "sbarbiter/arbiter TestStories"},
 }
