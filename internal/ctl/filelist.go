@@ -14,6 +14,7 @@ import (
 type volumeFiles struct {
 	Volume     string           `json:"volume"`
 	From       string           `json:"from"`
+	Mounted    string           `json:"mounted"` // where it is; "": it was read off a disk
 	Problem    string           `json:"problem"`
 	Entries    []recovery.Entry `json:"entries"`
 	Unreadable []string         `json:"unreadable"`
@@ -24,12 +25,41 @@ type listing struct {
 	Volumes []volumeFiles `json:"volumes"`
 }
 
-func (l listing) volume(name string) (volumeFiles, bool) {
-	i := slices.IndexFunc(l.Volumes, func(v volumeFiles) bool { return v.Volume == name })
-	if i < 0 {
-		return volumeFiles{}, false
+// volumeOf is a volume's files, and whose they are.
+type volumeOf struct {
+	node string
+	volumeFiles
+	// instead says of other lists of the volume why they were not taken.
+	instead []string
+}
+
+// each volume of a node's listing.
+func (l listing) each() []volumeOf {
+	var out []volumeOf
+	for _, v := range l.Volumes {
+		out = append(out, volumeOf{node: l.Node, volumeFiles: v})
 	}
-	return l.Volumes[i], true
+	return out
+}
+
+// place is where the list was read.
+func (v volumeOf) place() string {
+	if v.Mounted != "" {
+		return fmt.Sprintf("%s, mounted at %s", v.node, v.Mounted)
+	}
+	return fmt.Sprintf("%s, %s, which is not mounted", v.node, v.From)
+}
+
+// problems are what a reader of the list should know.
+func (v volumeOf) problems() []string {
+	out := slices.Clone(v.instead)
+	if v.Problem != "" {
+		out = append(out, v.node+": "+v.Problem)
+	}
+	if n := len(v.Unreadable); n > 0 {
+		out = append(out, fmt.Sprintf("%s: %d names cannot be read, as %q", v.node, n, v.Unreadable[0]))
+	}
+	return out
 }
 
 // fileLoss is what giving one side's copy up means for the files of a volume.
@@ -37,30 +67,27 @@ type fileLoss struct {
 	Volume string `json:"volume"`
 	Victim string `json:"victim"`
 	// Compared: both lists are there. Else no difference means nothing.
-	Compared bool                  `json:"compared"`
+	Compared bool `json:"compared"`
+	// Against says which list it was compared with, where that could be one or another.
+	Against  string                `json:"against,omitempty"`
 	Problems []string              `json:"problems,omitempty"`
 	Loss     recovery.Loss         `json:"loss"`
 	Files    []recovery.Difference `json:"files"`
 }
 
-// losses compares two listings, volume by volume. What cannot be listed is said.
-func losses(victim, survivor listing, forks recovery.Forks) []fileLoss {
+// losses compares two copies, volume by volume. What cannot be listed is said.
+func losses(victim string, theirs, others []volumeOf, forks recovery.Forks) []fileLoss {
 	var out []fileLoss
-	for _, v := range victim.Volumes {
-		l := fileLoss{Volume: v.Volume, Victim: victim.Node}
-		s, there := survivor.volume(v.Volume)
-		for node, of := range map[string]volumeFiles{victim.Node: v, survivor.Node: s} {
-			if of.Problem != "" {
-				l.Problems = append(l.Problems, node+": "+of.Problem)
-			}
-			if n := len(of.Unreadable); n > 0 {
-				l.Problems = append(l.Problems, fmt.Sprintf("%s: %d names cannot be read, as %q", node, n, of.Unreadable[0]))
-			}
+	for _, v := range theirs {
+		l := fileLoss{Volume: v.Volume, Victim: victim, Problems: v.problems()}
+		i := slices.IndexFunc(others, func(o volumeOf) bool { return o.Volume == v.Volume })
+		if i >= 0 {
+			l.Problems = append(l.Problems, others[i].problems()...)
 		}
 		slices.Sort(l.Problems)
-		if there && v.Entries != nil && s.Entries != nil {
+		if i >= 0 && v.Entries != nil && others[i].Entries != nil {
 			l.Compared = true
-			l.Files = recovery.CompareFiles(v.Entries, s.Entries, forks)
+			l.Files = recovery.CompareFiles(v.Entries, others[i].Entries, forks)
 			l.Loss = recovery.CountLoss(l.Files)
 		}
 		out = append(out, l)
@@ -96,6 +123,9 @@ func (l fileLoss) tell(b *strings.Builder, on paper, most int) {
 	if !l.Compared {
 		b.WriteString("  not compared: there are not two lists\n")
 		return
+	}
+	if l.Against != "" {
+		fmt.Fprintf(b, "  compared with %s\n", shownAs(l.Against))
 	}
 	if l.Files == nil {
 		b.WriteString("  no difference\n")

@@ -85,7 +85,7 @@ func (a *app) preview(ctx context.Context, group string, pair [2]string) (previe
 			}
 			continue
 		}
-		p.Files = append(p.Files, losses(lists[i], lists[1-i], p.Evidence.Forks(recovery.Node(pair[i])))...)
+		p.Files = append(p.Files, losses(pair[i], lists[i].each(), lists[1-i].each(), p.Evidence.Forks(recovery.Node(pair[i])))...)
 	}
 	return p, nil
 }

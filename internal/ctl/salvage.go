@@ -30,7 +30,8 @@ func (a *app) salvageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "salvage GROUP [FILE...]", Short: "list, and bring back, what only the discarded copy had",
 		Long: `Salvage looks into the copy that was kept before it was given up, compares it with
-what is mounted now, and lists what only the discarded one had. With --to it
+what is there now (what is mounted, else the disk of the node that does not keep it),
+says which that is, and lists what only the discarded one had. With --to it
 brings files of it here: into a directory, where nothing is written over, or into
 an archive (a name that ends with .tar). The pair is not touched.
 
@@ -90,11 +91,9 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 	if err := kept.check(); err != nil {
 		return fmt.Errorf("ask %s: %w", keeper, err)
 	}
-	now, err := a.mountedFiles(ctx, group, pair)
-	if err != nil {
-		a.say("sbctl: %v", err)
-	}
-	found := losses(listing{Node: keeper, Volumes: kept.Volumes}, now, recovery.Forks{})
+	now := a.filesNow(ctx, group, pair, keeper, kept)
+	found := losses(keeper, kept.each(), now, recovery.Forks{})
+	compareWith(found, now)
 	if s.to == "" {
 		return a.showKept(keeper, id, found, s.all)
 	}
@@ -112,7 +111,7 @@ func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salva
 				return fmt.Errorf("salvage %s: what only the discarded copy had cannot be told, as it could not be compared with what is there now; --everything brings all of it", l.Volume)
 			}
 			if names = l.lost(); len(names) == 0 {
-				a.say("%s: there is nothing that only the discarded copy had", l.Volume)
+				a.say("%s: there is nothing that only the discarded copy had, compared with %s", l.Volume, shownAs(l.Against))
 				continue
 			}
 		}
@@ -199,25 +198,6 @@ func of(id string) string {
 		return ""
 	}
 	return " from recovery " + id
-}
-
-// mountedFiles lists the group where it is mounted now.
-func (a *app) mountedFiles(ctx context.Context, group string, pair [2]string) (listing, error) {
-	var errs []error
-	for _, n := range pair {
-		l, err := a.ownFiles(ctx, n, group)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, v := range l.Volumes {
-			if v.Entries != nil {
-				return l, nil
-			}
-			errs = append(errs, fmt.Errorf("%s: %s", n, v.Problem))
-		}
-	}
-	return listing{}, fmt.Errorf("what is there now could not be listed, so that nothing can be left out: %w", errors.Join(errs...))
 }
 
 func (a *app) showKept(keeper, id string, found []fileLoss, all bool) error {

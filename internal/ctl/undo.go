@@ -73,17 +73,16 @@ func (a *app) undo(ctx context.Context, group string, pair [2]string) error {
 	if err := kept.check(); err != nil {
 		return fmt.Errorf("ask %s: %w", keeper, err)
 	}
-	now, err := a.mountedFiles(ctx, group, pair)
-	if err != nil {
-		a.say("sbctl: %v", err)
-	}
+	now := a.filesNow(ctx, group, pair, keeper, kept)
 	var differs bytes.Buffer
 	if err := a.onNode(ctx, keeper, nil, &differs, "undo", group, "--recovery", id); err != nil {
 		a.say("sbctl: %v", err)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s keeps what it had before recovery %s. Put back, it takes with it:\n", keeper, id)
-	for _, l := range losses(listing{Node: "what is there now", Volumes: now.Volumes}, kept, recovery.Forks{}) {
+	found := losses("what is there now", now, kept.each(), recovery.Forks{})
+	compareWith(found, now)
+	for _, l := range found {
 		b.WriteByte('\n')
 		l.tellIf(&b, a.paper(), shown)
 	}

@@ -20,6 +20,8 @@ type VolumeFiles struct {
 	Volume string `json:"volume"` // as r0/0
 	// From says where they were read.
 	From string `json:"from,omitempty"`
+	// Mounted is where it is; "": it was read off a disk.
+	Mounted string `json:"mounted,omitempty"`
 	// Problem says why there is no list, or what may be missing in it.
 	Problem    string           `json:"problem,omitempty"`
 	Entries    []recovery.Entry `json:"entries,omitempty"`
@@ -56,7 +58,8 @@ func (n *Node) open(ctx context.Context, v *VolumeFiles, r drbd.Resource, b kern
 		return nil, err
 	}
 	if len(mounted) > 0 {
-		v.From = "mounted at " + mounted[0].point
+		v.Mounted = mounted[0].point
+		v.From = "mounted at " + v.Mounted
 		return look.Live(mounted[0].point)
 	}
 	switch {
