@@ -6,20 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"sbarbiter/cmd/sbagent/daemon"
+	"sbarbiter/drbd"
 	"sbarbiter/recovery"
 )
 
 // fits refuses a plan that does not fit this node's side any more, before its first
-// step. Begun, a plan changes what it was made for: whoever runs it again is not asked
-// twice.
+// step. Begun, a plan changes what it was made for: it is held against the side again
+// when that is given up, and not here.
 func (r *byHand) fits(ctx context.Context) error {
 	mark := ""
 	if r.Store != nil {
 		mark = filepath.Join(r.Store.Dir, r.plan.Group, r.id, "fits")
 		if _, err := os.Stat(mark); err == nil {
-			r.say("this plan was begun here before: %s's side is not measured again", r.Name)
+			r.say("this plan was begun here before: %s's side is measured again before anything of it is given up", r.Name)
 			return nil
 		}
 	}
@@ -60,6 +63,50 @@ func (r *byHand) measured(ctx context.Context) error {
 		}
 	}
 	r.say("not checked here: %s's side, and whether its agent is stopped; there: sbagent recovery run PLAN --check", r.other())
+	return nil
+}
+
+// before has the victim measured again before the first step that gives anything of it up.
+func (r *byHand) before(ctx context.Context, s recovery.Step) error {
+	if r.held || s.Kind != recovery.Invalidate && s.Kind != recovery.Discard {
+		return nil
+	}
+	if err := r.again(ctx); err != nil {
+		return err
+	}
+	r.held = true
+	return nil
+}
+
+// again compares what the victim would lose with what was agreed to. While it was in use
+// that was not known; now it is stopped, and nothing may change it before it is given up.
+// What is given up already is over: an interrupted run goes on with the rest.
+func (r *byHand) again(ctx context.Context) error {
+	rest, err := r.Ungiven(ctx, r.plan)
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	g, err := daemon.GroupOf(r.Node, r.plan.Group)
+	if err != nil {
+		return err
+	}
+	side, err := r.Measure(ctx, g)
+	if err != nil {
+		return err
+	}
+	over := func(resource string) bool { return !slices.Contains(rest, resource) }
+	side.Volumes = slices.DeleteFunc(side.Volumes, func(v recovery.Volume) bool { return over(v.Resource) })
+	p := r.plan.Clone()
+	p.Basis = slices.DeleteFunc(p.Basis, func(b recovery.Basis) bool {
+		resource, _, err := recovery.ParseVolume(b.Volume)
+		return err == nil && over(resource)
+	})
+	if err = p.HoldsSide(side); err == nil && side.Role == drbd.RolePrimary {
+		err = fmt.Errorf("plan of group %s: %s is Primary again: measure both sides, and plan anew", p.Group, r.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("nothing of %s is given up by this run, and it stays stopped: %s: %w", r.Name, strings.Join(rest, ", "), err)
+	}
 	return nil
 }
 

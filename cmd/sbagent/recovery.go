@@ -183,7 +183,8 @@ func runCommand(at *site) *cobra.Command {
 		Long: "run prints and carries out the steps of the plan that are this node's. Run it on the node that is discarded first: it waits there\n" +
 			"for the other one. Interrupted, it may be run again. Stop the agents first (systemctl stop sbagent): they would interfere.\n\n" +
 			"Each node measures its own side before anything of it is given up or copied from it, and refuses a plan that does not fit any\n" +
-			"more. Nobody can measure the other node's: run it there with --check first.",
+			"more; the one that is discarded does so once more when it has been stopped and kept. Nobody can measure the other node's: run\n" +
+			"it there with --check first.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p recovery.Plan
 			if err := readJSON(args[0], &p); err != nil {
@@ -246,6 +247,7 @@ type byHand struct {
 	id   string
 	out  io.Writer
 	said string
+	held bool // the plan fitted the victim after it had been stopped
 }
 
 // mine are the steps that are this node's to do.
@@ -335,6 +337,9 @@ func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []boo
 	for i, s := range steps {
 		if finished[i] {
 			continue
+		}
+		if err := r.before(cmd.Context(), s); err != nil {
+			return false, err
 		}
 		p, err := r.Do(cmd.Context(), r.plan, s, r.id)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sbarbiter/drbd"
 	"sbarbiter/drbd/kernel"
 	"sbarbiter/internal/mutant"
+	"sbarbiter/recovery"
 )
 
 // stage is where a resource stands between split and in step, seen from here.
@@ -74,6 +75,27 @@ func (w work) stage(ctx context.Context) (stage, error) {
 		s.begun, err = w.begun(ctx)
 	}
 	return s, err
+}
+
+// Ungiven are the resources of a plan of which the victim's copy, which is this node's,
+// is not given up yet.
+func (n *Node) Ungiven(ctx context.Context, p recovery.Plan) ([]string, error) {
+	step := recovery.Step{Node: n.Name}
+	g, err := n.group(p, step)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, step.Resource = range g.Resources {
+		s, err := work{Node: n, group: g, plan: p, step: step}.stage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !s.over() {
+			out = append(out, step.Resource)
+		}
+	}
+	return out, nil
 }
 
 // begun reports whether the victim's copy has left the generation that was
