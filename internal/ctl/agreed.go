@@ -39,11 +39,15 @@ func (r *rescue) unasked() error {
 func (r *rescue) approve(doc *arbiter.Recovery) error {
 	typed, err := r.word(doc)
 	if err != nil {
-		why := "not approved"
-		if dear := (*tooDear)(nil); errors.As(err, &dear) {
-			why = dear.on
+		dear := (*tooDear)(nil)
+		if !errors.As(err, &dear) {
+			return r.letGo(err, "not approved")
 		}
-		return errors.Join(err, r.callOff(why))
+		off, done := r.callOff(dear.record), "nothing was done"
+		if dear.begun {
+			done = r.calledOff(off)
+		}
+		return besides(&refusal{sentence: done + ": " + dear.why}, off)
 	}
 	v, err := ask(r.cmd.Context(), r.w, &sbv1.ApproveRecoveryRequest{
 		Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Revision: doc.Revision, Typed: typed, AtMost: r.limit(*doc.Plan),
@@ -56,6 +60,14 @@ func (r *rescue) approve(doc *arbiter.Recovery) error {
 	}
 	r.say("%s", v.GetSentence())
 	return nil
+}
+
+// calledOff says what became of a recovery that had begun, and was not agreed to any further.
+func (r *rescue) calledOff(err error) string {
+	if err != nil {
+		return "nothing more was agreed to"
+	}
+	return fmt.Sprintf("nothing was given up, and recovery %s is called off", r.id)
 }
 
 // limit is how much may be given up in the end, where that was said: what was shown goes on
@@ -82,12 +94,14 @@ func (r *rescue) word(doc *arbiter.Recovery) (string, error) {
 	case anew && r.agreed.covers(p) && (given || limited):
 		return r.group, nil
 	case anew && given:
-		return "", r.costsMore(p, "nothing was given up, and recovery "+r.id.String()+" is called off")
+		dear := r.costsMore(p)
+		dear.begun = true
+		return "", dear
 	case given && !limited && writes(doc):
-		return "", r.costsMore(p, "nothing was done")
+		return "", r.costsMore(p)
 	case limited && !next.covers(p):
 		r.agreed = next
-		return "", r.costsMore(p, "nothing was done")
+		return "", r.costsMore(p)
 	}
 	typed, err := r.typedGroup(next)
 	if err == nil {
@@ -98,32 +112,31 @@ func (r *rescue) word(doc *arbiter.Recovery) (string, error) {
 
 // tooDear is a refusal because more would be given up than was agreed to beforehand.
 type tooDear struct {
-	no refusal
-	on string // record: the same as a record has it
+	begun  bool // something was agreed to, and both sides were measured again
+	why    string
+	record string // the same as a record has it
 }
 
-func (e *tooDear) Error() string { return e.no.Error() }
-func (e *tooDear) Unwrap() error { return &e.no }
+func (e *tooDear) Error() string { return e.why }
 
 // costsMore refuses what was said beforehand: more would be given up than that covers.
-func (r *rescue) costsMore(p recovery.Plan, done string) error {
+func (r *rescue) costsMore(p recovery.Plan) *tooDear {
 	now, said := recovery.Apart(p.Discard, r.agreed.most)
 	is := fmt.Sprintf("up to %s of %s's changes would be given up", now, p.Victim)
-	why, on := is+", and you have agreed to "+said, is+", and "+said+" was agreed to"
+	why, record := is+", and you have agreed to "+said, is+", and "+said+" was agreed to"
 	switch {
 	case r.agreed.victim == "":
 		writes := fmt.Sprintf("%s is Primary and written to until it is stopped", p.Victim)
 		why = fmt.Sprintf("%s, so more than the %s that it has changed by now would be given up, and nobody has agreed to how much", writes, recovery.Bytes(p.Discard))
-		on = writes + ", and nobody has agreed to how much"
+		record = writes + ", and nobody has agreed to how much"
 	case r.agreed.victim != p.Victim:
 		return &tooDear{
-			refusal{sentence: fmt.Sprintf("%s: it would be %s's changes that are given up now, and you have agreed to give up those of %s; look at it again: sbctl resolve %s --dry-run",
-				done, p.Victim, r.agreed.victim, r.group)},
-			fmt.Sprintf("it would be %s's changes that are given up, and those of %s were agreed to", p.Victim, r.agreed.victim),
+			why:    fmt.Sprintf("it would be %s's changes that are given up now, and you have agreed to give up those of %s; look at it again: sbctl resolve %s --dry-run", p.Victim, r.agreed.victim, r.group),
+			record: fmt.Sprintf("it would be %s's changes that are given up, and those of %s were agreed to", p.Victim, r.agreed.victim),
 		}
 	}
-	return &tooDear{refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to it, or say how much may be given up: sbctl resolve %s --keep %s --at-most %s --typed %s --yes",
-		done, why, r.group, p.Survivor, roomy(p.Discard), r.group)}, on}
+	return &tooDear{why: fmt.Sprintf("%s; stop what writes to it, or say how much may be given up: sbctl resolve %s --keep %s --at-most %s --typed %s --yes",
+		why, r.group, p.Survivor, roomy(p.Discard), r.group), record: record}
 }
 
 // roomy is an amount to allow where so much is changed already and more is written: at

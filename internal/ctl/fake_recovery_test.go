@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"sbarbiter/arbiter"
@@ -26,6 +27,7 @@ type judged struct {
 	later    int64          // ms since the morning
 	restless bool           // node-b goes on writing
 	gone     bool           // nobody does anything any more
+	clings   error          // why a recovery is not called off
 	request  arbiter.RequestID
 }
 
@@ -81,6 +83,17 @@ func restless() scene {
 	s := parted("split", 10, 2)()
 	s.pair.restless = true
 	return s
+}
+
+var errPastReturn = errors.New("recovery 1.1 of nfs has begun to give node-b's changes up; it can only go on")
+
+// clinging is a scene whose recovery is not called off.
+func clinging(s func() scene, why error) func() scene {
+	return func() scene {
+		s := s()
+		s.pair.clings = why
+		return s
+	}
 }
 
 // running is one whose victim is written to until it is stopped.
@@ -227,6 +240,12 @@ func (f *fake) ApproveRecovery(_ context.Context, q *sbv1.ApproveRecoveryRequest
 }
 
 func (f *fake) CancelRecovery(_ context.Context, q *sbv1.CancelRecoveryRequest) (*sbv1.Verdict, error) {
+	if p := f.current().pair; p != nil && p.clings != nil {
+		if errors.Is(p.clings, errPastReturn) {
+			return &sbv1.Verdict{Kind: "refused", Reason: "past_return", Sentence: p.clings.Error()}, nil
+		}
+		return nil, p.clings
+	}
 	return f.judge("cancel", q, arbiter.CancelRecovery{
 		Cluster: "nfs1", Group: "nfs", Recovery: arbiter.RecoveryID(q.GetRecovery()), By: "alice", Reason: q.GetReason(),
 		Abandon: q.GetAbandon(),

@@ -1,7 +1,6 @@
 package ctl
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,12 +33,8 @@ func (r *rescue) follow() error {
 		case arbiter.Decided:
 			if asked++; asked > mostAsked {
 				const why = "what both sides have goes on changing"
-				err := r.callOff(why)
-				done := fmt.Sprintf("nothing was given up, and recovery %s is called off", r.id)
-				if err != nil {
-					done = "nothing was given up"
-				}
-				return errors.Join(&refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to them, and look again: sbctl resolve %s --dry-run", done, why, r.group)}, err)
+				off := r.callOff(why)
+				return besides(&refusal{sentence: fmt.Sprintf("%s: %s; stop what writes to them, and look again: sbctl resolve %s --dry-run", r.calledOff(off), why, r.group)}, off)
 			}
 			r.show(doc)
 			if err := r.approve(doc); err != nil {

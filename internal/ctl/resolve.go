@@ -212,7 +212,7 @@ func (r *rescue) run() error {
 	r.id = arbiter.RecoveryID(v.GetRecovery())
 	doc, err := r.decided()
 	if err != nil {
-		return errors.Join(err, r.callOff("it was not decided in time"))
+		return r.letGo(err, "it was not decided in time")
 	}
 	if r.flags.dryRun {
 		return errors.Join(r.printDocument(doc, r.p.historyOf(doc)), r.tellAbsent(doc), r.tellChoice(doc))
@@ -227,15 +227,15 @@ func (r *rescue) goOn(doc *arbiter.Recovery) error {
 	case arbiter.Over:
 		return &refusal{sentence: "nothing was done: " + doc.Note + r.insteadOf(doc)}
 	case arbiter.Undecided:
-		return errors.Join(&refusal{sentence: fmt.Sprintf("nothing was done: %s; say whose copy is kept: sbctl resolve %s --keep %s (or --keep %s)",
-			doc.Note, r.group, r.p.def.GetNodes()[0], r.p.def.GetNodes()[1])}, r.callOff("nobody was named"))
+		return r.letGo(&refusal{sentence: fmt.Sprintf("nothing was done: %s; say whose copy is kept: sbctl resolve %s --keep %s (or --keep %s)",
+			doc.Note, r.group, r.p.def.GetNodes()[0], r.p.def.GetNodes()[1])}, "nobody was named")
 	case arbiter.Awaiting:
 		return r.print("%s: recovery %s waits: %s\nsbctl recovery show %s tells how it is, sbctl recovery cancel %s lets go of it\n", r.group, doc.ID, doc.Note, r.group, r.group)
 	case arbiter.Confirming, arbiter.Carrying:
 		return r.follow() // that was allowed beforehand
 	case arbiter.Decided:
 		if r.flags.whenBack && r.flags.most != nil {
-			return errors.Join(&refusal{sentence: "nothing was done: " + doc.Note}, r.callOff(doc.Note))
+			return r.letGo(&refusal{sentence: "nothing was done: " + doc.Note}, doc.Note)
 		}
 	case arbiter.Collecting:
 	}
@@ -279,9 +279,27 @@ func (r *rescue) document() (*arbiter.Recovery, []*sbv1.Carrying, error) {
 // callOff lets go of a recovery that nobody wants any more, also for an operator who has
 // broken it off. Where that cannot be said, the witness lets go of it after a while.
 func (r *rescue) callOff(why string) error {
-	_, err := ask(context.WithoutCancel(r.cmd.Context()), r.w, &sbv1.CancelRecoveryRequest{Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Reason: why}, r.w.CancelRecovery)
+	v, err := ask(context.WithoutCancel(r.cmd.Context()), r.w, &sbv1.CancelRecoveryRequest{Cluster: r.cluster, Group: r.group, Recovery: uint64(r.id), Reason: why}, r.w.CancelRecovery)
 	if err != nil {
-		r.say("sbctl: recovery %s stays open: %v; sbctl recovery cancel %s", r.id, err, r.group)
+		return fmt.Errorf("recovery %s stays open: %w; sbctl recovery cancel %s", r.id, err, r.group)
+	}
+	if v.GetKind() == string(arbiter.Refused) {
+		return &refusal{arbiter.Reason(v.GetReason()), fmt.Sprintf("recovery %s is not called off: %s", r.id, v.GetSentence())}
 	}
 	return nil
+}
+
+// letGo calls a recovery off because of what is said, and says besides where that is not done.
+func (r *rescue) letGo(said error, why string) error { return besides(said, r.callOff(why)) }
+
+// besides adds what else went wrong. How it ended is for what came first to say.
+func besides(first, more error) error {
+	var no *refusal
+	switch {
+	case more == nil:
+		return first
+	case errors.As(more, &no):
+		return fmt.Errorf("%w; and %s", first, no.sentence)
+	}
+	return fmt.Errorf("%w; and %w", first, more)
 }

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"sbarbiter/arbiter/wire"
 	sbv1 "sbarbiter/proto/sb/v1"
 	"sbarbiter/recovery"
@@ -47,6 +50,9 @@ var scenes = map[string]func() scene{
 	"turning":     turning,
 	"restless":    restless,
 	"was-stale":   wasStale,
+	"clinging":    clinging(restless, errPastReturn),
+	"dear":        clinging(surprising, errPastReturn),
+	"deaf":        clinging(parted("split", 5, 5), status.Error(codes.Internal, "its disk is full")),
 	"running":     running,
 	"b-is-off":    func() scene { return withoutB(1 << 20) },
 	"b-is-back":   func() scene { return withoutB(0) },
