@@ -103,7 +103,7 @@ func (d *desk) carryAcross(ctx context.Context, conn net.Conn, name string) {
 	path := filepath.Join(n.share, name)
 	text, _ := io.ReadAll(in)
 	_ = os.WriteFile(path+".in", text, 0o600)
-	_, code, err := n.Run(ctx, fmt.Sprintf("export PATH=/h:$PATH SBARBITER_LOG=warn; %s </h/%[2]s.in >/h/%[2]s.out 2>/h/%[2]s.err", b.Command, name))
+	_, code, err := n.Run(ctx, fmt.Sprintf("export PATH=/h:$PATH; %s </h/%[2]s.in >/h/%[2]s.out 2>/h/%[2]s.err", b.Command, name))
 	said, _ := os.ReadFile(path + ".err")
 	if err != nil {
 		code, said = 255, []byte(err.Error())
@@ -248,7 +248,7 @@ func (d *desk) undoes(t *testing.T, ctx context.Context, f fork) {
 	// The other node has them as well, and what was there now is kept.
 	must(t, os.WriteFile(filepath.Join(other.share, "forks", "victim.sums"), d.sumsOf(t, f), 0o644))
 	must(t, other.Must(ctx, f.use()+fmt.Sprintf("cd %s; sha256sum -c /h/forks/victim.sums; test ! -e since; cd /\n", f.mount())+f.leave()))
-	out, code, err = keeper.Run(ctx, fmt.Sprintf("mkdir -p /tmp/forks/out; cd /tmp/forks/out; echo since | SBARBITER_LOG=warn /h/sbagent recovery salvage %[1]s %[1]s/0 --recovery undo-1 --files - | tar x; sha256sum since; rm -rf /tmp/forks/out", f.name))
+	out, code, err = keeper.Run(ctx, fmt.Sprintf("mkdir -p /tmp/forks/out; cd /tmp/forks/out; echo since | /h/sbagent recovery salvage %[1]s %[1]s/0 --recovery undo-1 --files - | tar x; sha256sum since; rm -rf /tmp/forks/out", f.name))
 	must(t, err)
 	want, err := os.ReadFile(filepath.Join(other.share, "forks", "since.sum"))
 	if code != 0 || err != nil || strings.TrimSpace(out) != strings.TrimSpace(string(want)) {

@@ -357,7 +357,7 @@ func buildAgent(t *testing.T, l *Lab) {
 
 // agent runs "sbagent recovery" on a node.
 func (n *Node) agent(ctx context.Context, args string) (string, int, error) {
-	return n.Run(ctx, "SBARBITER_LOG=warn /h/sbagent --config /etc/sbarbiter/node.yaml recovery "+args)
+	return n.Run(ctx, "/h/sbagent --config /etc/sbarbiter/node.yaml recovery "+args)
 }
 
 // measured returns what both nodes measure, as files in each node's /h/forks.
@@ -428,6 +428,9 @@ func (l *Lab) recoverFork(t *testing.T, ctx context.Context, f fork) {
 		if err == nil && code != 0 {
 			err = fmt.Errorf("%s on %s: exit %d", f.name, n.Name, code)
 			cancel() // the other node would wait for this one
+		}
+		if strings.Contains(out, `"msg":`) {
+			t.Errorf("%s: a log stands in the talk on %s", f.name, n.Name)
 		}
 		return err
 	})
@@ -559,7 +562,7 @@ func (l *Lab) salvaged(t *testing.T, ctx context.Context, f fork) {
 		t.Errorf("%s: kept: exit %d: %s", f.name, code, out)
 	}
 	names := fmt.Sprintf("only-%[1]s\\ndir/big-%[1]s\\nchanged\\n", f.victim)
-	out, code, err = victim.Run(ctx, fmt.Sprintf("mkdir -p /tmp/forks/out; cd /tmp/forks/out && printf '%s' | SBARBITER_LOG=warn /h/sbagent --config /etc/sbarbiter/node.yaml recovery salvage %[2]s %[2]s/0 --files - >/tmp/forks/tar && tar x </tmp/forks/tar && sha256sum -c /h/forks/%[2]s.sums && ls", names, f.name))
+	out, code, err = victim.Run(ctx, fmt.Sprintf("mkdir -p /tmp/forks/out; cd /tmp/forks/out && printf '%s' | /h/sbagent --config /etc/sbarbiter/node.yaml recovery salvage %[2]s %[2]s/0 --files - >/tmp/forks/tar && tar x </tmp/forks/tar && sha256sum -c /h/forks/%[2]s.sums && ls", names, f.name))
 	must(t, err)
 	if code != 0 || strings.Contains(out, "same") {
 		t.Errorf("%s: salvage: exit %d: %s", f.name, code, out)

@@ -93,6 +93,7 @@ func (a *app) takeBack(cmd *cobra.Command, group string, f initFlags) error {
 			return &refusal{sentence: fmt.Sprintf("nothing was done: no copy of %s is to stand in for one that is lost: nobody has said so, or it has begun to", group)}
 		default:
 			f.word = s.GetWord()
+			a.say("Meant is word %[1]d, %[2]s's: that %[3]s is lost for good. Where no answer comes, say it again with --word %[1]d.", f.word, s.GetBy(), s.GetLost())
 		}
 		v, err := ask(cmd.Context(), w, &sbv1.GiveUpRequest{
 			Cluster: c.GetDefinition().GetCluster(), Group: group, Reason: f.reason, Cancel: true, Word: f.word,
