@@ -111,3 +111,16 @@ func TestATalkWithAPersonHasNoLogInIt(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Two steps that wait for the other node are looked at in turns, and each tells its news.
+func TestWhatIsWaitedForIsSaidOnce(t *testing.T) {
+	var out bytes.Buffer
+	r := byHand{out: &out}
+	for _, left := range []string{"4 MiB", "4 MiB", "3 MiB"} {
+		r.sayOf("connect r0", "connect: r0 looks for the peer")
+		r.sayOf("follow-resync", "follow-resync: "+left+" left")
+	}
+	if want := "connect: r0 looks for the peer\nfollow-resync: 4 MiB left\nfollow-resync: 3 MiB left\n"; out.String() != want {
+		t.Error(out.String())
+	}
+}

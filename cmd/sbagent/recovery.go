@@ -246,8 +246,8 @@ type byHand struct {
 	plan recovery.Plan
 	id   string
 	out  io.Writer
-	said string
-	held bool // the plan fitted the victim after it had been stopped
+	held bool              // the plan fitted the victim after it had been stopped
+	said map[string]string // the latest line about each thing
 }
 
 // mine are the steps that are this node's to do.
@@ -271,11 +271,18 @@ func (r *byHand) tell() error {
 	return nil
 }
 
-// say prints a line that is not the one before it.
-func (r *byHand) say(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); line != r.said {
-		r.said = line
-		fmt.Fprintln(r.out, line)
+// say prints a line.
+func (r *byHand) say(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
+
+// sayOf prints a line about something, if it is not the latest about that: of several steps
+// that are waited for each is looked at again and again.
+func (r *byHand) sayOf(what, line string) {
+	if r.said == nil {
+		r.said = map[string]string{}
+	}
+	if line != r.said[what] {
+		r.said[what] = line
+		r.say("%s", line)
 	}
 }
 
@@ -346,7 +353,7 @@ func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []boo
 			return false, fmt.Errorf("%s: %w", s, err)
 		}
 		finished[i] = p.Done
-		r.say("%s: %s", s.Kind, progress(p))
+		r.sayOf(s.String(), fmt.Sprintf("%s: %s", s.Kind, progress(p)))
 		if !p.Ready {
 			return false, nil
 		}
