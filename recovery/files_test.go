@@ -38,6 +38,17 @@ func TestFateOfAFileIsTheWorseOneWhereTheForkIsNotKnown(t *testing.T) {
 	}
 }
 
+// An agent sees a promotion after it has happened, by a clock that may be set meanwhile.
+func TestFileThatWasWrittenRightBeforeThePromotionWasSeenIsShownAsLost(t *testing.T) {
+	from := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for before, want := range map[time.Duration]Fate{time.Millisecond: LostFile, 4 * time.Second: LostFile, time.Minute: SurvivorOnly} {
+		v := []Entry{{Path: "only-victim", Kind: FileRegular, Size: 9, Changed: from.Add(-before)}}
+		if l := CompareFiles(v, nil, Forks{Victim: from}); l[0].Fate != want {
+			t.Errorf("%v before: %s, loss %+v", before, l[0].Fate, CountLoss(l))
+		}
+	}
+}
+
 func TestNameOfAFileArrivesAsItIs(t *testing.T) {
 	for _, name := range []string{"plain", "two\nlines", "br\xfccke"} {
 		text, err := json.Marshal([]Entry{{Path: name, Kind: FileRegular, Size: 7}})

@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"sbarbiter/drbd"
 )
@@ -89,6 +90,35 @@ func (s Side) LastPrimary() string {
 		return fmt.Sprintf("under epoch %d", last.Epoch)
 	}
 	return fmt.Sprintf("without a lease, after epoch %d", last.Epoch)
+}
+
+// lastSeen is the latest time for which a side was Primary, if that was seen, and nothing
+// later went unseen.
+func (s Side) lastSeen() Tenure {
+	if s.Missing != "" || len(s.Tenures) == 0 || s.unseen() {
+		return Tenure{}
+	}
+	return s.Tenures[len(s.Tenures)-1]
+}
+
+// PrimaryFrom says for people since when the side was Primary last, by its own clock;
+// "": that is not known.
+func (s Side) PrimaryFrom() string { return clockRead(s.lastSeen().From) }
+
+// PrimaryUntil is its end.
+func (s Side) PrimaryUntil() string {
+	last := s.lastSeen()
+	if last.Until.IsZero() && !last.From.IsZero() && s.Role == drbd.RolePrimary {
+		return "now"
+	}
+	return clockRead(last.Until)
+}
+
+func clockRead(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
 }
 
 // wentOn reports whether the volume has begun a generation of its own without its peer,

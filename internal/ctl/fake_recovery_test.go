@@ -197,7 +197,7 @@ func (p *judged) turn() {
 			p.apply(arbiter.Measured{Caller: p.caller(n), Group: "nfs", Recovery: r.ID, Round: t.Round, Side: recovery.Side{
 				Node: recovery.Node(n), Family: drbd.Family84, Role: role, Mounted: mounted,
 				Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes, Written: written}},
-				Tenures: []recovery.Tenure{{Epoch: 8, Leased: n == "node-a"}},
+				Tenures: []recovery.Tenure{tenureOf(n)},
 			}})
 		default:
 			p.apply(arbiter.StepDone{Caller: p.caller(n), Group: "nfs", Recovery: t.Recovery, Tries: t.Tries, Attempt: t.Attempt, Step: t.Step})
@@ -212,6 +212,16 @@ func (p *judged) turn() {
 			Disks: []arbiter.Disk{{Volume: "r0/0", Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}},
 		}})
 	}
+}
+
+// tenureOf is the last time for which a node was Primary: node-a held the group, and
+// node-b was forced, over midnight.
+func tenureOf(n arbiter.NodeID) recovery.Tenure {
+	at := func(m int64) time.Time { return time.UnixMilli(morning + m*60_000).UTC() }
+	if n == "node-a" {
+		return recovery.Tenure{Epoch: 8, Leased: true, From: at(-400), Until: at(-2)}
+	}
+	return recovery.Tenure{Epoch: 8, From: at(-10), Until: at(-1)}
 }
 
 // judge notes the question, and lets the pair's witness answer it.

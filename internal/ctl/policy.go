@@ -107,6 +107,8 @@ func sideBySide(b *strings.Builder, e recovery.Evidence, on paper) {
 	row("role", func(s recovery.Side) string { return string(s.Role) })
 	row("in use", inUse)
 	row("primary", recovery.Side.LastPrimary)
+	row("from, by its clock", recovery.Side.PrimaryFrom)
+	row("until, by its clock", recovery.Side.PrimaryUntil)
 	for i := range max(len(x.Volumes), len(y.Volumes)) {
 		for _, f := range volumeFacts {
 			row(volumeName(x, y, i)+" "+f.name, func(s recovery.Side) string {
