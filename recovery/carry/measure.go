@@ -50,18 +50,8 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 		side.Volumes = append(side.Volumes, volumes...)
 		minors = append(minors, r.Minors()...)
 	}
-	mounted, err := n.mountsOf(minors)
-	if err != nil {
-		return recovery.Side{}, err
-	}
-	for _, m := range mounted {
-		side.Mounted = append(side.Mounted, m.point)
-	}
-	// 8.4 lets nobody open a Secondary (drbd_open, drbd_main.c), and to look through all
-	// processes takes longer than all else. 9 lets it be read.
-	perhaps := side.Role == drbd.RolePrimary || family == drbd.Family9
-	side.Open = len(mounted) > 0 || perhaps && len(n.openers(minors)) > 0
-	return side, nil
+	err = n.use(&side, minors)
+	return side, err
 }
 
 // measureResource also measures what the driver does not have, by the metadata on

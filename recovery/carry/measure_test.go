@@ -47,6 +47,9 @@ func machine(t *testing.T, family, file, node string) *Node {
 	put("gi", captured(t, file, node, "drbdadm get-gi r0"), 0o644)
 	put("disk", strings.Repeat("x", 8192), 0o644)
 	put("1/mountinfo", "", 0o644)
+	for _, minor := range []string{"0", "1"} {
+		must(t, os.MkdirAll(filepath.Join(dir, "sys/block/drbd"+minor+"/holders"), 0o755))
+	}
 	tool := `#!/bin/sh
 D=` + dir + `
 case "$1" in
@@ -68,7 +71,7 @@ esac
 	})
 	must(t, err)
 	return &Node{
-		Name: recovery.Node(node), DRBD: driver, Proc: dir,
+		Name: recovery.Node(node), DRBD: driver, Proc: dir, Sys: filepath.Join(dir, "sys"),
 		Groups: []Group{{Name: "nfs", Resources: []string{"r0"}}},
 		Store:  &keep.Store{Dir: filepath.Join(dir, "kept"), Quota: 1 << 40, Drivers: []keep.Driver{keep.Copy{AtMost: 1 << 40}}},
 	}

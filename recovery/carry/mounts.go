@@ -19,6 +19,13 @@ type mount struct {
 	device string // major:minor
 	point  string
 	fstype string
+	source string // as the file system calls it
+}
+
+// of reports whether it is of one of some devices. A btrfs has no device number of its
+// disk's: it is known by the name alone.
+func (m mount) of(s *stack) bool {
+	return slices.Contains(s.numbers, m.device) || m.fstype == "btrfs" && slices.Contains(s.names, deviceName(m.source))
 }
 
 func (n *Node) proc(parts ...string) string {
@@ -29,21 +36,20 @@ func (n *Node) proc(parts ...string) string {
 	return filepath.Join(append([]string{root}, parts...)...)
 }
 
-// mountsOf lists where volumes are mounted, oldest first. It looks from the first
-// process's place: what this one sees may be narrower.
-func (n *Node) mountsOf(minors []drbd.Minor) ([]mount, error) {
+// mountsOf lists where volumes are mounted themselves, oldest first.
+func (n *Node) mountsOf(minors []drbd.Minor) ([]mount, error) { return n.mounts(volumesOf(minors)) }
+
+// mounts lists where devices are mounted, oldest first. It looks from the first process's
+// place: what this one sees may be narrower.
+func (n *Node) mounts(s *stack) ([]mount, error) {
 	text, err := os.ReadFile(n.proc("1", "mountinfo"))
 	if err != nil {
 		return nil, fmt.Errorf("look where it is mounted: %w", err)
 	}
-	var wanted []string
-	for _, m := range minors {
-		wanted = append(wanted, deviceNumber(m))
-	}
 	var out []mount
 	for line := range strings.Lines(string(text)) {
 		m, ok := parseMount(line)
-		if ok && slices.Contains(wanted, m.device) {
+		if ok && m.of(s) {
 			out = append(out, m)
 		}
 	}
@@ -52,14 +58,17 @@ func (n *Node) mountsOf(minors []drbd.Minor) ([]mount, error) {
 
 func deviceNumber(m drbd.Minor) string { return fmt.Sprintf("%d:%d", drbdMajor, m) }
 
+// diskName is what the kernel calls a volume's device.
+func diskName(m drbd.Minor) string { return "drbd" + strconv.Itoa(int(m)) }
+
 // parseMount reads a line of mountinfo (proc_pid_mountinfo(5)).
 func parseMount(line string) (mount, bool) {
 	left, right, found := strings.Cut(line, " - ")
 	l, r := strings.Fields(left), strings.Fields(right)
-	if !found || len(l) < 5 || len(r) < 1 {
+	if !found || len(l) < 5 || len(r) < 2 {
 		return mount{}, false
 	}
-	return mount{device: l[2], point: unescape(l[4]), fstype: r[0]}, true
+	return mount{device: l[2], point: unescape(l[4]), fstype: r[0], source: unescape(r[1])}, true
 }
 
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace
@@ -68,7 +77,7 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 func (n *Node) openers(minors []drbd.Minor) []string {
 	var wanted []string
 	for _, m := range minors {
-		wanted = append(wanted, "/dev/drbd"+strconv.Itoa(int(m)))
+		wanted = append(wanted, "/dev/"+diskName(m))
 	}
 	return n.processes(func(to string) bool { return slices.Contains(wanted, to) })
 }

@@ -65,8 +65,8 @@ type Node struct {
 	DRBD   DRBD
 	// Store keeps what is about to be overwritten; nil: nothing can be kept.
 	Store *keep.Store
-	// Proc and Dev are /proc and /dev, if they are elsewhere.
-	Proc, Dev string
+	// Proc, Sys and Dev are /proc, /sys and /dev, if they are elsewhere.
+	Proc, Sys, Dev string
 	// Again is after how long the wish to give this node's data up is uttered again;
 	// 10 s if 0.
 	Again time.Duration

@@ -80,13 +80,9 @@ func (w work) demote(ctx context.Context) (Progress, error) {
 
 // whoHolds says what keeps a resource's devices open, and what to do about it.
 func (w work) whoHolds(r drbd.Resource) string {
-	mounted, err := w.mountsOf(r.Minors())
-	if err == nil && len(mounted) > 0 {
-		m := mounted[len(mounted)-1]
-		return fmt.Sprintf("it is mounted at %s: umount %s", m.point, m.point)
+	who, err := w.users(r.Minors())
+	if err != nil || who == "" {
+		return "the kernel holds it: look for what exports it to other hosts, or lies on it"
 	}
-	if users := w.openers(r.Minors()); len(users) > 0 {
-		return "it is open in " + strings.Join(users, ", ") + ": end that"
-	}
-	return "the kernel holds it: look for LVM, a loop device, a swap area or an export on it"
+	return who
 }

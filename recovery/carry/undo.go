@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -162,10 +161,7 @@ func (n *Node) mayUndo(ctx context.Context, k keep.Kept, disk string, wish Wish)
 	if len(minors) == 0 || minors[0] == drbd.NoMinor {
 		return "", errors.New("the volume is not there any more")
 	}
-	mounted, err := n.mountsOf(minors)
 	switch {
-	case err != nil:
-		return "", err
 	case wish == OnlyShow && r.Role != drbd.RolePrimary:
 		return disk, nil // the disk is read; DRBD's device cannot be
 	case wish == OnlyShow:
@@ -173,10 +169,14 @@ func (n *Node) mayUndo(ctx context.Context, k keep.Kept, disk string, wish Wish)
 		return "", errors.New("the two copies are not in step: connect them first")
 	case r.Role != drbd.RolePrimary:
 		return "", fmt.Errorf("this node is not Primary: drbdadm primary %s, with sbagent stopped on both nodes, and then this again", k.Resource)
-	case len(mounted) > 0:
-		return "", fmt.Errorf("it is mounted at %s: stop the services that use it, and unmount it", mounted[0].point)
-	case len(n.openers(minors)) > 0:
-		return "", fmt.Errorf("it is open in %s: end that", n.openers(minors)[0])
+	default:
+		who, err := n.users(minors)
+		if err != nil {
+			return "", err
+		}
+		if who != "" {
+			return "", errors.New(who)
+		}
 	}
 	return n.device(minors[0]), nil
 }
@@ -186,7 +186,7 @@ func (n *Node) device(m drbd.Minor) string {
 	if dir == "" {
 		dir = "/dev"
 	}
-	return filepath.Join(dir, "drbd"+strconv.Itoa(int(m)))
+	return filepath.Join(dir, diskName(m))
 }
 
 const undoBlock = 1 << 20

@@ -89,7 +89,10 @@ func (w *world) node(name recovery.Node) *Node {
 	dir := w.t.TempDir()
 	must(w.t, os.MkdirAll(filepath.Join(dir, "1"), 0o755))
 	must(w.t, os.WriteFile(filepath.Join(dir, "1", "mountinfo"), nil, 0o644))
-	return &Node{Name: name, Groups: []Group{{Name: "nfs", Resources: []string{"r0"}}}, DRBD: w.sides[name], Store: w.store, Proc: dir, Again: w.again}
+	for _, device := range []string{"drbd0", "drbd1"} {
+		must(w.t, os.MkdirAll(filepath.Join(dir, "sys/block", device, "holders"), 0o755))
+	}
+	return &Node{Name: name, Groups: []Group{{Name: "nfs", Resources: []string{"r0"}}}, DRBD: w.sides[name], Store: w.store, Proc: dir, Sys: filepath.Join(dir, "sys"), Again: w.again}
 }
 
 func (w *world) other(s *side) *side {
