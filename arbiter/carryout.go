@@ -49,6 +49,7 @@ func (a *applying) compare(c *Cluster, g *Group) {
 		a.decideAgain(c, g, err.Error())
 		return
 	}
+	r.Plan.Foresee(*r.Evidence) // what is kept grows by it, or it goes back to its decision
 	a.next(c, g, "both sides are as they were decided on")
 }
 

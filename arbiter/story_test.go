@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"sbarbiter/arbiter"
+	"sbarbiter/recovery"
 )
 
 var update = flag.Bool("update", false, "rewrite the verdicts in testdata/*.txt with what the arbiter says now")
@@ -91,6 +92,9 @@ func (s *stage) play(line string) (string, error) {
 	words := parseWords(line)
 	if words.first == "show-recovery" {
 		return s.showRecovery(arbiter.GroupID(words.arg(0))), nil
+	}
+	if words.first == "show-room" {
+		return recovery.Bytes(s.group(arbiter.GroupID(words.arg(0))).Recovery.Plan.Room("r0", 0)), nil
 	}
 	if words.first == "show" {
 		return s.show(arbiter.GroupID(words.arg(0))), nil

@@ -147,6 +147,21 @@ func (p *Plan) PartSurvivor() {
 	p.Steps = slices.Insert(p.Steps, i, part...)
 }
 
+// Foresee has the plan say how much of each volume is overwritten by what is measured now.
+// The survivor's services write on while the victim's copy is kept, for hours where that
+// waits for room, and the resync copies that as well: what is kept has to hold it.
+func (p *Plan) Foresee(e Evidence) {
+	d := Diagnose(e)
+	for i, f := range d.Volumes {
+		v := e.side(p.Victim).Volumes[i]
+		for j, s := range p.Steps {
+			if s.Kind == Snapshot && s.Resource == v.Resource && s.Volume == v.Number && s.Bytes > 0 { // 0: all of it as it is
+				p.Steps[j].Bytes, p.Steps[j].Own = max(s.Bytes, f.AtMost), min(v.marked(), max(s.Bytes, f.AtMost))
+			}
+		}
+	}
+}
+
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
 // givingUp are the steps with which a resource of the victim's is given up.
@@ -287,6 +302,16 @@ func (v Volume) marked() uint64 {
 		return v.Size
 	}
 	return *v.OutOfSync
+}
+
+// Room is how many bytes of changes what is kept of a volume has to hold; 0: all of it.
+func (p Plan) Room(resource string, number int) uint64 {
+	for _, s := range p.Steps {
+		if s.Kind == Snapshot && s.Resource == resource && s.Volume == number {
+			return s.Bytes
+		}
+	}
+	return 0
 }
 
 // Overwritten is how many bytes of a volume may be overwritten once it has come to so many

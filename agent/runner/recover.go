@@ -94,7 +94,7 @@ func (r *Runner) carry(a agent.Carry) {
 			p, err := r.carryStep(ctx, a, s)
 			done.Done, done.Ready, done.Note, done.Left, done.Total, done.Err = p.Done, p.Ready, p.Note, p.Left, p.Total, err
 			if err != nil {
-				done.Unkept = errors.Is(err, carry.ErrKeptTooEarly)
+				done.Unkept = errors.Is(err, carry.ErrUnkept)
 				if s != a.Task.Plan.Steps[a.Task.Step] {
 					done.Err = fmt.Errorf("%s: %w", s, err) // one that is seen to once more; the witness names its own
 				}

@@ -148,7 +148,7 @@ func TestNothingIsGivenUpThatWasWrittenAfterItWasKept(t *testing.T) {
 		_, err := w.node("node-b").Do(t.Context(), p, keepIt, "1")
 		must(t, err)
 		w.sides["node-b"].written = 104
-		if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrKeptTooEarly) || !strings.Contains(err.Error(), "100 KiB then, 104 KiB now") {
+		if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrUnkept) || !strings.Contains(err.Error(), "100 KiB then, 104 KiB now") {
 			t.Errorf("%s: %v", kind, err)
 		}
 		if len(w.log) > 0 {
@@ -156,7 +156,7 @@ func TestNothingIsGivenUpThatWasWrittenAfterItWasKept(t *testing.T) {
 		}
 		for _, written := range []uint64{100, 0} { // as it was; attached anew, and nothing written
 			w.sides["node-b"].written = written
-			if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); err != nil && errors.Is(err, ErrKeptTooEarly) {
+			if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); err != nil && errors.Is(err, ErrUnkept) {
 				t.Errorf("%s: %d KiB: %v", kind, written, err)
 			}
 		}
@@ -189,11 +189,11 @@ func TestNothingIsGivenUpOfWhichMoreIsChangedThanWhenItWasKept(t *testing.T) {
 	must(t, err)
 	giveUp := recovery.Step{Node: "node-b", Kind: recovery.Discard, Resource: "r0"}
 	v.written, v.marked = 0, 4
-	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrKeptTooEarly) || !strings.Contains(err.Error(), "attached anew") {
+	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); !errors.Is(err, ErrUnkept) || !strings.Contains(err.Error(), "attached anew") {
 		t.Errorf("%v", err)
 	}
 	v.disk = drbd.DiskInconsistent // by declaration, which marks all of it
-	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); errors.Is(err, ErrKeptTooEarly) {
+	if _, err := w.node("node-b").Do(t.Context(), p, giveUp, "1"); errors.Is(err, ErrUnkept) {
 		t.Errorf("%v", err)
 	}
 }

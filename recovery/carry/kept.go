@@ -157,9 +157,9 @@ func (s stage) more(f drbd.Family, k keep.Kept) bool {
 	return k.Marked != nil && now != nil && *now > *k.Marked && s.written(k.Number) == 0 && !s.begun && s.WorstDisk() != drbd.DiskInconsistent
 }
 
-// ErrKeptTooEarly says that what was kept of the victim's copy is not all that it
-// has: nothing is given up, and it is to be kept anew.
-var ErrKeptTooEarly = errors.New("it is not given up, for it was written to after it was kept, or what was kept is lost")
+// ErrUnkept says that what is kept of the victim's copy is not all that it has, or would
+// not outlive the resync: nothing is given up, and it is to be kept anew.
+var ErrUnkept = errors.New("it is not given up")
 
 // kept refuses to give up a volume of which no copy is kept, or whose copy was lost
 // since, whatever steps the plan has: it may come from a file. Nor is one that was
@@ -181,19 +181,33 @@ func (w work) kept(ctx context.Context, s stage) error {
 			return fmt.Errorf("the plan has a volume %q, which is none", b.Volume)
 		}
 		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number, Generation: b.Generations}
-		k, found, err := w.Store.Find(v)
-		if err != nil || !found {
-			return errors.Join(err, fmt.Errorf("%s is not kept yet, and nothing is given up before it is", b.Volume))
+		if err := w.keptVolume(ctx, s, v); err != nil {
+			return fmt.Errorf("%s: %w", b.Volume, err)
 		}
-		if is := s.written(number); is != k.Written && is != 0 && !s.begun && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
-			return fmt.Errorf("%s: %w (%d KiB then, %d KiB now); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly, k.Written, is)
-		}
-		if s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
-			return fmt.Errorf("%s: %w (more of it is changed, and its disk was attached anew); resolve it again, which keeps what is there now", b.Volume, ErrKeptTooEarly)
-		}
-		if err := w.Store.Check(ctx, k); err != nil {
-			return fmt.Errorf("%s: %w: %w", b.Volume, ErrKeptTooEarly, err)
-		}
+	}
+	return nil
+}
+
+func (w work) keptVolume(ctx context.Context, s stage, v keep.Volume) error {
+	const again = "resolve it again, which keeps what is there now"
+	k, found, err := w.Store.Find(v)
+	if err != nil || !found {
+		return errors.Join(err, errors.New("it is not kept yet, and nothing is given up before it is"))
+	}
+	if is := s.written(v.Number); is != k.Written && is != 0 && !s.begun && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
+		return fmt.Errorf("%w: it was written to after it was kept (%d KiB then, %d KiB now); %s", ErrUnkept, k.Written, is, again)
+	}
+	if s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
+		return fmt.Errorf("%w: it was written to after it was kept (more of it is changed, and its disk was attached anew); %s", ErrUnkept, again)
+	}
+	if err := w.Store.Check(ctx, k); err != nil {
+		return fmt.Errorf("%w: what was kept of it is lost: %w", ErrUnkept, err)
+	}
+	if s.begun {
+		return nil
+	}
+	if err := w.Store.Fit(ctx, k, w.plan.Room(v.Resource, v.Number)); err != nil {
+		return fmt.Errorf("%w: what is kept of it would be lost in the resync, for the survivor has written on: %w", ErrUnkept, err)
 	}
 	return nil
 }

@@ -104,6 +104,14 @@ type Checker interface {
 	Check(ctx context.Context, k Kept) error
 }
 
+// Grower is a driver whose copies are lost once more is overwritten than they have room for.
+type Grower interface {
+	// Grow sees to it that a copy can hold so many bytes of changes, of free bytes at the
+	// most, and returns what it takes then. An error says why it cannot, and wraps ErrFull
+	// where room is all that it lacks.
+	Grow(ctx context.Context, k Kept, changes, free uint64) (bytes uint64, err error)
+}
+
 // Store is the directory in which a node keeps copies. Its methods belong to one
 // goroutine.
 type Store struct {
@@ -189,15 +197,24 @@ func (s *Store) make(ctx context.Context, d Driver, v Volume, dir string) (Kept,
 		return Kept{}, err //nolint:wrapcheck // Keep wraps
 	}
 	k := Kept{Volume: v, Driver: d.Name(), Source: source, Made: s.now(), Bytes: bytes, dir: dir}
+	// The manifest is the last thing written: without it nothing counts as kept.
+	return k, s.note(k)
+}
+
+// note writes the manifest, in one step: half of one would hide a copy that is good.
+func (s *Store) note(k Kept) error {
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
-		return Kept{}, fmt.Errorf("write down what was kept: %w", err)
+		return fmt.Errorf("write down what was kept: %w", err)
 	}
-	// The manifest is the last thing written: without it nothing counts as kept.
-	if err := writeSynced(filepath.Join(dir, manifest), text); err != nil {
-		return Kept{}, err
+	file := filepath.Join(k.dir, manifest)
+	if err := writeSynced(file+".new", text); err != nil {
+		return err
 	}
-	return k, syncDirs(dir, s.Dir)
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write down what was kept: %w", err)
+	}
+	return syncDirs(k.dir, s.Dir)
 }
 
 func (s *Store) now() time.Time {

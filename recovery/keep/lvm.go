@@ -12,7 +12,8 @@ type LVM struct{ Tools Tools }
 
 const (
 	cowSpare    = 16 << 20 // bytes of a thick snapshot besides the changed blocks
-	cowTable    = 100      // one part in so many of them is its table
+	cowTable    = 100      // one part in so many of them is its table, with some to spare
+	cowBlock    = 256      // and with none: 16 bytes for each block of 4 KiB
 	spareShare  = 4        // one part in so many of the free room is taken beyond what a resync needs
 	poolPercent = 95       // a thin pool is not filled beyond: it would stop the live volumes too
 )
@@ -113,8 +114,10 @@ func (l logical) room() uint64 {
 	return (l.free - cowSpare) / (cowTable + 1) * cowTable
 }
 
-// cow is how large a thick snapshot has to be.
+// cow is how large a thick snapshot is to be, cowLeast what it cannot do without.
 func cow(changes uint64) uint64 { return changes + changes/cowTable + cowSpare }
+
+func cowLeast(changes uint64) uint64 { return changes + changes/cowBlock }
 
 // grown is how large a thick snapshot is made. The resync is not the last that is
 // written over what it holds: the service goes on, and a snapshot that overflows is
@@ -146,6 +149,33 @@ func (d LVM) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 		return "", 0, err
 	}
 	return "/dev/" + l.group + "/" + v.label(), bytes, nil
+}
+
+// Grow makes a thick snapshot larger that was made for less. It gets what it lacks, and as
+// much again where a quarter of what is left allows that: whoever wrote on goes on. With no
+// room for that, what was there as a spare will do. LVM makes none larger than it could use.
+func (d LVM) Grow(ctx context.Context, k Kept, changes, free uint64) (uint64, error) {
+	f, err := d.report(ctx, strings.TrimPrefix(k.Source, "/dev/"), "pool_lv,lv_size,vg_free,vg_name")
+	if err != nil || f[0] != "" {
+		return k.Bytes, err
+	}
+	has, want := bytesOf(f[1]), min(cow(changes), cowLeast(k.Size))
+	if has >= want {
+		return k.Bytes, nil
+	}
+	lack := want - has
+	if free = min(free, bytesOf(f[2])); lack <= free {
+		to := has + lack + min(lack, (free-lack)/spareShare)
+		if _, err = d.Tools.run(ctx, "lvextend", "--size", strconv.FormatUint((to+1023)/1024, 10)+"k", strings.TrimPrefix(k.Source, "/dev/")); err == nil {
+			return to, nil
+		}
+	} else {
+		err = fmt.Errorf("%w: %d bytes are left for it in volume group %s", ErrFull, free, f[3])
+	}
+	if has >= cowLeast(changes) {
+		return k.Bytes, nil
+	}
+	return 0, fmt.Errorf("the snapshot %s was made for less: it has %d bytes, and up to %d may be overwritten by now: %w", k.Source, has, changes, err)
 }
 
 // Drop removes the snapshot, whatever its volume and its group are called by now.

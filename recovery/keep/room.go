@@ -45,6 +45,29 @@ func (s *Store) Check(ctx context.Context, k Kept) error {
 	return nil
 }
 
+// Fit sees to it that a kept copy can hold so many bytes of changes; 0: all that there can
+// be. Most can: what has no size of its own grows by itself.
+func (s *Store) Fit(ctx context.Context, k Kept, changes uint64) error {
+	k.Changes = changes
+	for _, d := range s.Drivers {
+		g, ok := d.(Grower)
+		if !ok || d.Name() != k.Driver {
+			continue
+		}
+		free, err := s.free()
+		if err != nil {
+			return err
+		}
+		bytes, err := g.Grow(ctx, k, k.changes(), free)
+		if err != nil || bytes <= k.Bytes {
+			return err
+		}
+		k.Bytes = bytes
+		return s.note(k)
+	}
+	return nil
+}
+
 // choose returns the first driver that can keep the volume.
 func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error) {
 	free := v.AtMost
