@@ -161,7 +161,7 @@ func (e Evidence) outside(g Guards, d Diagnosis, victim Node) []string {
 	}
 	if g.RequireSnapshot {
 		for i, v := range s.Volumes {
-			if need := d.Volumes[i].AtMost; v.SnapshotRoom < need {
+			if need := e.overwritten(d, victim, i); v.SnapshotRoom < need {
 				out = append(out, fmt.Sprintf("a snapshot of %s on %s has room for %s of the %s that may be overwritten", v.Name(), victim, Bytes(v.SnapshotRoom), Bytes(need)))
 			}
 		}

@@ -108,8 +108,12 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	}
 	for i, vol := range v.Volumes {
 		p.add(Step{Node: p.Victim, Kind: DumpMetadata, Resource: vol.Resource, Volume: vol.Number})
-		most := d.Diagnosis.Volumes[i].AtMost
-		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number, Bytes: most, Own: min(vol.marked(), most)})
+		most := e.overwritten(d.Diagnosis, p.Victim, i)
+		own := min(vol.marked(), most)
+		if d.Diagnosis.Volumes[i].Full {
+			own = most // what is marked counts from some later moment
+		}
+		p.add(Step{Node: p.Victim, Kind: Snapshot, Resource: vol.Resource, Volume: vol.Number, Bytes: most, Own: own})
 	}
 	p.add(Step{Node: p.Survivor, Kind: Measure})
 	for _, r := range resources {
@@ -145,21 +149,6 @@ func (p *Plan) PartSurvivor() {
 		}
 	}
 	p.Steps = slices.Insert(p.Steps, i, part...)
-}
-
-// Foresee has the plan say how much of each volume is overwritten by what is measured now.
-// The survivor's services write on while the victim's copy is kept, for hours where that
-// waits for room, and the resync copies that as well: what is kept has to hold it.
-func (p *Plan) Foresee(e Evidence) {
-	d := Diagnose(e)
-	for i, f := range d.Volumes {
-		v := e.side(p.Victim).Volumes[i]
-		for j, s := range p.Steps {
-			if s.Kind == Snapshot && s.Resource == v.Resource && s.Volume == v.Number && s.Bytes > 0 { // 0: all of it as it is
-				p.Steps[j].Bytes, p.Steps[j].Own = max(s.Bytes, f.AtMost), min(v.marked(), max(s.Bytes, f.AtMost))
-			}
-		}
-	}
 }
 
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
@@ -247,7 +236,7 @@ func (p Plan) holdsSide(s Side) error {
 	if s.Node == p.Survivor {
 		return s.whole()
 	}
-	if changed, most := s.changed(p.Full), p.mostLost(); s.Role == drbd.RoleSecondary && changed > most {
+	if changed, most := p.changed(s), p.mostLost(); s.Role == drbd.RoleSecondary && changed > most {
 		return errors.New(tooMuch(changed, most))
 	}
 	return nil
@@ -283,11 +272,12 @@ func (s Side) whole() error {
 	return nil
 }
 
-// changed is how many bytes a side has marked; all of them where they count for nothing.
-func (s Side) changed(full bool) uint64 {
+// changed is how many bytes of its own the victim would lose now: what it has marked, or
+// all of a volume where that counts for nothing.
+func (p Plan) changed(victim Side) uint64 {
 	var sum uint64
-	for _, v := range s.Volumes {
-		if full {
+	for _, v := range victim.Volumes {
+		if s := p.keeps(v.Resource, v.Number); s != nil && s.Own >= v.Size {
 			sum = plus(sum, v.Size)
 			continue
 		}
@@ -302,16 +292,6 @@ func (v Volume) marked() uint64 {
 		return v.Size
 	}
 	return *v.OutOfSync
-}
-
-// Room is how many bytes of changes what is kept of a volume has to hold; 0: all of it.
-func (p Plan) Room(resource string, number int) uint64 {
-	for _, s := range p.Steps {
-		if s.Kind == Snapshot && s.Resource == resource && s.Volume == number {
-			return s.Bytes
-		}
-	}
-	return 0
 }
 
 // Overwritten is how many bytes of a volume may be overwritten once it has come to so many

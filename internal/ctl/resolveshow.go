@@ -125,7 +125,7 @@ func describePlan(b *strings.Builder, doc *arbiter.Recovery, on paper) {
 	if p.Discard <= doc.Decision.Discard && writes(doc) && (doc.Phase == arbiter.Decided || doc.Outcome == arbiter.OnlyShown) {
 		fmt.Fprintf(b, "        (%s is Primary and written to until it is stopped: more will be given up than is shown)\n", p.Victim)
 	}
-	fmt.Fprintf(b, "copied: %s\n\n", copied(doc.Decision.Diagnosis.Volumes, p.Full))
+	fmt.Fprintf(b, "copied: %s\n\n", copied(p.Overwrites(doc.Decision.Diagnosis.Volumes), p.Full))
 	for i, s := range p.Steps {
 		mark := "  "
 		switch {
