@@ -63,17 +63,9 @@ func (e *Entry) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// forkMargin is taken off the time of a fork: an agent sees a promotion after it has
-// happened, one without a right some seconds later still, and clocks are set meanwhile.
-// What was changed so shortly before counts as changed since: then too much is shown as
-// lost, and never too little.
-const forkMargin = 10 * time.Second
-
 // touched reports whether the entry was changed after the fork. A zero fork is
 // not known, and then nothing is said to be untouched.
-func (e Entry) touched(fork time.Time) bool {
-	return fork.IsZero() || e.Changed.After(fork.Add(-forkMargin))
-}
+func (e Entry) touched(fork time.Time) bool { return fork.IsZero() || e.Changed.After(fork) }
 
 // Fate is what becomes of a file if the victim's copy is given up.
 type Fate string

@@ -41,9 +41,10 @@ func TestFateOfAFileIsTheWorseOneWhereTheForkIsNotKnown(t *testing.T) {
 // An agent sees a promotion after it has happened, by a clock that may be set meanwhile.
 func TestFileThatWasWrittenRightBeforeThePromotionWasSeenIsShownAsLost(t *testing.T) {
 	from := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	forks := split().with(func(e *Evidence) { e.Sides[1].Tenures[1].From = from }).Forks("node-b")
 	for before, want := range map[time.Duration]Fate{time.Millisecond: LostFile, 4 * time.Second: LostFile, time.Minute: SurvivorOnly} {
 		v := []Entry{{Path: "only-victim", Kind: FileRegular, Size: 9, Changed: from.Add(-before)}}
-		if l := CompareFiles(v, nil, Forks{Victim: from}); l[0].Fate != want {
+		if l := CompareFiles(v, nil, forks); l[0].Fate != want {
 			t.Errorf("%v before: %s, loss %+v", before, l[0].Fate, CountLoss(l))
 		}
 	}
@@ -67,7 +68,7 @@ func TestForkIsBeforeAllThatTheYoungerSideWroteAlone(t *testing.T) {
 	e := split().with(func(e *Evidence) {
 		e.Sides[1].Tenures = []Tenure{{Epoch: 4, Leased: true, From: time.Unix(50, 0)}, {Epoch: 8, From: first}, {Epoch: 8, From: again}}
 	})
-	if got := e.Forks("node-b"); !got.Victim.Equal(first) {
+	if got := e.Forks("node-b"); !got.Victim.Equal(first.Add(-forkMargin)) {
 		t.Errorf("%v: what was written from %v on would count as no loss", got, first)
 	}
 }

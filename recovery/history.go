@@ -128,10 +128,16 @@ func (v Volume) wentOn() bool {
 	return err == nil && g.Bitmap != 0 && !g.Flags.Connected
 }
 
+// forkMargin is taken off the time of a fork: an agent sees a promotion after it has
+// happened, one without a right some seconds later still, and clocks are set meanwhile.
+// What was changed so shortly before counts as changed since: then too much is shown as
+// lost, and never too little.
+const forkMargin = 10 * time.Second
+
 // Forks are when each side's own clock read a moment after which the two had lost
 // each other, if the given side is the victim: the beginning of a time as Primary
 // that the other side's cannot have overlapped while they were one. Only the side
-// that was promoted last knows one, of itself.
+// that was promoted last knows one, of itself; see [forkMargin].
 func (e Evidence) Forks(victim Node) Forks {
 	younger, _ := e.younger()
 	if younger == "" {
@@ -143,6 +149,10 @@ func (e Evidence) Forks(victim Node) Forks {
 		first-- // it was promoted alone more than once
 	}
 	from := list[first].From
+	if from.IsZero() {
+		return Forks{}
+	}
+	from = from.Add(-forkMargin)
 	if younger == victim {
 		return Forks{Victim: from}
 	}
