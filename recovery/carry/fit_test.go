@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,24 @@ func TestWhatIsKeptHoldsWhatTheSurvivorHasWrittenSince(t *testing.T) {
 		}
 		if !errors.Is(err, ErrUnkept) || !strings.Contains(err.Error(), "the survivor has written on") || slices.ContainsFunc(w.log, func(l string) bool { return strings.Contains(l, "discard") }) {
 			t.Errorf("%s: %v %q", name, err, w.log)
+		}
+	}
+}
+
+// The copy was made, and is gone when the victim is to be given up: a file that somebody
+// has removed is found by nobody else.
+func TestNothingIsGivenUpWhoseCopyIsGone(t *testing.T) {
+	for _, kind := range []recovery.StepKind{recovery.Discard, recovery.Invalidate} {
+		w := split(t)
+		p, n := w.plan("node-b"), w.node("node-b")
+		_, err := n.Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: recovery.Snapshot, Resource: "r0"}, "1")
+		must(t, err)
+		all, err := n.Kept("nfs")
+		must(t, err)
+		must(t, os.Remove(all[0].Source))
+		_, err = n.Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: kind, Resource: "r0"}, "1")
+		if !errors.Is(err, ErrUnkept) || !strings.Contains(err.Error(), "what was kept of it is lost") || len(w.log) > 0 {
+			t.Errorf("%s: %v %q", kind, err, w.log)
 		}
 	}
 }

@@ -98,7 +98,7 @@ type Driver interface {
 	Drop(ctx context.Context, v Volume, dir string) error
 }
 
-// Checker is a driver whose copies may be lost without anybody's doing.
+// Checker is a driver that can tell more of a copy than whether its file or device is there.
 type Checker interface {
 	// Check returns an error if the copy is lost.
 	Check(ctx context.Context, k Kept) error

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -35,14 +37,31 @@ func (s *Store) RoomFor(ctx context.Context, v Volume, promised Promises) uint64
 	return 0
 }
 
-// Check says why a kept copy is not what it was any more, where its driver can tell.
+// Check says why a kept copy is not what it was any more, as far as its driver can tell; of
+// every one it is seen whether what is to be looked into is there, as a whole.
 func (s *Store) Check(ctx context.Context, k Kept) error {
 	for _, d := range s.Drivers {
 		if c, ok := d.(Checker); ok && d.Name() == k.Driver {
 			return c.Check(ctx, k)
 		}
 	}
-	return nil
+	return k.there()
+}
+
+func (k Kept) there() error {
+	switch info, err := os.Stat(k.Source); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s, which was kept, is not there any more", k.Source)
+	case err != nil:
+		return fmt.Errorf("look for what was kept: %w", err)
+	case info.IsDir(): // of an operator's own program
+		return nil
+	}
+	has, err := SizeOf(k.Source)
+	if err == nil && has < k.Size {
+		err = fmt.Errorf("%s, which was kept, has %d of %d bytes", k.Source, has, k.Size)
+	}
+	return err
 }
 
 // Fit sees to it that a kept copy can hold so many bytes of changes; 0: all that there can

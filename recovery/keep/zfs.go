@@ -68,6 +68,22 @@ func (d ZFS) Keep(ctx context.Context, v Volume, _ string) (string, uint64, erro
 	return zvols + clone, v.changes(), nil
 }
 
+// Check says whether the clone is there: programs that prune snapshots take it along.
+func (d ZFS) Check(ctx context.Context, k Kept) error {
+	name, err := dataset(k.Source)
+	if err != nil {
+		return err
+	}
+	text, err := d.Tools.run(ctx, "zfs", "get", "-Hp", "-o", "value", "volsize", name)
+	if err != nil {
+		return fmt.Errorf("the clone %s is not there: %w", name, err)
+	}
+	if has := bytesOf(strings.TrimSpace(text)); has < k.Size {
+		return fmt.Errorf("the clone %s has %d of %d bytes", name, has, k.Size)
+	}
+	return nil
+}
+
 // Drop destroys the clone, then the snapshot, wherever they are by now.
 func (d ZFS) Drop(ctx context.Context, v Volume, _ string) error {
 	text, err := d.Tools.run(ctx, "zfs", "list", "-H", "-t", "volume,snapshot", "-o", "name")
