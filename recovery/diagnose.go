@@ -104,6 +104,7 @@ func Diagnose(e Evidence) Diagnosis {
 		}
 	}
 	d := Diagnosis{Kind: InSync}
+	against := "" // a volume that lags behind the other way
 	for i := range e.Sides[0].Volumes {
 		f := diagnoseVolume(e, i)
 		d.Volumes = append(d.Volumes, f)
@@ -115,7 +116,13 @@ func Diagnose(e Evidence) Diagnosis {
 		case d.Source == "":
 			d.Source = f.Source
 		default:
-			return contradiction(d, f)
+			against = fmt.Sprintf("%s would be copied from %s", f.Volume, f.Source)
+		}
+	}
+	if against != "" {
+		d.Source = ""
+		if d.Kind.rank() <= NoGoodCopy.rank() {
+			return e.contradiction(d, against)
 		}
 	}
 	d.Why, d.Advice = e.explain(d)
@@ -127,10 +134,10 @@ func Diagnose(e Evidence) Diagnosis {
 
 // contradiction is what volumes are that lag behind in different directions:
 // neither side has the whole group.
-func contradiction(d Diagnosis, f VolumeFinding) Diagnosis {
-	d.Kind, d.Source = NoGoodCopy, ""
-	d.Why = fmt.Sprintf("the volumes lag behind in different directions (%s would be copied from %s): neither side holds one state of the whole group", f.Volume, f.Source)
-	d.Advice = "decide by hand which side is kept for all volumes; look at both with the applications' own tools first"
+func (e Evidence) contradiction(d Diagnosis, against string) Diagnosis {
+	d.Kind = NoGoodCopy
+	d.Why = fmt.Sprintf("the volumes lag behind in different directions (%s): neither side holds one state of the whole group", against)
+	d.Advice = "DRBD would put the group together from both. " + e.byHand(d)
 	return d
 }
 
@@ -280,11 +287,12 @@ func (e Evidence) explain(d Diagnosis) (why, advice string) {
 		return fmt.Sprintf("DRBD calls it a split brain, but the metadata of %s and %s tells of no state that both were in: they may be disks of two pairs, or one was forced again after they had parted", a, b),
 			"make sure that both disks belong to this group; no policy is asked, and giving one side up copies everything"
 	case NoGoodCopy:
-		return "the copy that DRBD would take is itself not consistent", "look for a backup, or let an operator force one side (drbdadm primary --force) knowing what it holds"
+		return e.noneWhole(d), "bring a backup back, or go on with what one side holds, half of it old and half of it new perhaps. " + e.byHand(d)
 	case Diskless:
-		return "a side has no disk attached for one of the volumes", "attach it (drbdadm attach), or look at it with drbdmeta dump-md, and measure again"
+		return e.diskless()
 	case Unrelated:
-		return "the two copies have no generation in common: they may belong to different pairs", "make sure that the right disks are there; to start over on one side: copy its disk away, then drbdadm down, create-md, up on it, which gives all its data up"
+		return fmt.Sprintf("the copies of %s on %s and %s have no generation in common: they may belong to different pairs", strangers(d), a, b),
+			"make sure that the right disks are there. If they are, one side's data is given up by hand. " + e.byHand(d)
 	case Unknown:
 	}
 	return "too little is known", "measure again"

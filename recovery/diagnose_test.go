@@ -100,6 +100,82 @@ func TestVolumesThatLagInDifferentDirectionsHaveNoGoodCopy(t *testing.T) {
 	}
 }
 
+// What is advised is done on both sides' metadata as DRBD would do it: after that, the
+// other copy is taken from the one that is kept, whichever that is.
+func TestAdviceByHandLeadsOn(t *testing.T) {
+	opposite := func(e *Evidence) {
+		second(4*mib, mib)(e)
+		gis(giOlder, giBoth)(e)
+		e.Sides[0].Volumes[1].Generations, e.Sides[1].Volumes[1].Generations = giBoth, giYounger
+	}
+	for name, c := range map[string]struct {
+		change func(*Evidence)
+		kind   Kind
+		says   []string
+	}{
+		"lag in different directions": {opposite, NoGoodCopy, []string{"drbdadm create-md r0 r1;", "sbctl group init nfs --keep node-a"}},
+		"one of them has split besides": {func(e *Evidence) {
+			opposite(e)
+			for i := range e.Sides {
+				v := e.Sides[i].Volumes[0]
+				v.Number, v.Generations = 1, []string{giOlder, giYounger}[i]
+				e.Sides[i].Volumes = append(e.Sides[i].Volumes, v)
+			}
+		}, NoGoodCopy, []string{"drbdadm create-md r0 r1;"}},
+		"strangers": {func(e *Evidence) { opposite(e); gis(giOlder, giStranger)(e) }, Unrelated, []string{"the copies of r0/0 on node-a and node-b"}},
+		"neither is whole": {
+			func(e *Evidence) { bothDisks(e, drbd.DiskInconsistent); gis(giOlder, giBoth)(e) }, NoGoodCopy,
+			[]string{"drbdadm primary --force r0 (", "copy the disks beneath them on both nodes away", "r0/0 is Inconsistent on node-a"},
+		},
+	} {
+		for _, family := range []drbd.Family{drbd.Family84, drbd.Family9} {
+			e := split().with(c.change)
+			e.Sides[0].Family, e.Sides[1].Family = family, family
+			d := Diagnose(e)
+			if d.Kind != c.kind {
+				t.Errorf("%s: %s", name, d.Kind)
+			}
+			for _, want := range append(c.says, "sbctl maintenance on", "sbctl maintenance off", "node-a", "node-b") {
+				if !strings.Contains(d.Why+"; "+d.Advice, want) {
+					t.Errorf("%s: nothing of %q in: %s; %s", name, want, d.Why, d.Advice)
+				}
+			}
+			for kept := range e.Sides {
+				after := e.with(func(e *Evidence) {
+					for i := range e.Sides[kept].Volumes {
+						e.Sides[kept].Volumes[i].Disk = drbd.DiskUpToDate // forced, where it was not
+						e.Sides[1-kept].Volumes[i].Disk, e.Sides[1-kept].Volumes[i].Generations = drbd.DiskInconsistent, giNew
+					}
+				})
+				if d := Diagnose(after); d.Kind != Empty || d.Source != e.Sides[kept].Node {
+					t.Errorf("%s on %s: done as advised it is %s from %q, and %s was to be kept: %s", name, family, d.Kind, d.Source, e.Sides[kept].Node, d.Why)
+				}
+			}
+		}
+	}
+}
+
+func TestAdviceNamesNodeAndVolume(t *testing.T) {
+	e := split().with(func(e *Evidence) { second(0, 0)(e); e.Sides[1].Volumes[1].Disk = drbd.DiskDiskless })
+	if d := Diagnose(e); d.Kind != Diskless || !strings.Contains(d.Why, "r1/0 is Diskless on node-b") || !strings.Contains(d.Advice, "on node-b: drbdadm attach r1/0 (") {
+		t.Errorf("%s: %s; %s", d.Kind, d.Why, d.Advice)
+	}
+	// A disk that is not there comes before volumes that lag in different directions.
+	e = split().with(func(e *Evidence) {
+		second(0, 0)(e)
+		second(0, 0)(e)
+		gis(giOlder, giBoth)(e)
+		e.Sides[0].Volumes[1].Generations, e.Sides[1].Volumes[1].Generations = giBoth, giYounger
+		for i := range e.Sides {
+			e.Sides[i].Volumes[2].Resource = "r2"
+		}
+		e.Sides[0].Volumes[2].Disk = drbd.DiskDiskless
+	})
+	if d := Diagnose(e); d.Kind != Diskless || d.Source != "" || len(d.Volumes) != 3 {
+		t.Errorf("%s from %q: %+v", d.Kind, d.Source, d.Volumes)
+	}
+}
+
 func TestForecastBoundsWhatIsCopied(t *testing.T) {
 	v := Diagnose(split()).Volumes[0]
 	if v.AtLeast != 10*mib || v.AtMost != 12*mib {

@@ -18,6 +18,7 @@ type judged struct {
 	state   *arbiter.State
 	changed map[arbiter.NodeID]uint64 // MiB
 	gi      map[arbiter.NodeID]string
+	second  map[arbiter.NodeID]string // of r1/0; nil: there is none
 	// surprise is what node-b has changed when it is measured for the third time.
 	surprise uint64
 	measured int
@@ -34,6 +35,14 @@ type judged struct {
 var forks = map[string]map[arbiter.NodeID]string{
 	"split": {
 		"node-a": "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
+		"node-b": "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
+	},
+	"a ahead": {
+		"node-a": "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
+		"node-b": "2118A6CB62BB9566:0000000000000000:0000000000000000:0000000000000000:1:1:0:0:0:0:0",
+	},
+	"b ahead": {
+		"node-a": "2118A6CB62BB9566:0000000000000000:0000000000000000:0000000000000000:1:1:0:0:0:0:0",
 		"node-b": "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
 	},
 	"in step": {
@@ -82,6 +91,13 @@ func turning() scene {
 func restless() scene {
 	s := parted("split", 10, 2)()
 	s.pair.restless = true
+	return s
+}
+
+// crossed is a pair of whose two volumes each lags behind the other way.
+func crossed() scene {
+	s := parted("a ahead", 10, 2)()
+	s.pair.second = forks["b ahead"]
 	return s
 }
 
@@ -194,9 +210,13 @@ func (p *judged) turn() {
 			if role == drbd.RolePrimary {
 				mounted = []string{"/srv/data"}
 			}
+			volumes := []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes, Written: written}}
+			if gi := p.second[n]; gi != "" {
+				volumes = append(volumes, recovery.Volume{Resource: "r1", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &bytes})
+			}
 			p.apply(arbiter.Measured{Caller: p.caller(n), Group: "nfs", Recovery: r.ID, Round: t.Round, Side: recovery.Side{
 				Node: recovery.Node(n), Family: drbd.Family84, Role: role, Mounted: mounted,
-				Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes, Written: written}},
+				Volumes: volumes,
 				Tenures: []recovery.Tenure{tenureOf(n)},
 			}})
 		default:

@@ -50,6 +50,7 @@ var scenes = map[string]func() scene{
 	"turning":     turning,
 	"restless":    restless,
 	"was-stale":   wasStale,
+	"crossed":     crossed,
 	"clinging":    clinging(restless, errPastReturn),
 	"dear":        clinging(surprising, errPastReturn),
 	"deaf":        clinging(parted("split", 5, 5), status.Error(codes.Internal, "its disk is full")),
