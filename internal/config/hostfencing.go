@@ -142,7 +142,7 @@ func (h *host) options(at string, d FenceAgent, known []AgentOption) {
 			continue
 		}
 		hint := "it knows " + strings.Join(names, ", ")
-		if near := closest(name, names); near != "" {
+		if near := Closest(name, names); near != "" {
 			hint = "did you mean " + near + "?"
 			meant[near] = true
 		}
@@ -158,7 +158,7 @@ func (h *host) options(at string, d FenceAgent, known []AgentOption) {
 		switch {
 		case set && len(o.Choice) > 0 && !slices.Contains(o.Choice, value):
 			hint := "one of " + strings.Join(o.Choice, ", ")
-			if near := closest(value, o.Choice); near != "" {
+			if near := Closest(value, o.Choice); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 			h.src.addAt(at+".options."+o.Name, fmt.Sprintf("%q is not known to %s", value, d.Agent), hint)

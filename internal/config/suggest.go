@@ -1,11 +1,16 @@
 package config
 
-// closest returns the candidate that a slip of the fingers turns into word, or "".
-func closest(word string, candidates []string) string {
+// Closest returns the candidate that a slip of the fingers turns into word, or "". Where
+// it may be one as well as another, it is none: the guess would be bad counsel.
+func Closest(word string, candidates []string) string {
 	best, bestAt := "", 3
 	for _, c := range candidates {
-		if d := distance(word, c); d < bestAt && 2*d < len(c) {
+		switch d := distance(word, c); {
+		case 2*d >= len(c):
+		case d < bestAt:
 			best, bestAt = c, d
+		case d == bestAt:
+			best = ""
 		}
 	}
 	return best

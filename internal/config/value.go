@@ -137,7 +137,7 @@ func (m mapping) need(key, example string) value {
 
 func (m mapping) unknown(key entry) {
 	hint := "known here: " + strings.Join(m.shown, ", ")
-	near := closest(key.name, m.known)
+	near := Closest(key.name, m.known)
 	if near == "" && slices.Contains(m.known, key.name+"_file") {
 		near = key.name + "_file"
 	}
@@ -265,7 +265,7 @@ func (v value) anyDuration() (time.Duration, bool) {
 
 // oneOf reads a word out of a fixed choice.
 func (v value) oneOf(choice ...string) string {
-	return v.oneOfLike(func(typed string) string { return closest(typed, choice) }, choice...)
+	return v.oneOfLike(func(typed string) string { return Closest(typed, choice) }, choice...)
 }
 
 // oneOfLike is told by like which word was meant by one that is not known; "" for none.

@@ -33,8 +33,8 @@ by default ssh as root).`,
 		if err != nil {
 			return err
 		}
-		if discard != "" && discard != pair[0] && discard != pair[1] {
-			return usage(cmd, "%s is neither %s nor %s", discard, pair[0], pair[1])
+		if err := oneOf(cmd, pair, discard); err != nil {
+			return err
 		}
 		p, err := a.preview(cmd.Context(), args[0], pair)
 		if err != nil {

@@ -93,7 +93,7 @@ type rescue struct {
 }
 
 func (a *app) resolve(cmd *cobra.Command, group string, f resolveFlags) error {
-	if err := errors.Join(f.check(cmd), f.checkWaiting(cmd)); err != nil {
+	if err := errors.Join(f.check(cmd, group), f.checkWaiting(cmd)); err != nil {
 		return err
 	}
 	if f.offline != "" {
@@ -123,6 +123,9 @@ func (a *app) look(cmd *cobra.Command, group string, f resolveFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(oneOf(cmd, pair, f.keep), oneOf(cmd, pair, f.discard)); err != nil {
+		return err
+	}
 	if f.keep != "" {
 		f.discard = pair[0]
 		if f.keep == pair[0] {
@@ -145,14 +148,24 @@ func (a *app) only(cmd *cobra.Command, group string, pair [2]string, f resolveFl
 }
 
 // check finds what makes no sense whatever the pair is like.
-func (f *resolveFlags) check(cmd *cobra.Command) error {
+func (f *resolveFlags) check(cmd *cobra.Command, group string) error {
 	given := 0
 	for _, s := range []string{f.keep, f.discard, f.policy} {
 		if s != "" {
 			given++
 		}
 	}
+	only := "--preview"
+	if f.undo {
+		only = "--undo"
+	}
 	switch {
+	case f.preview && f.undo:
+		return usage(cmd, "nothing was done: --preview and --undo are two looks: one at what a recovery would give up, one at what was given up; type one of them")
+	case (f.preview || f.undo) && (f.typed != "" || f.reason != "" || *f.yes):
+		return usage(cmd, "nothing was done: %s only shows, so that there is nothing to agree to: leave --typed, --yes and --reason out", only)
+	case f.preview && f.policy != "":
+		return usage(cmd, "nothing was done: --preview shows what each choice would cost, whatever a policy decides; what this one would: sbctl resolve %s --policy %s --dry-run", group, f.policy)
 	case f.keep != "" && f.keep == f.discard:
 		return usage(cmd, "nothing was done: %s cannot be kept and discarded", f.keep)
 	case f.undo && given > 0:

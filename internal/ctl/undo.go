@@ -18,7 +18,7 @@ import (
 // offline carries this machine's own steps of a plan out, where no witness can lead:
 // sbagent prints and does them.
 func (a *app) offline(cmd *cobra.Command, group string, f resolveFlags) error {
-	if f.keep != "" || f.discard != "" || f.policy != "" || f.preview || f.undo {
+	if f.keep != "" || f.discard != "" || f.policy != "" || f.preview || f.undo || len(*f.nodes) > 0 {
 		return usage(cmd, "nothing was done: --offline carries out a plan, in which all is decided")
 	}
 	plan := f.offline

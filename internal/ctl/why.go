@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sbarbiter/internal/config"
 	sbv1 "sbarbiter/proto/sb/v1"
 )
 
@@ -148,5 +149,21 @@ func knownNode(cmd *cobra.Command, c *sbv1.ClusterStatus, name string) error {
 	if slices.Contains(nodes, name) {
 		return nil
 	}
-	return usage(cmd, "cluster %s has no node %s, only %s", c.GetDefinition().GetCluster(), name, and(nodes))
+	return usage(cmd, "cluster %s has no node %s, only %s%s", c.GetDefinition().GetCluster(), name, and(nodes), meant(name, nodes))
+}
+
+// oneOf checks a node's name where no witness is asked.
+func oneOf(cmd *cobra.Command, pair [2]string, name string) error {
+	if name == "" || slices.Contains(pair[:], name) {
+		return nil
+	}
+	return usage(cmd, "nothing was done: %s is neither %s nor %s%s", name, pair[0], pair[1], meant(name, pair[:]))
+}
+
+// meant asks whether it was the name that is like what was typed.
+func meant(typed string, names []string) string {
+	if n := config.Closest(typed, names); n != "" {
+		return fmt.Sprintf("; did you mean %s?", n)
+	}
+	return ""
 }
