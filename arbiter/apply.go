@@ -94,6 +94,8 @@ func (a *applying) dispatchRecovery() Verdict {
 	switch cmd := a.entry.Command.(type) {
 	case Resolve:
 		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.resolve(c, cmd) })
+	case Show:
+		return a.operate(cmd.Cluster, func(c *Cluster) Verdict { return a.show(c, cmd) })
 	case Measured:
 		return a.request(cmd.Caller, func(c *Cluster, _ *Node) Verdict { return a.measured(c, cmd) })
 	case Unmeasured:

@@ -27,11 +27,7 @@ func (g *Group) earlier(e recovery.Evidence) map[NodeID]recovery.Side {
 }
 
 func (g *Group) lastMeasured(n recovery.Node) *recovery.Side {
-	all := slices.Clone(g.Recovered)
-	if g.Recovery != nil {
-		all = append(all, *g.Recovery)
-	}
-	for _, r := range slices.Backward(all) {
+	for _, r := range slices.Backward(g.Documents()) {
 		for _, e := range []*recovery.Evidence{r.Evidence, r.Grounds} {
 			if e == nil {
 				continue
@@ -124,8 +120,7 @@ func (g *Group) loose(n NodeID) bool {
 // is over: no later one has told otherwise, and a copy is stale since then. It is for
 // people: nothing is decided on it.
 func (g *Group) LastSplit() *Recovery {
-	for i := range slices.Backward(g.Recovered) {
-		r := &g.Recovered[i]
+	for _, r := range slices.Backward(g.past()) {
 		switch {
 		case r.Decision == nil || !r.Decision.Diagnosis.Kind.Tells():
 		case r.Outcome == Recovered || !r.Decision.Diagnosis.Kind.Split():

@@ -144,6 +144,10 @@ func (a *applying) cancel(c *Cluster, cmd CancelRecovery) Verdict {
 		return unknownGroup(c, cmd.Group)
 	}
 	r := g.Recovery
+	if v := a.cancelShow(g, cmd); v != nil {
+		a.record(c, cmd.Group, "", "recovery", *v)
+		return *v
+	}
 	var v Verdict
 	switch {
 	case r == nil:
@@ -158,12 +162,16 @@ func (a *applying) cancel(c *Cluster, cmd CancelRecovery) Verdict {
 		v = refuse(PastReturn, "recovery %s of %s has begun to give %s's changes up; it can only go on", r.ID, cmd.Group, r.Plan.Victim)
 	default:
 		c.putBack(g, a.state.Version.Incarnation)
-		a.over(g, Cancelled, fmt.Sprintf("called off by %s: %s", cmd.By, orElse(cmd.Reason, "no reason was given")))
+		a.over(g, Cancelled, calledOff(cmd))
 		v = done("recovery %s of %s is %s", r.ID, cmd.Group, r.Note)
 	}
 	v.Recovery = r.ID
 	a.record(c, cmd.Group, "", "recovery", v)
 	return v
+}
+
+func calledOff(cmd CancelRecovery) string {
+	return fmt.Sprintf("called off by %s: %s", cmd.By, orElse(cmd.Reason, "no reason was given"))
 }
 
 // putBack makes stale what was stale before the recovery, and nothing else, unless
@@ -214,8 +222,13 @@ func (g *Group) grantedSince(r *Recovery) bool {
 // way: it may be over long since.
 func (a *applying) forgetRecoveries(c *Cluster) {
 	for _, id := range slices.Sorted(maps.Keys(c.Groups)) {
-		if g := c.Groups[id]; g.Recovery != nil {
-			a.over(g, Forgotten, "this witness's memory was older than its own earlier answers; look at both nodes, and resolve it again where that is needed")
+		const note = "this witness's memory was older than its own earlier answers; look at both nodes, and resolve it again where that is needed"
+		g := c.Groups[id]
+		if g.Recovery != nil {
+			a.over(g, Forgotten, note)
+		}
+		if s := g.Showing(); s != nil {
+			a.endShow(s, Forgotten, note)
 		}
 	}
 }

@@ -293,6 +293,7 @@ func (Calm) command()          {}
 func (Remark) command()        {}
 
 func (Resolve) command()        {}
+func (Show) command()           {}
 func (Measured) command()       {}
 func (Unmeasured) command()     {}
 func (MeasureAgain) command()   {}

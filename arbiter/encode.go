@@ -55,6 +55,7 @@ func init() {
 		Calm{},
 		Remark{},
 		Resolve{},
+		Show{},
 		Measured{},
 		Unmeasured{},
 		MeasureAgain{},

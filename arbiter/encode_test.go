@@ -40,6 +40,7 @@ func everyCommand() []arbiter.Command {
 		arbiter.Armed{Caller: arbiter.Caller{Cluster: pair}, Group: "g", Epoch: 4, Watchdog: arbiter.Watchdog{Armed: true}},
 		arbiter.Calm{Cluster: pair, Shot: true},
 		arbiter.Resolve{Cluster: pair, Group: "nfs", Order: arbiter.RecoveryOrder{By: "ops", Discard: "node-b", DryRun: true, WhenBack: true, AtMost: new(uint64)}},
+		arbiter.Show{Cluster: pair, Group: "nfs", Order: arbiter.RecoveryOrder{By: "ops", Policy: "discard-node", DryRun: true}},
 		arbiter.Measured{Caller: c, Group: "nfs", Recovery: 1<<32 | 1, Round: 2, Side: sideOf("node-a", "fork", 3)},
 		arbiter.Unmeasured{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1, Round: 2, Node: "node-a", Why: "x"},
 		arbiter.MeasureAgain{Cluster: pair, Group: "nfs", Recovery: 1<<32 | 1},

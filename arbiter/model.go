@@ -102,6 +102,8 @@ type Group struct {
 	// Recovery is the one under way, Recovered the latest that are over, oldest first.
 	Recovery  *Recovery  `json:"recovery,omitempty"`
 	Recovered []Recovery `json:"recovered,omitempty"`
+	// Shown are the latest dry runs, oldest first; the last may be under way.
+	Shown []Recovery `json:"shown,omitempty"`
 	// Words is the number of the latest word of an operator's about its copies; see [GiveUp].
 	Words WordID `json:"words,omitempty"`
 	// StandIn is an operator's word that a stale copy stands in for a lost one.
@@ -301,7 +303,7 @@ func (g *Group) clone() *Group {
 		s := *g.StandIn
 		h.StandIn = &s
 	}
-	h.Recovery, h.Recovered = g.Recovery.clone(), cloneRecoveries(g.Recovered)
+	h.Recovery, h.Recovered, h.Shown = g.Recovery.clone(), cloneRecoveries(g.Recovered), cloneRecoveries(g.Shown)
 	return &h
 }
 

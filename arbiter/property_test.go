@@ -45,6 +45,9 @@ func TestWhatMustAlwaysHoldOfARecovery(t *testing.T) {
 	} {
 		must = append(must, string(o))
 	}
+	for _, o := range []arbiter.RecoveryOutcome{arbiter.OnlyShown, arbiter.NoSplit, arbiter.Cancelled} {
+		must = append(must, "dry run "+string(o))
+	}
 	untilSeen(t, seen, must, func(t *rapid.T) {
 		s := begin(t)
 		w := newWatcher()

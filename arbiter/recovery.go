@@ -47,7 +47,7 @@ type RecoveryOrder struct {
 	Discard NodeID `json:"discard,omitempty"`
 	// Policy is the only one to ask; "": the group's list.
 	Policy recovery.PolicyName `json:"policy,omitempty"`
-	// DryRun ends the recovery once it is decided.
+	// DryRun ends it once it is decided; see [Show].
 	DryRun bool `json:"dry_run,omitempty"`
 	// WhenBack: a side that is not there is waited for, and nothing and nobody is held up
 	// by that.
@@ -232,14 +232,7 @@ func (r *Recovery) clone() *Recovery {
 	}
 	s := *r
 	s.Before = maps.Clone(r.Before)
-	s.Sides = maps.Clone(r.Sides)
-	for n, side := range s.Sides {
-		s.Sides[n] = side.Clone()
-	}
-	s.Earlier = maps.Clone(r.Earlier)
-	for n, side := range s.Earlier {
-		s.Earlier[n] = side.Clone()
-	}
+	s.Sides, s.Earlier = cloneSides(r.Sides), cloneSides(r.Earlier)
 	if r.Order.AtMost != nil {
 		most := *r.Order.AtMost
 		s.Order.AtMost = &most
@@ -247,6 +240,14 @@ func (r *Recovery) clone() *Recovery {
 	s.Evidence, s.Grounds = clonePointer(r.Evidence), clonePointer(r.Grounds)
 	s.Decision, s.Plan = clonePointer(r.Decision), clonePointer(r.Plan)
 	return &s
+}
+
+func cloneSides(m map[NodeID]recovery.Side) map[NodeID]recovery.Side {
+	m = maps.Clone(m)
+	for n, side := range m {
+		m[n] = side.Clone()
+	}
+	return m
 }
 
 func clonePointer[T interface{ Clone() T }](p *T) *T {

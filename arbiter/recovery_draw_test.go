@@ -1,6 +1,8 @@
 package arbiter_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"pgregory.net/rapid"
@@ -14,6 +16,9 @@ import (
 // is late, out of turn or somebody else's.
 func (s *stage) drawRecovery(t *rapid.T) arbiter.Command {
 	node := oneOf(t, "node", nodes...)
+	if cmd := s.drawShown(t, node); cmd != nil {
+		return cmd
+	}
 	r := s.group("nfs").Recovery
 	if r == nil {
 		return s.drawResolve(t, node)
@@ -53,6 +58,22 @@ func (s *stage) drawRecovery(t *rapid.T) arbiter.Command {
 		}
 	}
 	return s.drawStepDone(t, node, task)
+}
+
+// drawShown draws what would be said about a dry run, or opens one; mostly nothing.
+func (s *stage) drawShown(t *rapid.T, node arbiter.NodeID) arbiter.Command {
+	r := s.group("nfs").Showing()
+	switch {
+	case r == nil && likely(t, 1, "a dry run"):
+		return arbiter.Show(s.drawResolve(t, node).(arbiter.Resolve))
+	case r == nil || likely(t, 5, "something else"):
+		return nil
+	case likely(t, 1, "silent"):
+		return arbiter.Unmeasured{Cluster: pair, Group: "nfs", Recovery: r.ID, Round: r.Round, Node: node, Why: "silent"}
+	case likely(t, 1, "called off"):
+		return arbiter.CancelRecovery{Cluster: pair, Group: "nfs", Recovery: r.ID, By: "bob"}
+	}
+	return arbiter.Measured{Caller: s.drawCaller(t, node), Group: "nfs", Recovery: r.ID, Round: r.Round, Side: drawSide(t, node)}
 }
 
 func (s *stage) drawStepDone(t *rapid.T, node arbiter.NodeID, task *arbiter.Task) arbiter.Command {
@@ -120,6 +141,9 @@ func (w *watcher) recovery(before, after *arbiter.Cluster, cmd arbiter.Command) 
 	if err := oneAtATime(was, is); err != nil {
 		return err
 	}
+	if err := onlyShown(was, is, cmd); err != nil {
+		return err
+	}
 	if !about(cmd) {
 		return nil
 	}
@@ -134,6 +158,38 @@ func (w *watcher) recovery(before, after *arbiter.Cluster, cmd arbiter.Command) 
 	}
 	if _, ok := is.Excluded[is.Recovery.Victim()]; !ok {
 		return fmt.Errorf("%s is given up, and not excluded", is.Recovery.Victim())
+	}
+	return nil
+}
+
+// onlyShown: a dry run, and what is said of it, touches nothing else.
+func onlyShown(was, is *arbiter.Group, cmd arbiter.Command) error {
+	of := arbiter.RecoveryID(0)
+	switch cmd := cmd.(type) {
+	case arbiter.Show:
+	case arbiter.Measured:
+		of = cmd.Recovery
+	case arbiter.Unmeasured:
+		of = cmd.Recovery
+	case arbiter.CancelRecovery:
+		of = cmd.Recovery
+	default:
+		return nil
+	}
+	if r := was.Showing(); of != 0 && (r == nil || r.ID != of) {
+		return nil
+	}
+	if _, ok := cmd.(arbiter.CancelRecovery); ok && of == 0 {
+		return nil
+	}
+	// A node that speaks says by that alone that it is not lost: the rest is nobody's business.
+	before, err := json.Marshal(arbiter.Group{Recovery: was.Recovery, Recovered: was.Recovered, Lease: was.Lease})
+	after, err2 := json.Marshal(arbiter.Group{Recovery: is.Recovery, Recovered: is.Recovered, Lease: is.Lease})
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	if string(before) != string(after) {
+		return fmt.Errorf("a dry run has made of\n%s\nthis:\n%s", before, after)
 	}
 	return nil
 }
@@ -191,7 +247,7 @@ func both(g *arbiter.Group) bool { return len(g.Excluded) == len(nodes) }
 // about reports whether a command is one of a recovery's own.
 func about(cmd arbiter.Command) bool {
 	switch cmd.(type) {
-	case arbiter.Resolve, arbiter.Measured, arbiter.Unmeasured, arbiter.MeasureAgain, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery:
+	case arbiter.Resolve, arbiter.Show, arbiter.Measured, arbiter.Unmeasured, arbiter.MeasureAgain, arbiter.Approve, arbiter.StepDone, arbiter.CancelRecovery:
 		return true
 	}
 	return false
@@ -203,5 +259,10 @@ func (s *stage) count(seen map[string]int) {
 	if len(over) > 0 && over[len(over)-1].ID != s.counted {
 		s.counted = over[len(over)-1].ID
 		seen[string(over[len(over)-1].Outcome)]++
+	}
+	for _, r := range s.group("nfs").Shown {
+		if r.Phase == arbiter.Over {
+			seen["dry run "+string(r.Outcome)]++
+		}
 	}
 }

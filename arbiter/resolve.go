@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"sbarbiter/drbd"
 	"sbarbiter/internal/mutant"
@@ -31,39 +30,54 @@ func (a *applying) resolve(c *Cluster, cmd Resolve) Verdict {
 }
 
 func (c *Cluster) mayResolve(g *Group, cmd Resolve) *Verdict {
-	o := cmd.Order
 	if v := c.inTheWay(g, cmd); v != nil {
 		return v
 	}
+	return c.sensible(cmd.Cluster, cmd.Group, cmd.Order)
+}
+
+// sensible refuses what cannot be meant, whatever is under way.
+func (c *Cluster) sensible(cluster ClusterID, group GroupID, o RecoveryOrder) *Verdict {
 	switch {
-	case !c.Definition.Groups[cmd.Group].DRBD:
-		return refused(NoDRBD, "group %s has no DRBD resource, so it cannot be in split brain", cmd.Group)
+	case !c.Definition.Groups[group].DRBD:
+		return refused(NoDRBD, "group %s has no DRBD resource, so it cannot be in split brain", group)
 	case c.Learning:
 		return refused(WitnessLearning, "this witness is learning what the nodes know")
 	case o.Discard != "" && o.Policy != "":
 		return refused(BadOrder, "name whom to discard or a policy, and not both")
 	case o.Discard != "" && c.Nodes[o.Discard] == nil:
-		return refused(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s", cmd.Cluster, o.Discard, c.Definition.Nodes[0], c.Definition.Nodes[1])
+		return refused(UnknownNode, "cluster %s has no node %s; its nodes are %s and %s", cluster, o.Discard, c.Definition.Nodes[0], c.Definition.Nodes[1])
 	case o.Policy != "" && !slices.Contains(recovery.PolicyNames, o.Policy):
 		return refused(BadOrder, "there is no policy %q", o.Policy)
 	case (o.WhenBack || o.AtMost != nil) && (o.Discard == "" || o.DryRun || o.Automatic):
 		return refused(BadOrder, "whoever is not there to be shown the loss has to name whom to discard")
-	case o.Automatic && !c.Definition.Groups[cmd.Group].Automatic():
-		return refused(BadOrder, "group %s has no policy that decides by itself", cmd.Group)
+	case o.Automatic && !c.Definition.Groups[group].Automatic():
+		return refused(BadOrder, "group %s has no policy that decides by itself", group)
 	}
 	return nil
+}
+
+// beingCarriedOut refuses whatever else is meant for a group while a recovery gives one
+// copy up. Once that was brought together with the other one nothing is left of it: where
+// they have parted again before that was noted, another recovery is for what has become of
+// them since.
+func (g *Group) beingCarriedOut(id GroupID) *Verdict {
+	r := g.Recovery
+	if r == nil || r.Phase != Carrying && r.Phase != Confirming || r.at(recovery.Readmit) && !mutant.On(mutant.SplitAnewIgnored) {
+		return nil
+	}
+	return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, id, r.Order.By, id)
 }
 
 // inTheWay refuses a second recovery, unless the first one waits for nobody.
 func (c *Cluster) inTheWay(g *Group, cmd Resolve) *Verdict {
 	r := g.Recovery
+	if v := g.beingCarriedOut(cmd.Group); v != nil {
+		return v
+	}
 	switch {
-	case r == nil || r.at(recovery.Readmit) && !mutant.On(mutant.SplitAnewIgnored):
-		// The copies were brought together. Where they have parted again before that was
-		// noted, another recovery is for what has become of them since.
+	case r == nil || r.Phase == Carrying:
 		return nil
-	case r.Phase == Carrying || r.Phase == Confirming:
-		return refused(RecoveryUnderWay, "recovery %s of %s, begun by %s, is under way; sbctl recovery show %s tells how far it is", r.ID, cmd.Group, r.Order.By, cmd.Group)
 	case cmd.Order.Automatic:
 		return refused(RecoveryUnderWay, "recovery %s of %s waits for an operator", r.ID, cmd.Group)
 	case r.Order.Automatic || r.Order.WhenBack && !mutant.On(mutant.WaitingInTheWay) || r.Phase == Undecided || r.Order.By == cmd.Order.By:
@@ -79,91 +93,18 @@ func (a *applying) open(c *Cluster, g *Group, cmd Resolve) Verdict {
 		}
 		a.over(g, Superseded, "superseded by an order of "+cmd.Order.By)
 	}
-	c.Recoveries++
-	g.Recovery = &Recovery{
-		ID: RecoveryID(uint64(a.state.Version.Incarnation)<<32 | uint64(c.Recoveries)), Group: cmd.Group, Order: cmd.Order,
-		Phase: Collecting, Opened: a.entry.At, Round: 1, Note: "both sides are being measured",
-	}
+	g.Recovery = a.newRecovery(c, cmd.Group, cmd.Order)
 	d := done("recovery %s of %s is opened by %s; both sides are measured", g.Recovery.ID, cmd.Group, cmd.Order.By)
 	d.Recovery = g.Recovery.ID
 	return d
 }
 
-// measured takes what a node has measured of its side.
-func (a *applying) measured(c *Cluster, cmd Measured) Verdict {
-	g, r, v := c.recoveryOf(cmd.Group, cmd.Recovery)
-	switch {
-	case v != nil:
-		return *v
-	case !r.measuring() || r.Round != cmd.Round:
-		return refuse(RecoveryOver, "measurement %d of recovery %s is not waited for any more", cmd.Round, cmd.Recovery)
-	case NodeID(cmd.Side.Node) != cmd.Caller.Node:
-		return refuse(WrongIdentity, "%s has measured %s's side", cmd.Caller.Node, cmd.Side.Node)
-	case c.Mandate != nil:
-		return refuse(MandateUnderWay, "mandate %d against %s is under way; measure again when it is over", c.Mandate.ID, c.Mandate.Target)
-	case cmd.Side.Missing != "" && r.running():
-		r.Failure = cmd.Side.Missing
-		return refuse(NotMeasured, "%s could not be measured: %s; a recovery that has begun waits until it can", cmd.Side.Node, cmd.Side.Missing)
-	}
-	a.take(c, g, cmd.Side)
-	d := done("%s has measured its side of %s", cmd.Caller.Node, cmd.Group)
-	d.Recovery = cmd.Recovery
-	return d
-}
-
-// unmeasured goes on without a side that does not answer, where nothing has begun.
-func (a *applying) unmeasured(c *Cluster, cmd Unmeasured) Verdict {
-	g, r, v := c.recoveryOf(cmd.Group, cmd.Recovery)
-	switch {
-	case v != nil:
-		return *v
-	case !r.measuring() || r.running() || r.Round != cmd.Round || c.Nodes[cmd.Node] == nil:
-		return refuse(RecoveryOver, "measurement %d of recovery %s is not waited for any more", cmd.Round, cmd.Recovery)
-	}
-	if _, known := r.Sides[cmd.Node]; !known {
-		a.take(c, g, recovery.Side{Node: recovery.Node(cmd.Node), Missing: cmd.Why})
-	}
-	return done("%s does not say what it has of %s: %s", cmd.Node, cmd.Group, cmd.Why)
-}
-
-func (c *Cluster) recoveryOf(id GroupID, n RecoveryID) (*Group, *Recovery, *Verdict) {
-	g, ok := c.Groups[id]
-	if !ok {
-		v := unknownGroup(c, id)
-		return nil, nil, &v
-	}
-	if g.Recovery == nil || g.Recovery.ID != n {
-		return nil, nil, refused(RecoveryOver, "recovery %s of %s is over; sbctl recovery list shows what became of it", n, id)
-	}
-	return g, g.Recovery, nil
-}
-
-// take notes a side. With both the recovery goes on.
-func (a *applying) take(c *Cluster, g *Group, s recovery.Side) {
-	r := g.Recovery
-	if r.Sides == nil {
-		r.Sides = map[NodeID]recovery.Side{}
-	}
-	s = s.Clone()
-	s.Taken = time.UnixMilli(a.entry.At).UTC()
-	r.Sides[NodeID(s.Node)] = s
-	e := recovery.Evidence{Group: string(r.Group)}
-	for i, n := range c.Definition.Nodes {
-		side, known := r.Sides[n]
-		if !known {
-			return
-		}
-		e.Sides[i] = side
-	}
-	r.Earlier = g.earlier(e)
-	r.Sides, r.Evidence = nil, &e
-	switch r.Phase {
-	case Confirming:
-		a.confirmDecision(c, g)
-	case Carrying:
-		a.compare(c, g)
-	case Collecting, Undecided, Decided, Over:
-		a.decide(c, g)
+// newRecovery is one of which both sides are measured first.
+func (a *applying) newRecovery(c *Cluster, id GroupID, o RecoveryOrder) *Recovery {
+	c.Recoveries++
+	return &Recovery{
+		ID: RecoveryID(uint64(a.state.Version.Incarnation)<<32 | uint64(c.Recoveries)), Group: id, Order: o,
+		Phase: Collecting, Opened: a.entry.At, Round: 1, Note: "both sides are being measured",
 	}
 }
 
@@ -264,13 +205,10 @@ func (c *Cluster) decision(r *Recovery) (recovery.Decision, error) {
 // plan writes the steps down, and begins where nobody has to be asked.
 func (a *applying) plan(c *Cluster, g *Group) {
 	r := g.Recovery
-	p, err := recovery.MakePlan(*r.Evidence, *r.Decision)
+	p, err := g.planned(r)
 	if err != nil {
 		a.over(g, NotChosen, err.Error())
 		return
-	}
-	if g.loose(NodeID(p.Survivor)) && !mutant.On(mutant.LooseMet) {
-		p.PartSurvivor()
 	}
 	r.Plan, r.Note = &p, r.Decision.Why
 	why := c.unattended(g)
@@ -286,6 +224,15 @@ func (a *applying) plan(c *Cluster, g *Group) {
 	default:
 		a.carryOut(c, g)
 	}
+}
+
+// planned is the plan for what was decided.
+func (g *Group) planned(r *Recovery) (recovery.Plan, error) {
+	p, err := recovery.MakePlan(*r.Evidence, *r.Decision)
+	if err == nil && g.loose(NodeID(p.Survivor)) && !mutant.On(mutant.LooseMet) {
+		p.PartSurvivor()
+	}
+	return p, err //nolint:wrapcheck // MakePlan says it
 }
 
 // unattended says why this must not be carried out before somebody has seen it.

@@ -305,7 +305,7 @@ func (d *desk) answerGroup(received boottime.Instant, caller arbiter.Caller, gb 
 	if g.Order != nil {
 		a.MoveTo = g.Order.To
 	}
-	a.Task, a.Apart = g.Recovery.TaskOf(caller.Node), g.Recovery.Apart()
+	a.Task, a.Apart = g.TaskOf(caller.Node), g.Recovery.Apart()
 	if gb.Epoch == 0 {
 		return a
 	}

@@ -113,7 +113,7 @@ func (l *Leader) dispatch(now boottime.Instant, d *desk, r *request) {
 	case StepDone:
 		l.propose(now, d, r, m.StepDone)
 	case arbiter.Resolve:
-		l.propose(now, d, r, m)
+		l.resolve(now, d, r, m)
 	case arbiter.Approve:
 		l.propose(now, d, r, m)
 	case arbiter.CancelRecovery:

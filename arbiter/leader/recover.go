@@ -7,6 +7,7 @@ import (
 
 	"sbarbiter/arbiter"
 	"sbarbiter/internal/boottime"
+	"sbarbiter/internal/mutant"
 )
 
 const (
@@ -50,6 +51,15 @@ type Carrying struct {
 	Left, Total uint64 // bytes still to be copied
 }
 
+// resolve opens a recovery, or a dry run beside it.
+func (l *Leader) resolve(now boottime.Instant, d *desk, r *request, m arbiter.Resolve) {
+	if m.Order.DryRun && !mutant.On(mutant.ShownInTheWay) {
+		l.propose(now, d, r, arbiter.Show(m))
+		return
+	}
+	l.propose(now, d, r, m)
+}
+
 // watch is what a leader knows of a group's recovery beyond the replicated state.
 type watch struct {
 	phase  arbiter.RecoveryPhase
@@ -61,6 +71,8 @@ type watch struct {
 	both   bool             // on both sides
 	met    arbiter.RecoveryID
 	overAt boottime.Instant
+	shown  arbiter.RecoveryID // the dry run under way
+	asked  boottime.Instant   // for it, since
 }
 
 // none is no recovery; nobody changes it.
@@ -82,6 +94,9 @@ func (d *desk) follow(now boottime.Instant, id arbiter.GroupID, g *arbiter.Group
 			w.overAt = now
 		}
 		w.id, w.phase, w.round, w.since = r.ID, r.Phase, r.Round, now
+	}
+	if s := g.Showing(); s != nil && s.ID != w.shown {
+		w.shown, w.asked = s.ID, now
 	}
 	alone, connected := d.parted(now, id)
 	w.both = alone == len(d.c.Definition.Nodes)
@@ -155,10 +170,15 @@ func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
 	}
 	for _, id := range d.groups {
 		g := d.c.Groups[id]
-		if g.Recovery == nil && !d.c.Definition.Groups[id].Automatic() {
+		if g.Recovery == nil && g.Showing() == nil && !d.c.Definition.Groups[id].Automatic() {
 			continue
 		}
 		w := d.follow(now, id, g)
+		if s := g.Showing(); s != nil {
+			if cmd := d.unmeasured(now, w.asked, s); cmd != nil {
+				return cmd
+			}
+		}
 		if g.Recovery != nil {
 			if cmd := d.overdue(now, w, g); cmd != nil {
 				return cmd
@@ -181,7 +201,7 @@ func (d *desk) recoveryDue(now boottime.Instant) arbiter.Command {
 // recovers reports whether there is a recovery, or may be one that nobody asks for.
 func (d *desk) recovers() bool {
 	for id, g := range d.c.Groups {
-		if g.Recovery != nil || d.c.Definition.Groups[id].Automatic() {
+		if g.Recovery != nil || g.Showing() != nil || d.c.Definition.Groups[id].Automatic() {
 			return true
 		}
 	}
@@ -195,19 +215,7 @@ func (d *desk) overdue(now boottime.Instant, w *watch, g *arbiter.Group) arbiter
 	waited := now.Sub(w.since)
 	switch r.Phase {
 	case arbiter.Collecting, arbiter.Confirming:
-		for _, n := range d.c.Definition.Nodes {
-			why := ""
-			switch {
-			case r.TaskOf(n) == nil:
-			case d.suspected(now, n) && waited >= silentFor && now.Sub(d.since) >= silentFor:
-				why = "it is not heard"
-			case waited >= measureWithin:
-				why = fmt.Sprintf("it has not answered within %v", measureWithin)
-			}
-			if why != "" {
-				return arbiter.Unmeasured{Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, Round: r.Round, Node: n, Why: why}
-			}
-		}
+		return d.unmeasured(now, w.since, r)
 	case arbiter.Decided:
 		within := approveWithin
 		if g.HoldsUp() {
@@ -228,6 +236,26 @@ func (d *desk) overdue(now boottime.Instant, w *watch, g *arbiter.Group) arbiter
 	return nil
 }
 
+// unmeasured goes on without a side that has not come since both were asked for; nil: it
+// may come yet.
+func (d *desk) unmeasured(now, asked boottime.Instant, r *arbiter.Recovery) arbiter.Command {
+	waited := now.Sub(asked)
+	for _, n := range d.c.Definition.Nodes {
+		why := ""
+		switch {
+		case r.TaskOf(n) == nil:
+		case d.suspected(now, n) && waited >= silentFor && now.Sub(d.since) >= silentFor:
+			why = "it is not heard"
+		case waited >= measureWithin:
+			why = fmt.Sprintf("it has not answered within %v", measureWithin)
+		}
+		if why != "" {
+			return arbiter.Unmeasured{Cluster: d.c.Definition.Cluster, Group: r.Group, Recovery: r.ID, Round: r.Round, Node: n, Why: why}
+		}
+	}
+	return nil
+}
+
 // partedAgain reports whether the copies have split anew after a recovery had brought
 // them together, and before that could be noted.
 func (d *desk) partedAgain(now boottime.Instant, w *watch, r *arbiter.Recovery) bool {
@@ -240,10 +268,31 @@ func (d *desk) mayOpen(now boottime.Instant, w *watch, g *arbiter.Group) bool {
 	if w.parted.IsZero() || !w.both && now.Sub(w.parted) < partedFor || d.c.Learning || d.c.Mandate != nil {
 		return false
 	}
-	last := latest(g)
-	if last == nil || last.Outcome == arbiter.Recovered || w.met >= last.ID {
-		return true
+	late := now.Sub(w.overAt) >= measureAgain
+	for _, r := range slices.Backward(g.Recovered) {
+		switch {
+		case r.Outcome == arbiter.Recovered || w.met >= r.ID:
+			return true
+		case saysNothing(&r):
+		case r.Outcome == arbiter.NoSplit && r.Decision != nil:
+			return late && !r.Decision.Diagnosis.Known()
+		default:
+			return false
+		}
 	}
-	unknown := last.Outcome == arbiter.NoSplit && last.Decision != nil && !last.Decision.Diagnosis.Known()
-	return unknown && now.Sub(w.overAt) >= measureAgain
+	return true
+}
+
+// saysNothing reports whether a recovery is over by which nobody has said anything about
+// the split: it was only looked at, or what somebody chose could not be done, or another
+// order has taken its place.
+func saysNothing(r *arbiter.Recovery) bool {
+	switch r.Outcome {
+	case arbiter.OnlyShown, arbiter.Superseded:
+		return true
+	case arbiter.NotChosen:
+		return !r.Order.Automatic
+	default:
+		return false
+	}
 }

@@ -51,18 +51,20 @@ func (s *stage) sides(r *arbiter.Recovery) {
 // measured is the same where node-b has changed so many bytes.
 func (s *stage) measured(r *arbiter.Recovery, ofB uint64) {
 	s.t.Helper()
-	for n, gi := range map[arbiter.NodeID]string{
-		nodeA: "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
-		nodeB: "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0",
-	} {
-		changed := ofB
-		if n == nodeA {
-			changed = 9 << 20
-		}
-		s.must(leader.Measured{Measured: arbiter.Measured{Caller: s.caller(n), Group: data, Recovery: r.ID, Round: r.Round, Side: recovery.Side{
-			Node: recovery.Node(n), Family: drbd.Family84, Role: drbd.RoleSecondary,
-			Volumes: []recovery.Volume{{Resource: "r0", Size: 64 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &changed}},
-		}}})
+	for n, changed := range map[arbiter.NodeID]uint64{nodeA: 9 << 20, nodeB: ofB} {
+		s.must(leader.Measured{Measured: arbiter.Measured{Caller: s.caller(n), Group: data, Recovery: r.ID, Round: r.Round, Side: sideOf(n, changed)}})
+	}
+}
+
+// sideOf is what a node has that has changed so many bytes since the two were one.
+func sideOf(n arbiter.NodeID, changed uint64) recovery.Side {
+	gi := "6BB4841B974EA3B3:2118A6CB62BB9567:0000000000000000:0000000000000000:1:1:1:0:0:0:0"
+	if n == nodeB {
+		gi = "D6F3F795B57E18AB:2118A6CB62BB9566:0000000000000000:0000000000000000:1:1:1:0:0:0:0"
+	}
+	return recovery.Side{
+		Node: recovery.Node(n), Family: drbd.Family84, Role: drbd.RoleSecondary,
+		Volumes: []recovery.Volume{{Resource: "r0", Size: 64 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &changed}},
 	}
 }
 

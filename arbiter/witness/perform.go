@@ -233,6 +233,8 @@ func clusterOfRecovery(c arbiter.Command) (arbiter.ClusterID, bool) {
 	switch c := c.(type) {
 	case arbiter.Resolve:
 		return c.Cluster, true
+	case arbiter.Show:
+		return c.Cluster, true
 	case arbiter.Measured:
 		return c.Caller.Cluster, true
 	case arbiter.Unmeasured:

@@ -95,8 +95,10 @@ func recoveries(v leader.View, of func(arbiter.GroupID) bool) *sbv1.RecoveriesAn
 		}
 	}
 	for _, id := range ids {
-		for _, r := range slices.Backward(v.Cluster.Groups[id].Recovered) {
-			show(id, wire.ToRecovery(&r, nil))
+		for _, r := range slices.Backward(v.Cluster.Groups[id].Documents()) {
+			if r != v.Cluster.Groups[id].Recovery {
+				show(id, wire.ToRecovery(r, nil))
+			}
 		}
 	}
 	out := &sbv1.RecoveriesAnswer{}
