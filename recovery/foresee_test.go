@@ -71,3 +71,14 @@ func TestPlanOfMixedKindsKeepsAllThatIsOverwritten(t *testing.T) {
 		}
 	}
 }
+
+// A volume that is in step is kept as well, and needs no room for all of it: "no figure"
+// would stand for that.
+func TestVolumeInStepNeedsNoRoomForAllOfIt(t *testing.T) {
+	e := split().with(second(0, 0)).with(func(e *Evidence) {
+		e.Sides[0].Volumes[1].Generations, e.Sides[1].Volumes[1].Generations = giBoth, giBoth
+	})
+	if p := planOf(t, e, "node-b"); p.Room("r0", 0) != 12*mib || p.Room("r1", 0) != 1 || p.Holds(e) != nil {
+		t.Errorf("%d and %d: %v", p.Room("r0", 0), p.Room("r1", 0), p.Holds(e))
+	}
+}

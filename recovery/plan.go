@@ -108,7 +108,7 @@ func MakePlan(e Evidence, d Decision) (Plan, error) {
 	}
 	for i, vol := range v.Volumes {
 		p.add(Step{Node: p.Victim, Kind: DumpMetadata, Resource: vol.Resource, Volume: vol.Number})
-		most := e.overwritten(d.Diagnosis, p.Victim, i)
+		most := max(e.overwritten(d.Diagnosis, p.Victim, i), 1) // 0 would be all of one that nothing is copied to
 		own := min(vol.marked(), most)
 		if d.Diagnosis.Volumes[i].Full {
 			own = most // what is marked counts from some later moment

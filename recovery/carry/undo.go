@@ -68,7 +68,7 @@ func (n *Node) Undo(ctx context.Context, g Group, id string, wish Wish) ([]Undon
 	if err != nil || wish == OnlyShow || !slices.ContainsFunc(out, func(u Undone) bool { return u.Differs > 0 }) {
 		return out, err
 	}
-	now, err := n.keepNow(ctx, list)
+	now, err := n.keepNow(ctx, list, out)
 	if err != nil {
 		return nil, fmt.Errorf("undo recovery %s of group %s: nothing was written: %w", all[0].Recovery, g.Name, err)
 	}
@@ -125,7 +125,7 @@ func restoreAll(ctx context.Context, list []restoring, wish Wish) ([]Undone, err
 
 // keepNow keeps what an undoing is about to overwrite, under a name that is not
 // taken, and returns that: what an earlier one has kept is of another time.
-func (n *Node) keepNow(ctx context.Context, list []restoring) (string, error) {
+func (n *Node) keepNow(ctx context.Context, list []restoring, differ []Undone) (string, error) {
 	name := "undo-" + list[0].Recovery
 	for i := 2; ; i++ {
 		if _, err := n.keptAs(list[0].Group, name); err != nil {
@@ -133,12 +133,12 @@ func (n *Node) keepNow(ctx context.Context, list []restoring) (string, error) {
 		}
 		name = fmt.Sprintf("undo-%s-%d", list[0].Recovery, i)
 	}
-	for _, r := range list {
+	for i, r := range list {
 		size, err := keep.SizeOf(r.disk)
 		if err != nil {
 			return "", err
 		}
-		now := keep.Volume{Recovery: name, Group: r.Group, Resource: r.Resource, Number: r.Number, Device: r.disk, Size: size}
+		now := keep.Volume{Recovery: name, Group: r.Group, Resource: r.Resource, Number: r.Number, Device: r.disk, Size: size, Changes: max(differ[i].Differs, 1)}
 		if _, err := n.Store.Keep(ctx, now); err != nil {
 			return "", fmt.Errorf("keep what is there now: %w", err)
 		}

@@ -49,6 +49,9 @@ func TestUndoingOnceMoreKeepsWhatWasWrittenSince(t *testing.T) {
 	if len(all) != 3 || first(t, all[2].Source) != "z" {
 		t.Fatalf("%d copies are kept, and none of them is of what was there", len(all))
 	}
+	if all[2].Changes != diskSize { // what it differs by, and no more, is written
+		t.Errorf("it is kept with room for %d bytes", all[2].Changes)
+	}
 }
 
 // twoVolumes is a resource with a second volume, of which nothing can be put back.

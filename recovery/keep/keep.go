@@ -71,7 +71,9 @@ type Kept struct {
 	Source string    `json:"source"` // what to look into: a file or a device
 	Made   time.Time `json:"made"`
 	Bytes  uint64    `json:"bytes"` // of room that it takes at the most
-	dir    string
+	// Place is what it takes them from as the volume is overwritten; "": it has them.
+	Place string `json:"place,omitempty"`
+	dir   string
 }
 
 // Offer is what a driver could do for a volume.
@@ -81,6 +83,8 @@ type Offer struct {
 	// Place names what it takes them from, where several volumes may share that; "": the
 	// directory, or not known.
 	Place string
+	// Later: it takes them as the volume is overwritten, and nothing when it is made.
+	Later bool
 }
 
 // Driver makes copies or snapshots of one kind.
@@ -171,12 +175,15 @@ func (s *Store) Keep(ctx context.Context, v Volume) (Kept, error) {
 	if v.AtMost, err = s.free(); err != nil {
 		return Kept{}, err
 	}
+	if v.Promised, err = s.promised(v); err != nil {
+		return Kept{}, err
+	}
 	v.Label = v.newLabel()
-	d, err := s.choose(ctx, v, dir)
+	d, place, err := s.choose(ctx, v, dir)
 	if err != nil {
 		return Kept{}, fmt.Errorf("keep %s/%d of group %s: %w", v.Resource, v.Number, v.Group, err)
 	}
-	k, err := s.make(ctx, d, v, dir)
+	k, err := s.make(ctx, d, Kept{Volume: v, Driver: d.Name(), Place: place, dir: dir})
 	if err != nil {
 		err = fmt.Errorf("keep %s/%d of group %s: %w", v.Resource, v.Number, v.Group, err)
 		return Kept{}, errors.Join(err, d.Drop(context.WithoutCancel(ctx), v, dir), os.RemoveAll(dir))
@@ -184,19 +191,19 @@ func (s *Store) Keep(ctx context.Context, v Volume) (Kept, error) {
 	return k, nil
 }
 
-func (s *Store) make(ctx context.Context, d Driver, v Volume, dir string) (Kept, error) {
+func (s *Store) make(ctx context.Context, d Driver, k Kept) (Kept, error) {
 	// Of an attempt that was cut short.
-	if err := errors.Join(d.Drop(ctx, v, dir), os.RemoveAll(dir)); err != nil {
+	err := errors.Join(d.Drop(ctx, k.Volume, k.dir), os.RemoveAll(k.dir))
+	if err != nil {
 		return Kept{}, fmt.Errorf("clear its directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err = os.MkdirAll(k.dir, 0o700); err != nil {
 		return Kept{}, fmt.Errorf("make its directory: %w", err)
 	}
-	source, bytes, err := d.Keep(ctx, v, dir)
-	if err != nil {
+	if k.Source, k.Bytes, err = d.Keep(ctx, k.Volume, k.dir); err != nil {
 		return Kept{}, err //nolint:wrapcheck // Keep wraps
 	}
-	k := Kept{Volume: v, Driver: d.Name(), Source: source, Made: s.now(), Bytes: bytes, dir: dir}
+	k.Made = s.now()
 	// The manifest is the last thing written: without it nothing counts as kept.
 	return k, s.note(k)
 }

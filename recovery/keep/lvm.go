@@ -88,10 +88,10 @@ func (d LVM) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
 		room = v.Promised.left(place, room)
 	}
 	if room = min(v.Size, room); room == 0 {
-		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is left in %s", v.Device, ErrFull, place)
+		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is left in %s%s", v.Device, ErrFull, place, v.besides(place))
 	}
 	if l.pool != "" {
-		return Offer{Room: room, Cost: v.changes(), Place: place}, nil
+		return Offer{Room: room, Cost: v.changes(), Place: place, Later: true}, nil
 	}
 	return Offer{Room: room, Cost: l.grown(v), Place: place}, nil
 }

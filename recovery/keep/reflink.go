@@ -58,7 +58,7 @@ func (Reflink) Offer(_ context.Context, v Volume, _ string) (Offer, error) {
 		return Offer{}, fmt.Errorf("the file system of %s is neither btrfs nor xfs", file)
 	}
 	place := fmt.Sprintf("file system %x", st.Fsid.Val)
-	return Offer{Room: min(v.Size, v.Promised.left(place, st.Bavail*uint64(st.Bsize))), Cost: v.changes(), Place: place}, nil
+	return Offer{Room: min(v.Size, v.Promised.left(place, st.Bavail*uint64(st.Bsize))), Cost: v.changes(), Place: place, Later: true}, nil
 }
 
 // Keep makes a file that shares all blocks with the volume's.

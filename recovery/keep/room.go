@@ -87,8 +87,22 @@ func (s *Store) Fit(ctx context.Context, k Kept, changes uint64) error {
 	return nil
 }
 
-// choose returns the first driver that can keep the volume.
-func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error) {
+// promised is what the copies of the same recovery will take yet: its resync has not begun,
+// and where they share blocks with their volumes they take nothing before it does.
+func (s *Store) promised(v Volume) (Promises, error) {
+	all, err := s.List()
+	p := Promises{}
+	for _, k := range all {
+		if k.Place != "" && k.Group == v.Group && k.Recovery == v.Recovery {
+			p.add(k.Place, k.Bytes)
+		}
+	}
+	return p, err
+}
+
+// choose returns the first driver that can keep the volume, and what the copy takes its room
+// from later; "": it takes it at once.
+func (s *Store) choose(ctx context.Context, v Volume, dir string) (d Driver, later string, err error) {
 	free := v.AtMost
 	var errs []error
 	for _, d := range s.Drivers {
@@ -99,15 +113,25 @@ func (s *Store) choose(ctx context.Context, v Volume, dir string) (Driver, error
 		case o.Cost > free:
 			errs = append(errs, s.full(o.Cost, free))
 		case o.Room < v.changes():
-			errs = append(errs, fmt.Errorf("%w: driver %s has room for %d bytes of changes and up to %d may be overwritten", ErrFull, d.Name(), o.Room, v.changes()))
+			errs = append(errs, fmt.Errorf("%w: driver %s has room for %d bytes of changes and up to %d may be overwritten%s", ErrFull, d.Name(), o.Room, v.changes(), v.besides(o.Place)))
+		case o.Later:
+			return d, o.Place, nil
 		default:
-			return d, nil
+			return d, "", nil
 		}
 	}
 	if len(errs) == 0 {
-		return nil, errors.New("no driver is configured")
+		return nil, "", errors.New("no driver is configured")
 	}
-	return nil, errors.Join(errs...)
+	return nil, "", errors.Join(errs...)
+}
+
+// besides says what of a place is promised to the recovery's other volumes.
+func (v Volume) besides(place string) string {
+	if n := v.Promised[place]; place != "" && n > 0 {
+		return fmt.Sprintf(", besides the %d that its other volumes may take of %s", n, place)
+	}
+	return ""
 }
 
 // free is what the quota leaves.

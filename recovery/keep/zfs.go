@@ -40,7 +40,7 @@ func (d ZFS) Offer(ctx context.Context, v Volume, _ string) (Offer, error) {
 	if room == 0 {
 		return Offer{}, fmt.Errorf("snapshot %s: %w: nothing is available to it", v.Device, ErrFull)
 	}
-	return Offer{Room: room, Cost: v.changes(), Place: place}, nil
+	return Offer{Room: room, Cost: v.changes(), Place: place, Later: true}, nil
 }
 
 // parts are the names of the snapshot and of its clone, beside the volume.
