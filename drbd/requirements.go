@@ -2,6 +2,7 @@ package drbd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -127,6 +128,27 @@ func (q Requirements) CheckSplit(dump Section) []Violation {
 		if v.ResolvesSplits() {
 			out = append(out, v)
 		}
+	}
+	return out
+}
+
+// CheckSplitNow adds to what CheckSplit has found in the files what is in force, parsed
+// from "drbdsetup show". DRBD 9 connects by that alone: what was mended in the files counts
+// only once the kernel has been told of it.
+func (q Requirements) CheckSplitNow(inFiles []Violation, show Section) []Violation {
+	out := slices.Clone(inFiles)
+	for _, v := range q.CheckKernel(show) {
+		if !v.ResolvesSplits() {
+			continue
+		}
+		// It sets the option alone, also where the files do not name it, and connects nothing.
+		option, _, _ := strings.Cut(v.What, " ")
+		v.Fix = fmt.Sprintf("drbdadm net-options --%s=disconnect %s", option, q.Resource)
+		if i := slices.IndexFunc(out, func(o Violation) bool { return o.What == v.What }); i >= 0 {
+			out[i].Fix += ", and then type: " + v.Fix
+			continue
+		}
+		out = append(out, v)
 	}
 	return out
 }

@@ -13,7 +13,7 @@ func (e Evidence) Clone() Evidence {
 // Clone returns a copy that shares nothing with s.
 func (s Side) Clone() Side {
 	s.Mounted, s.Tenures, s.Positions = slices.Clone(s.Mounted), slices.Clone(s.Tenures), slices.Clone(s.Positions)
-	s.Volumes = slices.Clone(s.Volumes)
+	s.Volumes, s.Policies = slices.Clone(s.Volumes), slices.Clone(s.Policies)
 	for i, v := range s.Volumes {
 		s.Volumes[i].OutOfSync = copied(v.OutOfSync)
 	}

@@ -44,6 +44,10 @@ func Decide(e Evidence, policies []Policy) Decision {
 		d.Why = "no policy is asked, a person has to decide: " + d.Diagnosis.Why
 		return d
 	}
+	if why := e.meets(d.Diagnosis); why != "" {
+		d.Why = "no policy is asked: " + why + "; then a person has to decide"
+		return d
+	}
 	for _, p := range policies {
 		o := e.opinion(d.Diagnosis, p)
 		d.Opinions = append(d.Opinions, o)
@@ -82,6 +86,9 @@ func Choose(e Evidence, victim Node) (Decision, error) {
 	}
 	if why := e.forbids(d.Diagnosis, victim); why != "" {
 		return d, fmt.Errorf("discard %s: %s", victim, why)
+	}
+	if why := e.meets(d.Diagnosis); why != "" {
+		return d, fmt.Errorf("discard %s: %s; then resolve group %s again", victim, why, e.Group)
 	}
 	d.Victim, d.Why, d.Discard = victim, "an operator's decision", e.loss(d.Diagnosis, victim)
 	return d, nil

@@ -28,6 +28,9 @@ type Side struct {
 	Mounted []string    `json:"mounted,omitempty"` // where the group's volumes are mounted
 	Open    bool        `json:"open,omitempty"`    // something holds a volume open, a mount included
 	Volumes []Volume    `json:"volumes,omitempty"` // both sides in the same order
+	// Policies are the settings by which DRBD itself might decide whom to discard when this
+	// side meets the other one, each with how to mend it; none where that was not asked.
+	Policies []string `json:"drbd_policies,omitempty"`
 	// Tenures are the times for which this side was Primary, oldest first.
 	Tenures []Tenure `json:"tenures,omitempty"`
 	// Positions are what application probes printed; for people alone.

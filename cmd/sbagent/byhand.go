@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (r *byHand) measured(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.plan.HoldsSide(side); err != nil {
+	if err := cmp.Or(r.plan.HoldsSide(side), r.plan.Meets(side)); err != nil {
 		return fmt.Errorf("nothing was done: %w", err)
 	}
 	for _, v := range side.Volumes {

@@ -32,7 +32,9 @@ type victim struct {
 	disk    string
 	log     []string
 	connect error
-	met     []string // resources that take the survivor's data
+	// policies are what DRBD might decide by
+	policies []drbd.Violation
+	met      []string // resources that take the survivor's data
 }
 
 func (v *victim) Family(context.Context) (drbd.Family, error) { return drbd.Family84, nil }
@@ -62,9 +64,12 @@ func (v *victim) DumpMetadata(context.Context, string, int) (string, error) {
 	return "version \"v08\";\nla-size-sect 2048;\nbm-byte-per-bit 4096;\n# bits-set 3;\n", nil
 }
 
-func (v *victim) SplitPolicies(context.Context, string) ([]drbd.Violation, error) { return nil, nil }
-func (v *victim) ResyncLimit(context.Context, string) (uint64, error)             { return 0, nil }
-func (v *victim) Prepare(context.Context)                                         {}
+func (v *victim) SplitPolicies(context.Context, string) ([]drbd.Violation, error) {
+	return v.policies, nil
+}
+
+func (v *victim) ResyncLimit(context.Context, string) (uint64, error) { return 0, nil }
+func (v *victim) Prepare(context.Context)                             {}
 
 func (v *victim) Demote(context.Context, string) error {
 	v.role = drbd.RoleSecondary
@@ -172,6 +177,17 @@ func TestAVictimThatIsPrimaryAgainIsNotGivenUp(t *testing.T) {
 	_, n := parted(t, "r0")
 	r := byHand{Node: n, plan: agreed(t, n), out: io.Discard}
 	if err := r.again(t.Context()); err == nil || !strings.Contains(err.Error(), "node-b is Primary again") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The services of a victim are not stopped for what cannot be done then.
+func TestAPlanIsNotBegunWhereDRBDMightDecideOtherwise(t *testing.T) {
+	v, n := parted(t, "r0")
+	p := agreed(t, n)
+	n.Groups[0].Stop = func(context.Context) error { return errors.New("it was stopped") }
+	v.policies = []drbd.Violation{{What: "after-sb-0pri is discard-zero-changes, must be disconnect", Where: "resource r0", Fix: "THE LINE"}}
+	if err := carriedOut(t, n, p); err == nil || !strings.Contains(err.Error(), "nothing was done") || !strings.Contains(err.Error(), "write: THE LINE; then run it again") {
 		t.Errorf("%v", err)
 	}
 }

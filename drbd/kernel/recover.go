@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -155,5 +156,17 @@ func (d *Driver) SplitPolicies(ctx context.Context, resource string) ([]drbd.Vio
 	if err != nil {
 		return nil, err
 	}
-	return drbd.Requirements{Family: f, Resource: resource}.CheckSplit(files), nil
+	q := drbd.Requirements{Family: f, Resource: resource}
+	found := q.CheckSplit(files)
+	if f != drbd.Family9 { // 8.4 is told all settings anew with every connect
+		return found, nil
+	}
+	if _, err := d.Read(ctx, resource); errors.Is(err, ErrUnconfigured) {
+		return found, nil // the files are what will count
+	}
+	running, err := d.config(ctx, f, drbd.For(f).Show(resource))
+	if err != nil {
+		return nil, err
+	}
+	return q.CheckSplitNow(found, running), nil
 }

@@ -79,3 +79,44 @@ func TestSettingsThatResolveASplitAreSeen(t *testing.T) {
 		t.Errorf("%v, %v", found, err)
 	}
 }
+
+// DRBD 9 connects by what the kernel was told last, whatever the files say by now.
+func TestSettingsOf9ThatResolveASplitAreSeenWhereTheyAreInForce(t *testing.T) {
+	f := newFakeTools(t)
+	f.configured()
+	f.write("proc", "version: 9.2.14 (api:2/proto:86-122)\n")
+	dump, err := os.ReadFile("../testdata/dump-common.92.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write("dump", string(dump))
+	captured, err := os.ReadFile("../testdata/k92/20-managed.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, show, _ := strings.Cut(string(captured), "\n")
+	show, _, _ = strings.Cut(show, "[exit ")
+	f.write("show", show)
+	const (
+		inFiles = `sed 's/fencing .*/&\nafter-sb-0pri discard-younger-primary;/' "$D/dump"`
+		inForce = `sed 's/after-sb-0pri.*/after-sb-0pri discard-younger-primary;/' "$D/show"`
+	)
+	for _, c := range []struct{ dump, show, fix string }{
+		{`cat "$D/dump"`, `cat "$D/show"`, ""},
+		{`cat "$D/dump"`, inForce, "drbdadm net-options --after-sb-0pri=disconnect r0"},
+		{inFiles, `cat "$D/show"`, "after-sb-0pri disconnect; } }"},
+		{inFiles, inForce, "after-sb-0pri disconnect; } }, and then type: drbdadm net-options --after-sb-0pri=disconnect r0"},
+	} {
+		f.on("dump", c.dump)
+		f.on("show", c.show)
+		found, err := f.driver.SplitPolicies(t.Context(), "r0")
+		if err != nil || len(found) > 1 || (len(found) == 0) != (c.fix == "") || len(found) == 1 && !strings.Contains(found[0].Fix, c.fix) {
+			t.Errorf("%q, %q: %v, %v", c.dump, c.show, found, err)
+		}
+	}
+	f.write("unconfigured", "") // the files are what will count
+	f.on("dump", `cat "$D/dump"`)
+	if found, err := f.driver.SplitPolicies(t.Context(), "r0"); err != nil || len(found) > 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+}

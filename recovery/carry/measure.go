@@ -48,10 +48,25 @@ func (n *Node) measure(ctx context.Context, g Group) (recovery.Side, error) {
 			side.Role = drbd.RolePrimary
 		}
 		side.Volumes = append(side.Volumes, volumes...)
+		side.Policies = append(side.Policies, n.policies(ctx, name)...)
 		minors = append(minors, r.Minors()...)
 	}
 	err = n.use(&side, minors)
 	return side, err
+}
+
+// policies are the settings by which DRBD could decide a split brain of a resource. What
+// cannot be learnt is not said: before anything is given up it is asked for once more.
+func (n *Node) policies(ctx context.Context, resource string) []string {
+	found, err := n.DRBD.SplitPolicies(ctx, resource)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, v := range found {
+		out = append(out, v.String())
+	}
+	return out
 }
 
 // measureResource also measures what the driver does not have, by the metadata on

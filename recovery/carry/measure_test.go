@@ -236,3 +236,13 @@ func TestRoomIsNotPromisedToTwoVolumes(t *testing.T) {
 		}
 	}
 }
+
+func TestDRBDsOwnPoliciesArePartOfWhatIsMeasured(t *testing.T) {
+	w := split(t)
+	w.sides["node-b"].violations = []drbd.Violation{{What: "after-sb-0pri is discard-least-changes, must be disconnect", Where: "resource r0", Fix: "THE LINE"}}
+	s, err := w.node("node-b").Measure(t.Context(), Group{Name: "nfs", Resources: []string{"r0"}})
+	must(t, err)
+	if len(s.Policies) != 1 || !strings.Contains(s.Policies[0], "discard-least-changes") || !strings.Contains(s.Policies[0], "THE LINE") {
+		t.Errorf("%q", s.Policies)
+	}
+}
