@@ -32,14 +32,13 @@ func ParseVolume(name string) (resource string, number int, err error) {
 	return resource, number, nil
 }
 
-// stage is where in a plan a step may stand. What is of one stage may come in any
-// order.
-func (p Plan) stage(s Step) (int, error) {
-	stages := map[StepKind]int{
+// place is where in a plan a step may stand. What has one place may come in any order.
+func (p Plan) place(s Step) (int, error) {
+	places := map[StepKind]int{
 		StopServices: 1, Demote: 2, Disconnect: 3, DumpMetadata: 4, Snapshot: 4, Measure: 5,
 		Invalidate: 6, Discard: 6, Connect: 7, FollowResync: 8, Readmit: 9,
 	}
-	at, known := stages[s.Kind]
+	at, known := places[s.Kind]
 	onVictim := at <= 4 || at == 6
 	switch {
 	case !known:
@@ -115,7 +114,7 @@ func (p Plan) volumes() ([]string, error) {
 func (p Plan) ordered() error {
 	last := 0
 	for i, s := range p.Steps {
-		at, err := p.stage(s)
+		at, err := p.place(s)
 		switch {
 		case err != nil:
 			return fmt.Errorf("step %d: %w", i+1, err)

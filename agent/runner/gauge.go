@@ -146,8 +146,9 @@ func (g *gauge) found(e Examination) {
 	g.Report.Machine, g.Report.Switches = e.Machine, e.Switches
 }
 
-// timed takes what DRBD's kernel goes by. What is known of a resource that was not
-// read this time stays: it has lost its peer, and is let look for it by the same times.
+// timed takes the times that DRBD's kernel goes by, of the resources that show any. 8.4
+// shows none of one that is StandAlone: it keeps those that were read last, which it will
+// most likely be told again when it is connected.
 func (g *gauge) timed(list []timing.DRBD, owner map[string]arbiter.GroupID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
