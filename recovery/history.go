@@ -6,11 +6,24 @@ import (
 	"time"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 )
 
-// highest returns the highest epoch of a lease under which the side was Primary.
+// sinceOne are the times as Primary that may be of after the fork. What was before both
+// copies were one has left its mark on both, whoever held which epoch then.
+func (s Side) sinceOne() []Tenure {
+	for i, t := range slices.Backward(s.Tenures) {
+		if t.Joined && !mutant.On(mutant.LeasesOfBefore) {
+			return s.Tenures[i+1:]
+		}
+	}
+	return s.Tenures
+}
+
+// highest returns the highest epoch of a lease under which the side was Primary, as far as
+// that may be since the fork.
 func (s Side) highest() (epoch uint64, held bool) {
-	for _, t := range s.Tenures {
+	for _, t := range s.sinceOne() {
 		if t.Leased && t.Epoch >= epoch {
 			epoch, held = t.Epoch, true
 		}
@@ -31,6 +44,9 @@ func (e Evidence) younger() (Node, string) {
 		}
 		if s.unseen() {
 			return "", fmt.Sprintf("%s was promoted with no agent looking, so that it is not recorded when", s.Node)
+		}
+		if len(s.sinceOne()) == 0 {
+			return "", fmt.Sprintf("it is not recorded when %s was Primary since both copies were one", s.Node)
 		}
 	}
 	x, y := a.Tenures[len(a.Tenures)-1], b.Tenures[len(b.Tenures)-1]
@@ -143,7 +159,7 @@ func (e Evidence) Forks(victim Node) Forks {
 	if younger == "" {
 		return Forks{}
 	}
-	list, theirs := e.side(younger).Tenures, e.side(e.Other(younger)).Tenures
+	list, theirs := e.side(younger).sinceOne(), e.side(e.Other(younger)).sinceOne()
 	first := len(list) - 1
 	for first > 0 && list[first-1].after(theirs[len(theirs)-1]) {
 		first-- // it was promoted alone more than once

@@ -17,7 +17,7 @@ type PolicyName string
 // say: younger and older go by recorded epochs, not by a bit of a UUID.
 const (
 	DiscardZeroChanges    PolicyName = "discard-zero-changes"    // the side that has changed nothing
-	DiscardUnleased       PolicyName = "discard-unleased"        // the side that did not hold the highest epoch
+	DiscardUnleased       PolicyName = "discard-unleased"        // the side that did not hold the highest epoch since they were one
 	DiscardYoungerPrimary PolicyName = "discard-younger-primary" // the side that became Primary last
 	DiscardOlderPrimary   PolicyName = "discard-older-primary"   // the side that became Primary first
 	DiscardLeastChanges   PolicyName = "discard-least-changes"   // the side that has changed less
@@ -165,14 +165,14 @@ func (p Policy) choose(e Evidence) (victim Node, why string) {
 	return "", "the operator's list says to ask a person"
 }
 
-// unleased names the side whose highest epoch of a lease is the lower one.
+// unleased names the side whose highest epoch of a lease since the fork is the lower one.
 func (e Evidence) unleased() (Node, string) {
 	a, b := e.Sides[0], e.Sides[1]
 	x, aHeld := a.highest()
 	y, bHeld := b.highest()
 	switch {
 	case !aHeld && !bHeld:
-		return "", "no lease of either side is recorded"
+		return "", "no lease of either side is recorded from after both copies were one"
 	case aHeld && bHeld && x == y:
 		return "", fmt.Sprintf("both sides claim epoch %d, which only one can have held", x)
 	case !bHeld || aHeld && x > y:
@@ -183,7 +183,7 @@ func (e Evidence) unleased() (Node, string) {
 
 func heldHigher(keep Node, epoch uint64, lose Node, lower uint64, held bool) string {
 	if !held {
-		return fmt.Sprintf("%s held the group under epoch %d, %s under none", keep, epoch, lose)
+		return fmt.Sprintf("%s held the group under epoch %d, %s under none since both copies were one", keep, epoch, lose)
 	}
 	return fmt.Sprintf("%s held the group under epoch %d, %s only up to %d", keep, epoch, lose, lower)
 }

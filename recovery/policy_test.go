@@ -275,6 +275,57 @@ func TestPromotionThatNobodySawLeavesTheYoungerOneOpen(t *testing.T) {
 	}
 }
 
+// Both sides held the group once, and were in step after that. Then both were promoted by
+// hand: who held which epoch says nothing of what either has written since, and neither does
+// the order of what was before.
+func TestLeasesOfBeforeTheForkDecideNothing(t *testing.T) {
+	first, last := Tenure{Epoch: 8, Leased: true, Until: time.Unix(1, 0), Joined: true}, Tenure{Epoch: 12, Leased: true, Until: time.Unix(2, 0), Joined: true}
+	for name, c := range map[string]struct {
+		a, b   []Tenure
+		policy PolicyName
+		victim Node
+		says   string
+	}{
+		"both by hand":                      {[]Tenure{first, {Epoch: 12}}, []Tenure{last, {Epoch: 12}}, DiscardUnleased, "", "no lease of either side is recorded from after both copies were one"},
+		"both by hand, and who came first":  {[]Tenure{first, {Epoch: 12}}, []Tenure{last, {Epoch: 12}}, DiscardYoungerPrimary, "", "their order is not recorded"},
+		"b's began while they were one":     {[]Tenure{first, {Epoch: 12}}, []Tenure{{Epoch: 12, Leased: true}}, DiscardUnleased, "node-a", "node-b held the group under epoch 12, node-a under none since"},
+		"a's is of before, and b's is lost": {[]Tenure{last}, nil, DiscardUnleased, "", "no lease of either side"},
+		"a holds the later one":             {[]Tenure{first, {Epoch: 16, Leased: true}}, []Tenure{last, {Epoch: 12}}, DiscardUnleased, "node-b", "node-a held the group under epoch 16, node-b under none since"},
+	} {
+		e := split().with(func(e *Evidence) { e.Sides[0].Tenures, e.Sides[1].Tenures = c.a, c.b })
+		for _, e := range []Evidence{e, e.turned()} {
+			if d := Decide(e, []Policy{{Name: c.policy}}); d.Victim != c.victim || !strings.Contains(d.Opinions[0].Why, c.says) {
+				t.Errorf("%s: discards %q: %s", name, d.Victim, d.Opinions[0].Why)
+			}
+		}
+	}
+}
+
+// A copy that neither was promoted since both were one, as far as is recorded, nor has
+// begun a generation: when it parted is not known.
+func TestTimesOfBeforeTheForkAreNoOrder(t *testing.T) {
+	e := split().with(func(e *Evidence) {
+		e.Sides[0].Tenures = []Tenure{{Epoch: 8, Leased: true, Until: time.Unix(1, 0), Joined: true}}
+		e.Sides[0].Role, e.Sides[0].Volumes[0].Generations = drbd.RoleSecondary, giBoth
+		e.Sides[1].Tenures = []Tenure{{Epoch: 12, Leased: true}}
+	})
+	if n, why := e.younger(); n != "" || !strings.Contains(why, "not recorded when node-a was Primary") {
+		t.Errorf("%q: %s", n, why)
+	}
+}
+
+// When the two had lost each other is sought after both were one, not before.
+func TestForkIsNotBeforeBothWereOne(t *testing.T) {
+	own := time.Unix(500, 0)
+	e := split().with(func(e *Evidence) {
+		e.Sides[0].Tenures = []Tenure{{Epoch: 4, Leased: true, Until: time.Unix(1, 0), Joined: true}, {Epoch: 8, Leased: true}}
+		e.Sides[1].Tenures = []Tenure{{Epoch: 12, Leased: true, From: time.Unix(100, 0), Until: time.Unix(200, 0), Joined: true}, {Epoch: 12, From: own}}
+	})
+	if f := e.Forks("node-b"); !f.Victim.Equal(own.Add(-forkMargin)) {
+		t.Errorf("%+v", f)
+	}
+}
+
 // What is not recorded is said, and what DRBD knows of it.
 func TestWhoWasPrimaryWithNoAgentLookingIsNotPassedOver(t *testing.T) {
 	ended := Tenure{Epoch: 4, Leased: true, Until: time.Unix(1, 0)}

@@ -75,6 +75,7 @@ const (
 	LostOverwritten                      // a copy that was declared lost, and is back, is made anew unasked
 	FoundIgnored                         // a node that was declared lost, and speaks, is taken for lost
 	TakenBackKept                        // a word that a machine is lost is in force though it was taken back
+	LeasesOfBefore                       // who held the group before both copies were one decides whose changes since are kept
 	ShownInTheWay                        // a dry run takes the place of what it finds
 	LateWordCounts                       // a word that comes a second time counts a second time
 	GivenUpUnseen                        // a copy that is kept is connected before the other one is given up
