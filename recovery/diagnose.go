@@ -83,9 +83,6 @@ type Diagnosis struct {
 	Advice string `json:"advice,omitempty"`
 }
 
-// Known reports whether enough was known to tell what two copies are.
-func (d Diagnosis) Known() bool { return d.Kind != Unknown }
-
 // full reports whether the whole of each volume has to be copied.
 func (d Diagnosis) full() bool { return d.Kind == MissingAncestor || d.Kind == NoAncestor }
 

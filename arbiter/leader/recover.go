@@ -275,7 +275,7 @@ func (d *desk) mayOpen(now boottime.Instant, w *watch, g *arbiter.Group) bool {
 			return true
 		case saysNothing(&r):
 		case r.Outcome == arbiter.NoSplit && r.Decision != nil:
-			return late && !r.Decision.Diagnosis.Known()
+			return late && !r.Decision.Diagnosis.Kind.Tells()
 		default:
 			return false
 		}

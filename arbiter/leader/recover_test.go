@@ -151,6 +151,48 @@ func TestWhatWasCalledOffDoesNotComeBackByItself(t *testing.T) {
 	}
 }
 
+// A disk that is not attached tells nothing of its copy: it is looked at again, and the
+// policy acts once it is there. What was seen to be no split is not looked at for ever.
+func TestSplitThatCouldNotBeSeenIsLookedAtAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*recovery.Side)
+		again  bool
+	}{
+		"not attached": {func(s *recovery.Side) { s.Volumes[0].Disk, s.Volumes[0].Generations = drbd.DiskDiskless, "" }, true},
+		"not readable": {func(s *recovery.Side) { *s = recovery.Side{Node: s.Node, Missing: "drbdmeta says no"} }, true},
+		"in step": {func(s *recovery.Side) {
+			s.Volumes[0].Generations = "2118A6CB62BB9566:0000000000000000:0000000000000000:0000000000000000:1:1:0:0:0:0:0"
+		}, false},
+	} {
+		s := split(t, recovery.DiscardLeastChanges)
+		s.passParted(time.Second)
+		first := s.underWay()
+		for _, n := range []arbiter.NodeID{nodeA, nodeB} {
+			side := sideOf(n, 1<<20)
+			if n == nodeB {
+				c.change(&side)
+			}
+			s.must(leader.Measured{Measured: arbiter.Measured{Caller: s.caller(n), Group: data, Recovery: first.ID, Round: 1, Side: side}})
+		}
+		if last := s.state.Clusters[cluster].Groups[data].Recovered[0]; last.Outcome != arbiter.NoSplit {
+			t.Fatalf("%s: %s: %s", name, last.Outcome, last.Note)
+		}
+		s.passParted(29 * time.Second)
+		if r := s.underWay(); r != nil {
+			t.Fatalf("%s: looked at at once: %+v", name, r)
+		}
+		s.passParted(2 * time.Second)
+		if again := s.underWay() != nil; again != c.again {
+			t.Errorf("%s: looked at again: %v", name, again)
+		} else if again {
+			s.sides(s.underWay())
+			if r := s.underWay(); r == nil || r.Phase != arbiter.Carrying {
+				t.Errorf("%s: and then the policy does not act: %+v", name, r)
+			}
+		}
+	}
+}
+
 func TestSplitBrainWithoutAPolicyIsLeftToAPerson(t *testing.T) {
 	for _, s := range []*stage{split(t), split(t, recovery.Manual)} {
 		s.passParted(5 * time.Second)
