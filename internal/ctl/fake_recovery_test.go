@@ -27,6 +27,7 @@ type judged struct {
 	primary  arbiter.NodeID // is written to until it is stopped
 	later    int64          // ms since the morning
 	restless bool           // node-b goes on writing
+	nine     bool           // the driver is DRBD 9
 	gone     bool           // nobody does anything any more
 	clings   error          // why a recovery is not called off
 	request  arbiter.RequestID
@@ -91,6 +92,15 @@ func turning() scene {
 func restless() scene {
 	s := parted("split", 10, 2)()
 	s.pair.restless = true
+	return s
+}
+
+// nine is a split on DRBD 9 that was looked at.
+func nine() scene {
+	s := parted("split", 10, 2)()
+	s.pair.nine = true
+	s.pair.apply(arbiter.Resolve{Cluster: "nfs1", Group: "nfs", Order: arbiter.RecoveryOrder{By: "bob", DryRun: true}})
+	s.pair.turn()
 	return s
 }
 
@@ -210,12 +220,16 @@ func (p *judged) turn() {
 			if role == drbd.RolePrimary {
 				mounted = []string{"/srv/data"}
 			}
+			family := drbd.Family84
+			if p.nine {
+				family = drbd.Family9
+			}
 			volumes := []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: p.gi[n], OutOfSync: &bytes, Written: written}}
 			if gi := p.second[n]; gi != "" {
 				volumes = append(volumes, recovery.Volume{Resource: "r1", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &bytes})
 			}
 			p.apply(arbiter.Measured{Caller: p.caller(n), Group: "nfs", Recovery: r.ID, Round: t.Round, Side: recovery.Side{
-				Node: recovery.Node(n), Family: drbd.Family84, Role: role, Mounted: mounted,
+				Node: recovery.Node(n), Family: family, Role: role, Mounted: mounted,
 				Volumes: volumes,
 				Tenures: []recovery.Tenure{tenureOf(n)},
 			}})

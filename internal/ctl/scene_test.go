@@ -51,6 +51,7 @@ var scenes = map[string]func() scene{
 	"restless":    restless,
 	"was-stale":   wasStale,
 	"crossed":     crossed,
+	"nine":        nine,
 	"clinging":    clinging(restless, errPastReturn),
 	"dear":        clinging(surprising, errPastReturn),
 	"deaf":        clinging(parted("split", 5, 5), status.Error(codes.Internal, "its disk is full")),
