@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 )
 
 // meets says why the two copies must not meet yet: DRBD asks for the wish to give a side up
@@ -19,7 +20,7 @@ func (e Evidence) meets(d Diagnosis) string {
 }
 
 func (s Side) meets(full bool) string {
-	if len(s.Policies) == 0 || full && s.Family == drbd.Family84 {
+	if len(s.Policies) == 0 || mutant.On(mutant.DRBDMayChoose) || full && s.Family == drbd.Family84 {
 		return ""
 	}
 	more := ""

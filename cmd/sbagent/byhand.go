@@ -12,6 +12,7 @@ import (
 
 	"sbarbiter/cmd/sbagent/daemon"
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -69,7 +70,7 @@ func (r *byHand) measured(ctx context.Context) error {
 
 // before has the victim measured again before the first step that gives anything of it up.
 func (r *byHand) before(ctx context.Context, s recovery.Step) error {
-	if r.held || s.Kind != recovery.Invalidate && s.Kind != recovery.Discard {
+	if r.held || s.Kind != recovery.Invalidate && s.Kind != recovery.Discard || mutant.On(mutant.HandMeasuredOnce) {
 		return nil
 	}
 	if err := r.again(ctx); err != nil {

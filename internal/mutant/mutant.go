@@ -158,4 +158,7 @@ const (
 	SparedStaysStale                      // a victim that alone could run the group stays stale where its recovery comes to nothing
 	UnseenStaysGood                       // a stale copy that was to be kept is good where that comes to nothing
 	SplitAnewIgnored                      // a split after the resync waits for the readmission
+	HandMeasuredOnce                      // by hand a victim that was in use is not measured again once it stands still
+	KernelUseIgnored                      // what the kernel itself has on a volume is no use of it
+	DRBDMayChoose                         // somebody is chosen where DRBD's own policies might choose otherwise
 )

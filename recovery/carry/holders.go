@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 )
 
@@ -80,7 +81,7 @@ func (n *Node) use(side *recovery.Side, minors []drbd.Minor) error {
 	// 8.4 lets nobody open a Secondary (drbd_open, drbd_main.c), and to look through all
 	// processes takes longer than all else. 9 lets it be read.
 	perhaps := side.Role == drbd.RolePrimary || side.Family == drbd.Family9
-	if perhaps {
+	if perhaps && !mutant.On(mutant.KernelUseIgnored) {
 		s, unseen = n.stackOn(minors)
 	}
 	mounted, err := n.mounts(s)

@@ -134,4 +134,7 @@ var table = []row{
 	{name: mutant.SparedStaysStale, word: "spared-stays-stale", rule: "a victim without which nobody could run the group is as before where its recovery comes to nothing", breaks: "L1", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.UnseenStaysGood, word: "unseen-stays-good", rule: "a stale copy that was to be kept is stale again where nothing is known any more of the other one", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.SplitAnewIgnored, word: "split-anew-ignored", rule: "a split after the resync is looked at anew, before the readmission", breaks: "L1", kept: "recovered-copy-split-before-it-was-readmitted", test: "sbarbiter/arbiter TestStories"},
+	{name: mutant.HandMeasuredOnce, word: "hand-measured-once", rule: "by hand a victim is measured again when it has been stopped and kept", breaks: "S6", test: "sbarbiter/cmd/sbagent TestAVictimThatChangedMoreBeforeItStoodStillIsNotGivenUp"},
+	{name: mutant.KernelUseIgnored, word: "kernel-use-ignored", rule: "what the kernel itself has on a volume is use of it", breaks: "S6", test: "sbarbiter/recovery/carry TestWhatTheKernelHasOnAVolumeIsUseOfIt"},
+	{name: mutant.DRBDMayChoose, word: "drbd-may-choose", rule: "nobody is chosen where DRBD's own policies might choose otherwise", breaks: "L1", test: "sbarbiter/recovery TestNobodyIsChosenWhereDRBDMightChooseOtherwise"},
 }
