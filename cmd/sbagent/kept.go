@@ -140,7 +140,7 @@ type zeroEnded bool
 
 func releaseCommand(at *site) *cobra.Command {
 	var id string
-	var yes bool
+	var yes, over bool
 	cmd := &cobra.Command{
 		Use: "release GROUP --recovery ID", Short: "Give up for good what is kept of a recovery", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,7 +149,11 @@ func releaseCommand(at *site) *cobra.Command {
 				return err
 			}
 			if yes {
-				return n.Release(cmd.Context(), args[0], id)
+				said := carry.Unsaid
+				if over {
+					said = carry.SaidOver
+				}
+				return n.Release(cmd.Context(), args[0], id, said)
 			}
 			all, err := n.Kept(args[0])
 			for _, k := range all {
@@ -161,6 +165,7 @@ func releaseCommand(at *site) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "it is not needed any more")
+	cmd.Flags().BoolVar(&over, "over", false, "the recovery is over or was called off, though this node's copy looks as if it were not")
 	cmd.Flags().StringVar(&id, "recovery", "", "the recovery whose copies are given up")
 	return cmd
 }

@@ -426,7 +426,7 @@ func TestUndoingPutsTheVictimsDataBackOnBothAndKeepsWhatWasThere(t *testing.T) {
 	if _, err := n.Undo(t.Context(), g, "1", CarryOut); err == nil || !strings.Contains(err.Error(), "mounted at /srv/data") {
 		t.Errorf("%v", err)
 	}
-	if err := n.Release(t.Context(), "nfs", "undo-1"); err != nil {
+	if err := n.Release(t.Context(), "nfs", "undo-1", Unsaid); err != nil {
 		t.Error(err)
 	}
 	if _, err := n.Undo(t.Context(), g, "9", OnlyShow); err == nil || !strings.Contains(err.Error(), "keeps nothing") {

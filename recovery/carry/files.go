@@ -155,19 +155,3 @@ func (n *Node) Salvage(ctx context.Context, group, id, volume string, names []st
 	}
 	return fmt.Errorf("%s keeps no volume %s of group %s from that recovery", n.Name, volume, group)
 }
-
-// Release gives what was kept for a recovery up for good.
-func (n *Node) Release(ctx context.Context, group, id string) error {
-	if id == "" {
-		return errors.New("say which recovery's copies are to be given up")
-	}
-	all, err := n.keptAs(group, id)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, k := range all {
-		errs = append(errs, n.Store.Release(ctx, k))
-	}
-	return errors.Join(errs...)
-}

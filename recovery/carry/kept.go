@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"sbarbiter/drbd"
 	"sbarbiter/internal/mutant"
+	"sbarbiter/recovery"
 	"sbarbiter/recovery/keep"
 )
 
@@ -173,41 +173,62 @@ func (w work) kept(ctx context.Context, s stage) error {
 		return errors.New("this node keeps no copies, and nothing is given up that is not kept: configure snapshots")
 	}
 	for _, b := range w.plan.Basis {
-		if b.Node != w.Name || !ofResource(b.Volume, w.step.Resource) {
+		resource, number, err := recovery.ParseVolume(b.Volume)
+		if err != nil {
+			return err
+		}
+		of, at := w, s
+		switch of.step.Resource = resource; {
+		case b.Node != w.Name || resource != w.step.Resource && !w.first():
+			continue
+		case resource != w.step.Resource: // of a later one there would be no way on by then, and none back
+			if at, err = of.stage(ctx); err != nil {
+				return err
+			}
+		}
+		if at.over() {
 			continue
 		}
-		number, err := strconv.Atoi(b.Volume[len(w.step.Resource)+1:])
-		if err != nil {
-			return fmt.Errorf("the plan has a volume %q, which is none", b.Volume)
-		}
-		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: w.step.Resource, Number: number, Generation: b.Generations}
-		if err := w.keptVolume(ctx, s, v); err != nil {
-			return fmt.Errorf("%s: %w", b.Volume, err)
+		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: resource, Number: number, Generation: b.Generations}
+		if err := of.holds(ctx, at, v); err != nil {
+			return fmt.Errorf("%s: %w: %w; %s", b.Volume, ErrUnkept, err, w.wayOut())
 		}
 	}
 	return nil
 }
 
-func (w work) keptVolume(ctx context.Context, s stage, v keep.Volume) error {
-	const again = "resolve it again, which keeps what is there now"
+// first reports whether nothing of the group is given up before the step's resource.
+func (w work) first() bool {
+	i := w.plan.NoReturn()
+	return i == len(w.plan.Steps) || w.plan.Steps[i].Resource == w.step.Resource
+}
+
+// wayOut is what to do about a copy that is not what it has to be.
+func (w work) wayOut() string {
+	if w.first() {
+		return "resolve it again, which keeps what is there now; where that is refused: sbctl recovery abandon " + w.group.Name
+	}
+	return fmt.Sprintf("other volumes are given up already: sbctl recovery abandon %s lets go of the recovery; then look at what is left of it", w.group.Name)
+}
+
+// holds says why what is kept of a volume is not all that it has, or would not outlive the
+// resync.
+func (w work) holds(ctx context.Context, s stage, v keep.Volume) error {
 	k, found, err := w.Store.Find(v)
 	if err != nil || !found {
-		return errors.Join(err, errors.New("it is not kept yet, and nothing is given up before it is"))
+		return errors.Join(err, errors.New("it is not kept yet, or was released"))
 	}
-	if is := s.written(v.Number); is != k.Written && is != 0 && !s.begun && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
-		return fmt.Errorf("%w: it was written to after it was kept (%d KiB then, %d KiB now); %s", ErrUnkept, k.Written, is, again)
+	if is := s.written(v.Number); is != k.Written && is != 0 && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
+		return fmt.Errorf("it was written to after it was kept (%d KiB then, %d KiB now)", k.Written, is)
 	}
 	if s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
-		return fmt.Errorf("%w: it was written to after it was kept (more of it is changed, and its disk was attached anew); %s", ErrUnkept, again)
+		return errors.New("it was written to after it was kept (more of it is changed, and its disk was attached anew)")
 	}
 	if err := w.Store.Check(ctx, k); err != nil {
-		return fmt.Errorf("%w: what was kept of it is lost: %w", ErrUnkept, err)
-	}
-	if s.begun {
-		return nil
+		return fmt.Errorf("what was kept of it is lost: %w", err)
 	}
 	if err := w.Store.Fit(ctx, k, w.plan.Room(v.Resource, v.Number)); err != nil {
-		return fmt.Errorf("%w: what is kept of it would be lost in the resync, for the survivor has written on: %w", ErrUnkept, err)
+		return fmt.Errorf("what is kept of it would be lost in the resync, for the survivor has written on: %w", err)
 	}
 	return nil
 }
