@@ -415,3 +415,30 @@ func TestVictimThatStartsInTheMiddleOfTheResyncIsNotBelieved(t *testing.T) {
 		t.Error("the resync is not followed after that")
 	}
 }
+
+// A side that was Secondary throughout has nothing that its peer lacks, so the two have not
+// split; for as long as somebody looks.
+func TestCopyWithNothingOfItsOwnIsToldFromOneThatMayHave(t *testing.T) {
+	one := []arbiter.Disk{{Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}}
+	apart := []arbiter.Disk{{Own: arbiter.UpToDate}}
+	for name, is := range map[string]struct {
+		seen []Storage
+		idle bool
+	}{
+		"not seen as one":       {[]Storage{{Known: true, Disks: apart}}, false},
+		"parted":                {[]Storage{{Known: true, Disks: one}, {Known: true, Alone: true, Disks: apart}}, true},
+		"promoted meanwhile":    {[]Storage{{Known: true, Disks: one}, {Known: true, Primary: true, Disks: apart}, {Known: true, Disks: apart}}, false},
+		"Primary as they part":  {[]Storage{{Known: true, Primary: true, Disks: one}, {Known: true, Disks: apart}}, false},
+		"nobody looked between": {[]Storage{{Known: true, Disks: one}, {}, {Known: true, Disks: apart}}, false},
+		"one again":             {[]Storage{{Known: true, Primary: true, Disks: apart}, {Known: true, Disks: one}}, true},
+	} {
+		c := conversing(t, idle(stonith()))
+		for _, s := range is.seen {
+			s.Resource = "r0"
+			c.step(s)
+		}
+		if b, ok := first[Beat](c.told(leader.GroupAnswer{})); !ok || b.Beat.Groups[0].Idle != is.idle {
+			t.Errorf("%s: it says %+v", name, b.Beat.Groups)
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 // tenured is what the machine knows of the tenure under way.
 type tenured struct {
 	secondary bool             // as it was known last
+	idle      bool             // it has been Secondary throughout since the two were seen as one
 	rightless boottime.Instant // Primary without a right since; 0: not
 }
 
@@ -27,6 +28,7 @@ type tenured struct {
 // split brain it is asked whose copy is the younger one, and clocks do not tell.
 func (m *Machine) tenure(now boottime.Instant, g *group) {
 	if !g.drbd() || !m.knowsDisks(g) {
+		g.tenured.idle = false // nobody looks
 		return
 	}
 	primary, wall := false, time.Time{}
@@ -39,6 +41,7 @@ func (m *Machine) tenure(now boottime.Instant, g *group) {
 	}
 	was := g.tenured.secondary
 	g.tenured.secondary = !primary
+	g.tenured.idle = !primary && (g.tenured.idle || m.inStep(g))
 	switch {
 	case !primary:
 		g.tenured.rightless = 0

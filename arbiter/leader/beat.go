@@ -77,8 +77,10 @@ type GroupBeat struct {
 	// Parted: DRBD was let look for its peer, and has given up.
 	Parted bool
 	// Split: DRBD itself has said that the two copies have split, in its handler's call.
-	// Without that it may have been told by hand to look for its peer no more.
-	Split    bool
+	// Without that it may have been told by hand to look for its peer no more. Idle: the
+	// agent has seen them as one, and its own side has not been Primary since.
+	Split, Idle bool
+
 	Carrying *Carrying // a step of a recovery; nil: none
 }
 

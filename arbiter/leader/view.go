@@ -100,10 +100,21 @@ func (v View) PartedBefore(id arbiter.GroupID) bool {
 // Found reports whether DRBD itself has said that a group's copies have split, as one of the
 // two nodes has told last. Where it has not, they may only have been disconnected by hand.
 func (v View) Found(id arbiter.GroupID) bool {
+	return v.told(id, func(b *GroupBeat) bool { return b.Split })
+}
+
+// Unsplit reports whether a group's copies cannot have split while somebody looked, for one
+// of them has nothing of its own: they were disconnected by hand.
+func (v View) Unsplit(id arbiter.GroupID) bool {
+	return !v.Found(id) && v.told(id, func(b *GroupBeat) bool { return b.Idle })
+}
+
+// told reports whether one of the nodes has told something of a group last.
+func (v View) told(id arbiter.GroupID, what func(*GroupBeat) bool) bool {
 	return slices.ContainsFunc(v.Cluster.Definition.Nodes[:], func(n arbiter.NodeID) bool {
 		beat := v.Nodes[n].Beat
 		b := beat.group(id)
-		return b != nil && b.Split
+		return b != nil && what(b)
 	})
 }
 

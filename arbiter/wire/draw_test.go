@@ -138,7 +138,7 @@ var groupBeats = rapid.Custom(func(t *rapid.T) leader.GroupBeat {
 	return leader.GroupBeat{
 		Group: arbiter.GroupID(names.Draw(t, "group")), Epoch: arbiter.Epoch(rapid.Uint64().Draw(t, "epoch")), Phase: phase,
 		Running: phase == "running", Wants: flags.Draw(t, "wants"), Evidence: evidences.Draw(t, "evidence"), Services: services.Draw(t, "services"),
-		Parted: flags.Draw(t, "parted"), Split: flags.Draw(t, "split"), Carrying: rapid.OneOf(rapid.Just[*leader.Carrying](nil), carryings).Draw(t, "carrying"),
+		Parted: flags.Draw(t, "parted"), Split: flags.Draw(t, "split"), Idle: flags.Draw(t, "idle"), Carrying: rapid.OneOf(rapid.Just[*leader.Carrying](nil), carryings).Draw(t, "carrying"),
 	}
 })
 

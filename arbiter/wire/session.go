@@ -67,7 +67,7 @@ func ToBeat(b leader.Beat, clock boottime.Instant) *sbv1.Beat {
 func toGroupBeat(g leader.GroupBeat) *sbv1.GroupBeat {
 	return &sbv1.GroupBeat{
 		Group: string(g.Group), Epoch: uint64(g.Epoch), Phase: g.Phase, Wants: g.Wants, Evidence: ToEvidence(g.Evidence),
-		Parted: g.Parted, Split: g.Split, Carrying: ToCarrying(g.Carrying),
+		Parted: g.Parted, Split: g.Split, Idle: g.Idle, Carrying: ToCarrying(g.Carrying),
 		Services: all(g.Services, func(s leader.Service) *sbv1.Service { return &sbv1.Service{Name: s.Name, State: s.State} }),
 	}
 }
@@ -103,7 +103,7 @@ func fromGroupBeat(p *sbv1.GroupBeat) (leader.GroupBeat, error) {
 	g := leader.GroupBeat{
 		Group: arbiter.GroupID(r.name("group", p.GetGroup())), Epoch: arbiter.Epoch(p.GetEpoch()),
 		Phase: r.name("phase", p.GetPhase()), Running: p.GetPhase() == phaseRunning, Wants: p.GetWants(), Evidence: ev,
-		Parted: p.GetParted(), Split: p.GetSplit(),
+		Parted: p.GetParted(), Split: p.GetSplit(), Idle: p.GetIdle(),
 	}
 	g.Carrying, err = fromCarrying(p.GetCarrying())
 	r.in("carrying", err)

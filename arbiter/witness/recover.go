@@ -126,7 +126,7 @@ func carrying(v leader.View, r *arbiter.Recovery) []*leader.Carrying {
 func splitOf(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 	r := v.Cluster.Groups[id].Recovery
 	switch {
-	case (r == nil || r.Phase == arbiter.Carrying && !r.Apart()) && v.Parted(id):
+	case (r == nil || r.Phase == arbiter.Carrying && !r.Apart()) && v.Parted(id) && !v.Unsplit(id):
 		return &sbv1.SplitStatus{
 			What: standAlone(v, id, ""),
 			Do:   fmt.Sprintf("sbctl resolve %s --dry-run", id),
@@ -175,7 +175,7 @@ func splitBefore(v leader.View, id arbiter.GroupID) *sbv1.SplitStatus {
 		if silent != "" {
 			out.What += fmt.Sprintf("; more can be told once %s is back", silent)
 		}
-	case v.PartedBefore(id):
+	case v.PartedBefore(id) && !v.Unsplit(id):
 		out.What = standAlone(v, id, silent)
 	default:
 		return nil

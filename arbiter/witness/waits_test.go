@@ -224,6 +224,7 @@ func TestSplitBrainIsNotForgottenOnceANodeIsOff(t *testing.T) {
 		"never seen":              {nil, seen, leader.GroupBeat{}, ""},
 		"seen in the beats":       {nil, seen, leader.GroupBeat{Parted: true, Split: true}, "split brain of nfs, by all that was seen before node-b fell silent: DRBD had given up connecting its two copies (StandAlone)"},
 		"by hand, perhaps":        {nil, seen, leader.GroupBeat{Parted: true}, "perhaps a split brain of nfs: DRBD had given up connecting its two copies (StandAlone) when node-b fell silent, and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)"},
+		"by hand":                 {nil, seen, leader.GroupBeat{Parted: true, Idle: true}, ""},
 		"looked at":               {[]arbiter.Recovery{split}, seen, leader.GroupBeat{}, known},
 		"and again, with one":     {[]arbiter.Recovery{split, unknown}, 0, leader.GroupBeat{}, known},
 		"resolved":                {[]arbiter.Recovery{split, looked(recovery.SplitBrain, arbiter.Recovered)}, seen, leader.GroupBeat{}, ""},
@@ -256,16 +257,17 @@ func TestADisconnectByHandIsNotSaidToBeASplitBrain(t *testing.T) {
 		Definition: arbiter.Definition{Cluster: "nfs1", Nodes: [2]arbiter.NodeID{"node-a", "node-b"}, Timing: arbiter.Timing{SuspectAfter: time.Second}},
 		Groups:     map[arbiter.GroupID]*arbiter.Group{"nfs": {}},
 	}}
-	for split, want := range map[bool]string{
-		true:  "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone)",
-		false: "perhaps a split brain of nfs: DRBD has given up connecting its two copies (StandAlone), and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)",
+	for told, want := range map[string]string{
+		"split": "split brain of nfs, by all that is seen: DRBD has given up connecting its two copies (StandAlone)",
+		"":      "perhaps a split brain of nfs: DRBD has given up connecting its two copies (StandAlone), and nobody saw it say why; it may have been told so by hand (drbdadm disconnect)",
+		"idle":  "",
 	} {
 		v.Nodes = map[arbiter.NodeID]leader.NodeView{
-			"node-a": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Split: split}}}}, // it looks for its peer
+			"node-a": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Split: told == "split", Idle: told == "idle"}}}}, // it looks for its peer
 			"node-b": {Heard: true, Beat: leader.Beat{Groups: []leader.GroupBeat{{Group: "nfs", Parted: true}}}},
 		}
-		if got := splitOf(v, "nfs"); got.GetWhat() != want || got.GetDo() != "sbctl resolve nfs --dry-run" {
-			t.Errorf("%v", got)
+		if got := splitOf(v, "nfs"); got.GetWhat() != want || got != nil && got.GetDo() != "sbctl resolve nfs --dry-run" {
+			t.Errorf("%q: %v", told, got)
 		}
 	}
 }

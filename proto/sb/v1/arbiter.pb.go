@@ -958,6 +958,7 @@ type GroupBeat struct {
 	Parted        bool                   `protobuf:"varint,7,opt,name=parted,proto3" json:"parted,omitempty"`    // DRBD was let look for its peer, and has given up
 	Carrying      *Carrying              `protobuf:"bytes,8,opt,name=carrying,proto3" json:"carrying,omitempty"` // a step of a recovery that this node carries out
 	Split         bool                   `protobuf:"varint,9,opt,name=split,proto3" json:"split,omitempty"`      // DRBD itself has said that the two have split
+	Idle          bool                   `protobuf:"varint,10,opt,name=idle,proto3" json:"idle,omitempty"`       // seen as one with its peer's, and not Primary since
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1051,6 +1052,13 @@ func (x *GroupBeat) GetCarrying() *Carrying {
 func (x *GroupBeat) GetSplit() bool {
 	if x != nil {
 		return x.Split
+	}
+	return false
+}
+
+func (x *GroupBeat) GetIdle() bool {
+	if x != nil {
+		return x.Idle
 	}
 	return false
 }
@@ -2482,7 +2490,7 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bMeasured\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x17\n" +
 	"\ap999_ns\x18\x02 \x01(\x03R\x06p999Ns\x12\x15\n" +
-	"\x06max_ns\x18\x03 \x01(\x03R\x05maxNs\"\x97\x02\n" +
+	"\x06max_ns\x18\x03 \x01(\x03R\x05maxNs\"\xab\x02\n" +
 	"\tGroupBeat\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2492,7 +2500,9 @@ const file_sb_v1_arbiter_proto_rawDesc = "" +
 	"\bservices\x18\x06 \x03(\v2\x0e.sb.v1.ServiceR\bservices\x12\x16\n" +
 	"\x06parted\x18\a \x01(\bR\x06parted\x12+\n" +
 	"\bcarrying\x18\b \x01(\v2\x0f.sb.v1.CarryingR\bcarrying\x12\x14\n" +
-	"\x05split\x18\t \x01(\bR\x05split\"x\n" +
+	"\x05split\x18\t \x01(\bR\x05split\x12\x12\n" +
+	"\x04idle\x18\n" +
+	" \x01(\bR\x04idle\"x\n" +
 	"\bCarrying\x12\x1a\n" +
 	"\brecovery\x18\x01 \x01(\x04R\brecovery\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x12\n" +
