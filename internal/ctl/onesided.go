@@ -3,7 +3,6 @@ package ctl
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,81 +92,4 @@ func (r *rescue) absent(doc *arbiter.Recovery) string {
 		}
 	}
 	return b.String()
-}
-
-// found shows what both sides have: that on which the decision rests, next to what
-// it was decided by, and what was measured since where that is something else. Of a
-// side that is not there, it shows what was known before.
-func found(b *strings.Builder, doc *arbiter.Recovery, h history, on paper) {
-	shown := doc.Grounds
-	if shown == nil {
-		shown = doc.Evidence
-	}
-	if shown == nil {
-		return
-	}
-	b.WriteByte('\n')
-	sideBySide(b, *shown, on)
-	whyMissing(b, *shown, doc.Note, diagnosed(doc))
-	h.tell(b)
-	for _, s := range shown.Sides {
-		if s.Missing == "" {
-			continue
-		}
-		for _, text := range aloneWords(*shown) {
-			fmt.Fprintf(b, "\n%s\n", text)
-		}
-		if known, ok := doc.Earlier[arbiter.NodeID(s.Node)]; ok {
-			knownBefore(b, *shown, known, h.parted(), on)
-		}
-	}
-	if doc.Evidence != nil && doc.Grounds != nil && !sameFigures(*doc.Evidence, *doc.Grounds) {
-		b.WriteString("\nMeasured again since, and compared with that:\n")
-		sideBySide(b, *doc.Evidence, on)
-		whyMissing(b, *doc.Evidence, doc.Note)
-	}
-}
-
-// knownBefore shows what was last measured of a side that is not there. What is older
-// than the two's parting must not read like what the side has changed since.
-func knownBefore(b *strings.Builder, shown recovery.Evidence, known recovery.Side, parted time.Time, on paper) {
-	for i := range shown.Sides {
-		if shown.Sides[i].Node == known.Node {
-			shown.Sides[i] = known
-		}
-	}
-	old := ""
-	if known.Taken.Before(parted) {
-		old = ", before the two lost each other: it says nothing of what was written there since"
-	}
-	fmt.Fprintf(b, "\nWhat was last measured of %s, %s ago (%s)%s; beside what the other one has now:\n",
-		known.Node, span(time.Since(known.Taken)), known.Taken.UTC().Format("2006-01-02 15:04:05 MST"), old)
-	sideBySide(b, shown, on)
-}
-
-// diagnosed is what the two copies have to do with each other, by the decision.
-func diagnosed(doc *arbiter.Recovery) string {
-	if doc.Decision == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s: %s", doc.Decision.Diagnosis.Kind, doc.Decision.Diagnosis.Why)
-}
-
-// aloneWords is what the side that is there tells of itself.
-func aloneWords(e recovery.Evidence) []string {
-	var out []string
-	for _, s := range e.Sides {
-		if s.Missing == "" {
-			out = append(out, s.Alone())
-		}
-	}
-	return out
-}
-
-// sameFigures reports whether two measurements would be drawn alike.
-func sameFigures(x, y recovery.Evidence) bool {
-	var a, b strings.Builder
-	sideBySide(&a, x, paper{})
-	sideBySide(&b, y, paper{})
-	return a.String() == b.String()
 }
