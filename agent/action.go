@@ -87,6 +87,9 @@ type Outdate struct{ Group arbiter.GroupID }
 type Invalidate struct {
 	Group     arbiter.GroupID
 	Resources []string
+	// GivenUp: somebody has decided so, after a look at what this copy has. Else nothing is
+	// done where DRBD's own data say that one of them went on alone (see InvalidateDone).
+	GivenUp bool
 }
 
 // Part ends DRBD's connection to the peer, and every attempt at it.

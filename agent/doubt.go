@@ -2,10 +2,22 @@ package agent
 
 import (
 	"fmt"
+	"time"
 
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/mutant"
+)
+
+// aloneAgain is the pace of looking whether a copy that is kept apart has to be still.
+const aloneAgain = 10 * time.Second
+
+// reason is why a copy is declared bad.
+type reason string
+
+const (
+	distrusted reason = "it is not to be believed"
+	givenUp    reason = "somebody has decided so"
 )
 
 // doubt has this node's copy declared bad as a whole before DRBD looks for its
@@ -18,15 +30,21 @@ import (
 // and DRBD may copy it over the good one. And the target of a resync that lost its
 // power has lost what its disk's cache had, of blocks that its peer and its own
 // bitmap take for copied: DRBD flushes no disk before it clears bits.
-func (m *Machine) doubt(g *group) bool {
+//
+// Nobody has looked at what the copy has, unless it was given up: of one that went on
+// alone nothing is declared bad. DRBD knows, whoever was there to see it: it begins a
+// generation before the first write that the peer does not get.
+func (m *Machine) doubt(g *group, of reason) bool {
 	resources, why := m.doubtful(g)
 	if len(resources) == 0 {
 		return false
 	}
 	if !g.doubting {
 		g.doubting = true
-		m.note(g, "invalidating", why)
-		m.do(Invalidate{Group: g.id, Resources: resources})
+		if !g.sole {
+			m.note(g, "not believed", why)
+		}
+		m.do(Invalidate{Group: g.id, Resources: resources, GivenUp: of == givenUp || mutant.On(mutant.LoneCopyMadeAnew)})
 	}
 	return true
 }
@@ -60,6 +78,10 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 		return
 	}
 	g.doubting = false
+	if ev.Alone != "" {
+		m.foundAlone(now, g, ev.Alone)
+		return
+	}
 	if ev.Err != nil {
 		if why := ev.Err.Error(); g.undone != why {
 			g.undone = why
@@ -67,9 +89,21 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 		}
 		return
 	}
-	g.renewed, g.undone, g.joinAt = true, "", now
+	g.renewed, g.sole, g.undone, g.joinAt = true, false, "", now
 	m.remember(g, func(gm *GroupMemory) { gm.Spoilt = false })
 	m.note(g, "invalidated", "everything is copied from the peer once the two are connected")
+}
+
+// foundAlone leaves a copy as it is that is not to be believed, and may have what no other
+// one has. It is looked at again and again: a person may give it a new disk.
+func (m *Machine) foundAlone(now boottime.Instant, g *group, resource string) {
+	g.joinAt = now.Add(aloneAgain)
+	if g.sole {
+		return
+	}
+	g.sole, m.beatAt = true, 0
+	m.note(g, "copy kept apart", fmt.Sprintf("a disk of this node's has failed, and %s was written to here without %s: this copy may have what no other one has, so it is neither made anew nor "+
+		"connected before somebody has decided which one is kept: sbctl resolve %s --dry-run", resource, m.cfg.Peer, g.id)).Alarm = true
 }
 
 // standsAgain takes this node's own word back that had been settled by a recovery which was

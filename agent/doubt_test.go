@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,54 @@ func TestACopyThatWasDeclaredLostIsNotMadeAnewUnasked(t *testing.T) {
 	told(false) // a recovery has given it up
 	if invalidated, joined := joins(m, nil); invalidated == 0 || joined == 0 {
 		t.Error("it is never connected")
+	}
+}
+
+// The disk has failed once of a copy that somebody had written to while the peer ran the
+// group: what only that copy has is for a recovery, whoever has it excluded.
+func TestCopyThatWentOnAloneIsNotMadeAnewUnasked(t *testing.T) {
+	m := apart(stonith(), failed(NewMemory()), arbiter.Consistent)
+	g := m.groups[0]
+	m.session = true
+	g.answer = leader.GroupAnswer{Group: "db", Holder: m.cfg.Peer, Own: arbiter.Exclusion{Number: 9, OwnWord: 7}}
+	now, asked, alarms := boot, 0, 0
+	pass := func(alone string) (last Invalidate, joined bool) {
+		for end := now.Add(time.Minute); now < end; now = now.Add(100 * time.Millisecond) {
+			m.peer.at, g.answerAt, m.answered = now, now, now
+			m.join(now, g)
+			actions := m.take()
+			if a, ok := first[Invalidate](actions); ok {
+				asked, last = asked+1, a
+				m.onInvalidated(now, InvalidateDone{Group: "db", Alone: alone})
+				actions = append(actions, m.take()...)
+			}
+			for _, a := range actions {
+				if n, ok := a.(*Note); ok && n.Alarm && strings.Contains(n.Why, "sbctl resolve db --dry-run") {
+					alarms++
+				}
+			}
+			joined = joined || has[Join](actions)
+		}
+		return last, joined
+	}
+	if a, joined := pass("r0"); joined || a.GivenUp || asked < 3 || alarms != 1 {
+		t.Errorf("connected: %v; %+v, %d times; %d alarms", joined, a, asked, alarms)
+	}
+	m.beatAt = 0
+	m.beat(now)
+	if b, ok := first[Beat](m.take()); !ok || !b.Beat.Groups[0].Parted || !b.Beat.Groups[0].Split {
+		t.Error("the witness does not hear that the two have parted")
+	}
+	if _, joined := pass(""); !joined || g.sole { // it has got a new disk
+		t.Error("kept apart for good")
+	}
+
+	m = apart(stonith(), failed(NewMemory()), arbiter.Consistent)
+	g = m.groups[0]
+	m.session = true
+	g.answer = leader.GroupAnswer{Group: "db", Holder: m.cfg.Peer, Own: arbiter.Exclusion{Number: 9, OwnWord: 7, Discard: 9}}
+	if a, joined := pass(""); !a.GivenUp || !joined {
+		t.Errorf("an operator has given it up, and it is connected: %v; %+v", joined, a)
 	}
 }
 

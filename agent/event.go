@@ -168,6 +168,9 @@ type OutdateDone struct {
 type InvalidateDone struct {
 	Group arbiter.GroupID
 	Err   error
+	// Alone is a resource that went on without its peer, so that this copy of it may have
+	// what no other has. Nothing was done.
+	Alone string
 }
 
 // SaveFailed says that memory could not be stored: what depended on it was not

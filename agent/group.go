@@ -64,6 +64,7 @@ type group struct {
 	doubting bool             // the copy is being invalidated
 	renewed  bool             // it was, in this boot
 	undone   string           // why it could not be
+	sole     bool             // it may have what no other copy has: what becomes of it is for a recovery
 	joinAt   boottime.Instant
 	meetBy   boottime.Instant // the peer, if it is there
 	errand   *errand          // of a recovery; nil: none

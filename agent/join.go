@@ -45,7 +45,11 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 		m.saveBoot()
 	case now >= g.joinAt && (!g.answer.Apart || mutant.On(mutant.PartedIgnored)) && m.mayJoin(now, g):
 		g.joinAt = now.Add(joinAgain)
-		if m.doubt(g) {
+		of := distrusted
+		if g.answer.Own.Discard != 0 {
+			of = givenUp
+		}
+		if m.doubt(g, of) {
 			return
 		}
 		if g.meetBy.IsZero() { // once: where nothing helps, nobody is to wait for ever

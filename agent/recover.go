@@ -141,7 +141,7 @@ func (m *Machine) doubtsVictim(g *group, e *errand) bool {
 	case !g.joined && !m.disksKnown(g) && !mutant.On(mutant.VictimUnknown):
 		return true
 	}
-	return (!g.joined || m.mem.Groups[g.id].Spoilt && m.parted(g)) && m.doubt(g)
+	return (!g.joined || m.mem.Groups[g.id].Spoilt && m.parted(g)) && m.doubt(g, givenUp)
 }
 
 // disksKnown reports whether DRBD has told of all the group's resources.

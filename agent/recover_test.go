@@ -404,7 +404,7 @@ func TestVictimThatStartsInTheMiddleOfTheResyncIsNotBelieved(t *testing.T) {
 	for range 20 {
 		actions = append(actions, c.told(follow)...)
 	}
-	if !has[Invalidate](actions) || has[Carry](actions) {
+	if a, ok := first[Invalidate](actions); !ok || !a.GivenUp || has[Carry](actions) {
 		t.Fatalf("declared bad as a whole: %v; connected before: %v", has[Invalidate](actions), has[Carry](actions))
 	}
 	actions = c.step(InvalidateDone{Group: "db"})

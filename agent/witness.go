@@ -113,7 +113,7 @@ func (m *Machine) beat(now boottime.Instant) {
 	for _, g := range m.groups {
 		gb := leader.GroupBeat{
 			Group: g.id, Phase: m.phaseFor(g), Running: g.phase == Running, Wants: m.wants(now, g),
-			Evidence: m.evidence(now, g), Services: g.services, Parted: m.parted(g) || g.split != "", Split: g.split != "", Idle: g.tenured.idle, Carrying: g.carrying(),
+			Evidence: m.evidence(now, g), Services: g.services, Parted: m.parted(g) || g.split != "" || g.sole, Split: g.split != "" || g.sole, Idle: g.tenured.idle, Carrying: g.carrying(),
 		}
 		if g.hot() {
 			gb.Epoch = g.right.epoch

@@ -159,7 +159,16 @@ func TestGenerationsOfBothFamilies(t *testing.T) {
 	if err != nil || !other.Bitmap.Same(g.Bitmap) || other.Current.Same(g.Current) {
 		t.Errorf("both sides left the same generation for different ones: %+v, %v", other, err)
 	}
+	if !g.Alone() || !other.Alone() {
+		t.Error("both were Primary without the other, and it is not told")
+	}
+	if other.Flags.Consistent = false; other.Alone() {
+		t.Error("one that is being overwritten is told to have something of its own")
+	}
 	g, err = ParseGI(one(t, "k92/04-uptodate.txt", "node1", "drbdadm get-gi r0"))
+	if g.Alone() {
+		t.Error("9: in step, and told to have something of its own")
+	}
 	want := GenerationFlags{Consistent: true, WasUpToDate: true, Primary: true, CrashedPrimary: true, Connected: true, PeerDeviceSeen: true}
 	if err != nil || g.Flags != want {
 		t.Errorf("9: %+v, %v", g, err)

@@ -46,6 +46,10 @@ type GenerationFlags struct {
 	PeerDeviceSeen    bool // DRBD 9
 }
 
+// Alone reports whether the copy may have what its peer has not: it has left the peer
+// behind, and was not begun to be overwritten since.
+func (g Generations) Alone() bool { return g.Bitmap != 0 && g.Flags.Consistent }
+
 // ParseGI reads a line of "drbdadm get-gi" or "drbdsetup get-gi": four UUIDs
 // and the flags, 7 of them on 8.4 and 12 on 9.
 func ParseGI(text string) (Generations, error) {

@@ -347,6 +347,7 @@ type fakeDRBD struct {
 	lost bool
 	no   error // what promotions are refused with
 	seen chan struct{}
+	left drbd.UUID // a generation in which the peer was left behind
 }
 
 func (f *fakeDRBD) state() drbd.Resource {
@@ -381,6 +382,10 @@ func (f *fakeDRBD) Run(ctx context.Context, emit func(kernel.Observation)) error
 }
 
 func (f *fakeDRBD) Read(context.Context, string) (drbd.Resource, error) { return f.state(), nil }
+
+func (f *fakeDRBD) Generations(context.Context, string) ([]drbd.Generations, error) {
+	return []drbd.Generations{{Current: 8, Flags: drbd.GenerationFlags{Consistent: true}}, {Current: 8, Bitmap: f.left, Flags: drbd.GenerationFlags{Consistent: true}}}, f.no
+}
 
 func (f *fakeDRBD) did(what string, role drbd.Role) error {
 	f.s.note(what)

@@ -272,9 +272,30 @@ func (r *Runner) outdate(a agent.Outdate) {
 func (r *Runner) invalidate(a agent.Invalidate) {
 	o := r.groups[a.Group]
 	r.then(o, func(ctx context.Context) {
-		err := r.each(ctx, o.group, a.Resources, "invalidate", r.parts.DRBD.Invalidate)
-		r.post(agent.InvalidateDone{Group: a.Group, Err: err})
+		done := agent.InvalidateDone{Group: a.Group}
+		if !a.GivenUp {
+			done.Alone, done.Err = r.wentAlone(ctx, a.Resources)
+		}
+		if done.Alone == "" && done.Err == nil {
+			done.Err = r.each(ctx, o.group, a.Resources, "invalidate", r.parts.DRBD.Invalidate)
+		}
+		r.post(done)
 	})
+}
+
+// wentAlone returns a resource that has been written to here without its peer, as DRBD's
+// own data have it, if there is one.
+func (r *Runner) wentAlone(ctx context.Context, resources []string) (string, error) {
+	for _, res := range resources {
+		all, err := r.parts.DRBD.Generations(ctx, res)
+		if err != nil {
+			return "", fmt.Errorf("look whether %s was written to without its peer: %w", res, err)
+		}
+		if slices.ContainsFunc(all, drbd.Generations.Alone) {
+			return res, nil
+		}
+	}
+	return "", nil
 }
 
 // each does one thing to several resources, whatever becomes of the others.

@@ -78,6 +78,7 @@ type Services interface {
 type DRBD interface {
 	Run(ctx context.Context, emit func(kernel.Observation)) error
 	Read(ctx context.Context, resource string) (drbd.Resource, error)
+	Generations(ctx context.Context, resource string) ([]drbd.Generations, error)
 	Attach(ctx context.Context, resource string) error
 	Promote(ctx context.Context, resource string) error
 	PromoteOutdated(ctx context.Context, resource string) error

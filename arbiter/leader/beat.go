@@ -74,9 +74,11 @@ type GroupBeat struct {
 	Wants    bool
 	Evidence arbiter.Evidence
 	Services []Service
-	// Parted: DRBD was let look for its peer, and has given up.
+	// Parted: DRBD was let look for its peer, and has given up; or is not let, for this copy
+	// is not to be believed, and may have what no other has.
 	Parted bool
-	// Split: DRBD itself has said that the two copies have split, in its handler's call.
+	// Split: DRBD itself has said that the two copies have split, in its handler's call, or
+	// its data have, of a copy that is not let look.
 	// Without that it may have been told by hand to look for its peer no more. Idle: the
 	// agent has seen them as one, and its own side has not been Primary since.
 	Split, Idle bool

@@ -28,6 +28,7 @@ func TestScenariosThatTakeLonger(t *testing.T) {
 		"isolated holder is moved":              isolatedHolderIsMoved,
 		"service that does not start":           serviceThatDoesNotStart,
 		"both copies are stale":                 bothCopiesAreStale,
+		"forced copy whose disk failed once":    forcedCopyWhoseDiskFailedOnce,
 		"machine with the good copy is lost":    machineWithTheGoodCopyIsLost,
 	}
 	if os.Getenv(allScenarios) == "" {

@@ -325,8 +325,9 @@ func (s *side) Attach(context.Context, string) error          { return nil }
 func (s *side) Promote(context.Context, string) error         { return s.become(drbd.RolePrimary) }
 func (s *side) PromoteOutdated(context.Context, string) error { return s.become(drbd.RolePrimary) }
 
-func (s *side) Demote(context.Context, string) error                      { return s.become(drbd.RoleSecondary) }
-func (s *side) Outdate(context.Context, string) error                     { return nil }
-func (s *side) Invalidate(context.Context, string) error                  { return nil }
-func (s *side) Disconnect(context.Context, string) error                  { return nil }
-func (s *side) Connect(context.Context, string, drbd.ConnectOption) error { return nil }
+func (s *side) Demote(context.Context, string) error                            { return s.become(drbd.RoleSecondary) }
+func (s *side) Outdate(context.Context, string) error                           { return nil }
+func (s *side) Generations(context.Context, string) ([]drbd.Generations, error) { return nil, nil }
+func (s *side) Invalidate(context.Context, string) error                        { return nil }
+func (s *side) Disconnect(context.Context, string) error                        { return nil }
+func (s *side) Connect(context.Context, string, drbd.ConnectOption) error       { return nil }

@@ -73,6 +73,7 @@ const (
 	FailedDiskBelieved                   // a copy whose disk has failed is connected as its metadata have it
 	CacheBelieved                        // so is one whose resync a power cut has ended
 	LostOverwritten                      // a copy that was declared lost, and is back, is made anew unasked
+	LoneCopyMadeAnew                     // so is one whose disk has failed, and which was written to without its peer
 	FoundIgnored                         // a node that was declared lost, and speaks, is taken for lost
 	TakenBackKept                        // a word that a machine is lost is in force though it was taken back
 	LeasesOfBefore                       // who held the group before both copies were one decides whose changes since are kept

@@ -127,9 +127,14 @@ func (n *Node) outdate(g arbiter.GroupID) {
 	})
 }
 
-func (n *Node) invalidate(g arbiter.GroupID) {
+func (n *Node) invalidate(a agent.Invalidate) {
 	n.local(20*time.Millisecond, func() {
+		g := a.Group
 		c := n.replica(g)
+		if !a.GivenUp && c.drbd.Metadata(0).Alone() {
+			n.give(agent.InvalidateDone{Group: g, Alone: c.v.name})
+			return
+		}
 		n.w.checkLone(c)
 		c.command(model.Invalidate, func(a model.Answer) {
 			var err error

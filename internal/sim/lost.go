@@ -91,16 +91,16 @@ func (w *World) standsIn(c *replica) bool {
 }
 
 // checkLone holds whenever a copy begins to be overwritten, or is declared bad: what only
-// one has that was declared lost is not, should it ever be found, before a recovery has
-// kept it.
+// it has, because it was declared lost or because a person has written to it, is not before
+// a recovery has kept it, or an operator has given it up.
 func (w *World) checkLone(target *replica) {
-	if !target.lone {
+	if !target.lone && !target.byPerson {
 		return
 	}
 	if known := w.witness.State(); known != nil && known.Groups[target.v.group].Excluded[target.n.id].Discard != 0 {
 		return // an operator has looked at both, and given this one up
 	}
 	if !w.deliberate(target) {
-		w.breaks("S6: what only %s has of %s, and was declared lost, is overwritten unasked", target.n.id, target.v.group)
+		w.breaks("S6: what only %s has of %s is thrown away unasked", target.n.id, target.v.group)
 	}
 }

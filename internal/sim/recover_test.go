@@ -13,14 +13,21 @@ import (
 // cannot see each other, and lets them meet again.
 func split(t *testing.T, o sim.Options) *pair {
 	t.Helper()
+	p := forced(t, o)
+	p.CutReplication(false)
+	p.quiet(3 * time.Second)
+	return p
+}
+
+// forced does the same, and does not let them meet.
+func forced(t *testing.T, o sim.Options) *pair {
+	t.Helper()
 	p := up(t, o)
 	p.CutReplication(true)
 	p.until(10*time.Second, "node-b's copy is excluded", func() bool { return len(p.group().Excluded) > 0 })
 	p.quiet(5 * time.Second) // until node-b has noticed, too
 	p.Node(sim.B).Force(db)
 	p.quiet(2 * time.Second)
-	p.CutReplication(false)
-	p.quiet(3 * time.Second)
 	return p
 }
 
@@ -123,6 +130,30 @@ func TestRecoveryGoesOnWhateverDies(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// The disk of the copy that a person has written to fails once, and its machine is started
+// anew: what DRBD's data say of that copy is not to be believed, and it may not be made anew
+// unasked all the same.
+func TestCopyThatAPersonHasWrittenToIsForARecoveryThoughItsDiskHasFailed(t *testing.T) {
+	for seed := range uint64(2) {
+		for _, victim := range []arbiter.NodeID{"node-b", "node-a"} {
+			t.Run(fmt.Sprintf("%d/discard %s", seed, victim), func(t *testing.T) {
+				p := forced(t, stonith(seed))
+				p.Node(sim.B).FailDisk(db)
+				p.quiet(2 * time.Second)
+				p.Node(sim.B).Reset("its disk was put back")
+				p.CutReplication(false)
+				p.until(time.Minute, "an operator is told", func() bool { return p.Alarmed(db) })
+				p.quiet(time.Minute)
+				if p.Alike(db) || !p.runsOn(sim.A) {
+					t.Fatal("what only node-b has was thrown away unasked")
+				}
+				p.resolve(victim, nothing)
+				p.together()
+			})
 		}
 	}
 }

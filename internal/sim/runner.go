@@ -212,7 +212,7 @@ func (n *Node) do(a agent.Action) {
 	case agent.Outdate:
 		n.outdate(a.Group)
 	case agent.Invalidate:
-		n.invalidate(a.Group)
+		n.invalidate(a)
 	case agent.Measure:
 		n.measure(a)
 	case agent.Carry:

@@ -23,7 +23,8 @@ func (w *World) byHand(n *Node, end time.Duration) {
 }
 
 // split: a person makes the peer's copy Primary by force while the two cannot see each
-// other, writes to it, and lets go of it. The two meet and find that they have split.
+// other, writes to it, and lets go of it. The two meet and find that they have split, or,
+// where the disk of that copy has failed once since, may not meet at all.
 func (w *World) split(n *Node, end time.Duration, found func(arbiter.GroupID)) {
 	g := w.groups[0]
 	if n.replica(g) == nil {
@@ -42,6 +43,10 @@ func (w *World) split(n *Node, end time.Duration, found func(arbiter.GroupID)) {
 		w.in(w.between(0, 3*time.Second), end, string(n.peer.id)+" is promoted by hand", func() {
 			if p := n.peer; p.running && !p.frozen && !p.Primary(g) && !p.replica(g).byHand && p.replica(g).whole() {
 				p.Force(g)
+				if w.Seed/2%4 == 0 { // not drawn: schedules that were found before have to stay as they were
+					w.in(w.between(500*time.Millisecond, 2*time.Second), end, string(p.id)+" disk fails", func() { p.FailDisk(g) })
+					w.in(w.between(3*time.Second, 6*time.Second), end, "", p.changeDisk)
+				}
 			}
 		})
 		w.in(w.between(4*time.Second, 8*time.Second), end, "replication is mended", func() {

@@ -159,7 +159,10 @@ func (c *replica) changed(was, is model.State) {
 	}
 	if is.Repl == drbd.ReplEstablished && is.Disk == drbd.DiskUpToDate && is.PeerDisk == drbd.DiskUpToDate {
 		c.v.app.met()
-		c.v.forced, c.lone, c.other().lone = false, false, false
+		c.v.forced = false
+		for _, end := range c.v.ends {
+			end.lone, end.byPerson = false, false
+		}
 	}
 	c.stray = c.stray && is.Role == drbd.RolePrimary
 	c.n.tellStorage(c.v.group)

@@ -54,6 +54,7 @@ var table = []row{
 	{name: mutant.GrantUnchecked, word: "grant-unchecked", rule: "every grant checks the rules anew inside Apply", breaks: "S3"},
 	{name: mutant.FailedDiskBelieved, word: "failed-disk-believed", rule: "a copy whose disk has failed is declared bad as a whole before it is connected", breaks: "S2", aim: []string{"loses the witness, lives by promise, and is cut off then", "disk fails", "all links between the nodes cut"}},
 	{name: mutant.LostOverwritten, word: "lost-overwritten", rule: "what a machine has that was declared lost is not declared bad before a recovery", breaks: "S2", test: "sbarbiter/agent TestACopyThatWasDeclaredLostIsNotMadeAnewUnasked"},
+	{name: mutant.LoneCopyMadeAnew, word: "lone-copy-made-anew", rule: "a copy whose disk has failed is not declared bad unasked where it went on without its peer", breaks: "S6", aim: []string{"has a peer that a person promotes and writes to while the two are parted"}},
 	{name: mutant.FoundIgnored, word: "found-ignored", rule: "a stale copy stands in for a lost one only while nothing is heard of that one", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.TakenBackKept, word: "taken-back-kept", rule: "an operator's word that a machine is lost is of no force once it was taken back", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.LateWordCounts, word: "late-word-counts", rule: "an operator's word that comes late, or twice, neither counts again nor takes another one back", breaks: "S2", test: "sbarbiter/arbiter TestStories"},

@@ -955,7 +955,7 @@ type GroupBeat struct {
 	Wants         bool                   `protobuf:"varint,4,opt,name=wants,proto3" json:"wants,omitempty"` // would take the group
 	Evidence      *Evidence              `protobuf:"bytes,5,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	Services      []*Service             `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
-	Parted        bool                   `protobuf:"varint,7,opt,name=parted,proto3" json:"parted,omitempty"`    // DRBD was let look for its peer, and has given up
+	Parted        bool                   `protobuf:"varint,7,opt,name=parted,proto3" json:"parted,omitempty"`    // DRBD was let look for its peer, and has given up, or is not let
 	Carrying      *Carrying              `protobuf:"bytes,8,opt,name=carrying,proto3" json:"carrying,omitempty"` // a step of a recovery that this node carries out
 	Split         bool                   `protobuf:"varint,9,opt,name=split,proto3" json:"split,omitempty"`      // DRBD itself has said that the two have split
 	Idle          bool                   `protobuf:"varint,10,opt,name=idle,proto3" json:"idle,omitempty"`       // seen as one with its peer's, and not Primary since
