@@ -25,6 +25,12 @@ func (a *applying) measured(c *Cluster, cmd Measured) Verdict {
 		r.Failure = cmd.Side.Missing
 		return refuse(NotMeasured, "%s could not be measured: %s; a recovery that has begun waits until it can", cmd.Side.Node, cmd.Side.Missing)
 	}
+	// A moment may have come between two looks: then it is right the next time. Where it is
+	// not, that is said of what has not begun.
+	if err := cmd.Side.Check(); err != nil && (r.running() || r.Failure != err.Error()) {
+		r.Failure = err.Error()
+		return refuse(NotMeasured, "the side of %s cannot be so: %v", cmd.Caller.Node, err)
+	}
 	a.take(c, g, cmd.Side)
 	d := done("%s has measured its side of %s", cmd.Caller.Node, cmd.Group)
 	d.Recovery = cmd.Recovery

@@ -89,6 +89,9 @@ func (s *stage) recoveryCommand(w *words) (arbiter.Command, error) {
 		if w.has("primary") {
 			side.Role = drbd.RolePrimary
 		}
+		if w.has("mounted") {
+			side.Mounted = []string{"/srv"}
+		}
 		if w.has("inconsistent") {
 			side.Volumes[0].Disk = drbd.DiskInconsistent
 		}

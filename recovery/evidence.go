@@ -2,9 +2,12 @@ package recovery
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"sbarbiter/drbd"
+	"sbarbiter/internal/mutant"
 )
 
 // Node names one of the two nodes.
@@ -124,7 +127,7 @@ func (e Evidence) Check() error {
 		return fmt.Errorf("evidence of group %q of %q and %q: no group and no node is called so", e.Group, a.Node, b.Node)
 	}
 	for _, s := range e.Sides {
-		if err := s.check(); err != nil {
+		if err := s.Check(); err != nil {
 			return fmt.Errorf("evidence of group %s: %w", e.Group, err)
 		}
 	}
@@ -145,7 +148,14 @@ func (e Evidence) Check() error {
 	return nil
 }
 
-func (s Side) check() error {
+// mostPerBit is how much one bit of DRBD's bitmap stands for at the most (4 KiB but for the
+// latest): the last one of a volume may stand for more than that has.
+const mostPerBit = 1 << 20
+
+// Check says what makes s unfit to be judged: what is no word that it may have, and what
+// cannot be so together. A moment may come between two things that are measured one after
+// the other, so it may be right the next time.
+func (s Side) Check() error {
 	if s.Missing != "" {
 		return nil
 	}
@@ -155,25 +165,41 @@ func (s Side) check() error {
 	if s.Role != drbd.RolePrimary && s.Role != drbd.RoleSecondary {
 		return fmt.Errorf("%s: role %q is neither Primary nor Secondary", s.Node, s.Role)
 	}
+	if s.Family == drbd.Family84 && s.Role == drbd.RoleSecondary && len(s.Mounted) > 0 {
+		return fmt.Errorf("%s is Secondary, which DRBD %s lets nobody open, and is mounted at %s: one of the two is of another moment", s.Node, s.Family, strings.Join(s.Mounted, ", "))
+	}
 	if len(s.Volumes) == 0 {
 		return fmt.Errorf("%s shows no volume", s.Node)
 	}
-	for _, v := range s.Volumes {
-		if _, _, err := ParseVolume(v.Name()); err != nil {
+	for i, v := range s.Volumes {
+		if slices.ContainsFunc(s.Volumes[:i], func(u Volume) bool { return u.Name() == v.Name() }) {
+			return fmt.Errorf("%s shows %s twice", s.Node, v.Name())
+		}
+		if err := v.check(); err != nil {
 			return fmt.Errorf("%s: %w", s.Node, err)
 		}
-		if v.Size == 0 && v.Disk.AtLeast(drbd.DiskNegotiating) {
-			return fmt.Errorf("%s: %s has no size", s.Node, v.Name())
-		}
-		if drbd.ParseDiskState(string(v.Disk)) == drbd.DiskUnrecognised {
-			return fmt.Errorf("%s: %s has a disk state that is none: %q", s.Node, v.Name(), v.Disk)
-		}
-		if v.Generations == "" && !v.Disk.AtLeast(drbd.DiskNegotiating) {
-			continue // without a disk there are none
-		}
-		if _, err := drbd.ParseGI(v.Generations); err != nil {
-			return fmt.Errorf("%s: %s: %w", s.Node, v.Name(), err)
-		}
+	}
+	return nil
+}
+
+func (v Volume) check() error {
+	if _, _, err := ParseVolume(v.Name()); err != nil {
+		return err
+	}
+	if v.Size == 0 && v.Disk.AtLeast(drbd.DiskNegotiating) {
+		return fmt.Errorf("%s has no size", v.Name())
+	}
+	if drbd.ParseDiskState(string(v.Disk)) == drbd.DiskUnrecognised {
+		return fmt.Errorf("%s has a disk state that is none: %q", v.Name(), v.Disk)
+	}
+	if v.Size > 0 && v.OutOfSync != nil && *v.OutOfSync > plus(v.Size, mostPerBit) && !mutant.On(mutant.ImpossibleJudged) {
+		return fmt.Errorf("%s has %s marked as differing, and is no larger than %s", v.Name(), Bytes(*v.OutOfSync), Bytes(v.Size))
+	}
+	if v.Generations == "" && !v.Disk.AtLeast(drbd.DiskNegotiating) {
+		return nil // without a disk there are none
+	}
+	if _, err := drbd.ParseGI(v.Generations); err != nil {
+		return fmt.Errorf("%s: %w", v.Name(), err)
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func TestForkIsBeforeAllThatTheYoungerSideWroteAlone(t *testing.T) {
 
 func TestLossThatIsTooLargeToCountIsNotSmall(t *testing.T) {
 	e := split().with(second(10*mib, 8))
+	e.Sides[0].Volumes[0].Size, e.Sides[1].Volumes[0].Size = 1<<64-1, 1<<64-1
 	e.Sides[1].Volumes[0].OutOfSync = counted(1<<64 - 4)
 	d := Decide(e, []Policy{{Name: DiscardNode, Node: "node-b", Guards: Guards{MaxDiscard: counted(4096)}}})
 	if d.Victim != "" {

@@ -62,7 +62,7 @@ func TestPoliciesDecideBothWays(t *testing.T) {
 		"an old fork is all of it":       {Policy{Name: DiscardUnleased, Guards: Guards{MaxDiscard: counted(200 * mib)}}, gis(giOldFork1, giOldFork2), "", "256.0 MiB would be discarded"},
 		"no room for a snapshot":         {Policy{Name: DiscardUnleased, Guards: Guards{RequireSnapshot: true}}, func(e *Evidence) { e.Sides[1].Volumes[0].SnapshotRoom = 11 * mib }, "", "room for 11.0 MiB of the 12.0 MiB"},
 		"room for a snapshot":            {Policy{Name: DiscardUnleased, Guards: Guards{RequireSnapshot: true}}, nil, "node-b", ""},
-		"mounted":                        {Policy{Name: DiscardUnleased, Guards: Guards{RequireUnmounted: true}}, func(e *Evidence) { e.Sides[1].Mounted = []string{"/srv/nfs"} }, "", "mounted at /srv/nfs"},
+		"mounted":                        {Policy{Name: DiscardUnleased, Guards: Guards{RequireUnmounted: true}}, func(e *Evidence) { e.Sides[1].Role, e.Sides[1].Mounted = drbd.RolePrimary, []string{"/srv/nfs"} }, "", "mounted at /srv/nfs"},
 		"open":                           {Policy{Name: DiscardUnleased, Guards: Guards{NotIfOpen: true}}, func(e *Evidence) { e.Sides[1].Open = true }, "", "is using it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestPolicyThatCannotBeMeantIsRefused(t *testing.T) {
 func TestDecisionsAreSoberWhateverIsShown(t *testing.T) {
 	gi := rapid.SampledFrom([]string{giOlder, giYounger, giBoth, giNew, giStranger, giOldFork1, giOldFork2, "", "x"})
 	disk := rapid.SampledFrom([]drbd.DiskState{drbd.DiskUpToDate, drbd.DiskConsistent, drbd.DiskOutdated, drbd.DiskInconsistent, drbd.DiskDiskless, "x"})
-	amount := rapid.SampledFrom([]*uint64{nil, counted(0), counted(1), counted(mib), counted(1 << 62)})
+	amount := rapid.SampledFrom([]*uint64{nil, counted(0), counted(1), counted(mib), counted(256 * mib)})
 	tenure := rapid.Custom(func(t *rapid.T) Tenure {
 		return Tenure{Epoch: rapid.Uint64Range(0, 3).Draw(t, "epoch"), Leased: rapid.Bool().Draw(t, "leased")}
 	})
