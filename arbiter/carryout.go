@@ -39,7 +39,7 @@ func (a *applying) carryOut(c *Cluster, g *Group) {
 func (a *applying) compare(c *Cluster, g *Group) {
 	r := g.Recovery
 	err := r.Plan.Holds(*r.Evidence)
-	if writes(*r.Evidence, r.Plan.Victim) && err == nil {
+	if r.Evidence.Writes(r.Plan.Victim) && err == nil {
 		err = fmt.Errorf("%s is Primary again: what was kept of its copy is older", r.Plan.Victim)
 	}
 	if _, stale := g.Excluded[r.Survivor()]; stale && err == nil {

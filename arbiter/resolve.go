@@ -307,7 +307,7 @@ func (a *applying) approve(c *Cluster, cmd Approve) Verdict {
 func (a *applying) confirmDecision(c *Cluster, g *Group) {
 	r := g.Recovery
 	p := r.Plan.Clone()
-	if writes(*r.Evidence, p.Victim) {
+	if r.Evidence.Writes(p.Victim) {
 		p.Discard = math.MaxUint64
 	}
 	if err := p.Holds(*r.Evidence); err != nil && !mutant.On(mutant.ApprovedUnmeasured) {
@@ -316,10 +316,6 @@ func (a *applying) confirmDecision(c *Cluster, g *Group) {
 	}
 	a.carryOut(c, g)
 	a.tell(c, r)
-}
-
-func writes(e recovery.Evidence, n recovery.Node) bool {
-	return slices.ContainsFunc(e.Sides[:], func(s recovery.Side) bool { return s.Node == n && s.Role == drbd.RolePrimary })
 }
 
 // decideAgain goes back to the decision: the evidence is another one.

@@ -18,15 +18,17 @@ const mostSteps = 4096
 // mostVolume is the highest number that DRBD gives a volume.
 const mostVolume = 1<<16 - 1
 
-// named is what a resource, a group or a node may be called: the name becomes part of paths, of
-// snapshots' names and of command lines.
 var named = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// IsName reports whether a resource, a group, a node or a recovery may be called so: the name
+// becomes part of paths, of snapshots' names and of command lines.
+func IsName(s string) bool { return named.MatchString(s) }
 
 // ParseVolume reads a volume's name, as r0/0.
 func ParseVolume(name string) (resource string, number int, err error) {
 	resource, digits, _ := strings.Cut(name, "/")
 	number, err = strconv.Atoi(digits)
-	if err != nil || strconv.Itoa(number) != digits || number < 0 || number > mostVolume || !named.MatchString(resource) {
+	if err != nil || strconv.Itoa(number) != digits || number < 0 || number > mostVolume || !IsName(resource) {
 		return "", 0, fmt.Errorf("%q does not name a volume: that is a resource and a number, as r0/0", name)
 	}
 	return resource, number, nil
@@ -68,9 +70,9 @@ func (p Plan) check() error {
 	switch {
 	case p.Version != PlanVersion:
 		return fmt.Errorf("it has version %d and this program carries out %d", p.Version, PlanVersion)
-	case !named.MatchString(p.Group):
+	case !IsName(p.Group):
 		return errors.New("it names no group")
-	case !named.MatchString(string(p.Victim)) || !named.MatchString(string(p.Survivor)) || p.Victim == p.Survivor:
+	case !IsName(string(p.Victim)) || !IsName(string(p.Survivor)) || p.Victim == p.Survivor:
 		return fmt.Errorf("it needs two nodes, not %q and %q", p.Victim, p.Survivor)
 	case p.Family != drbd.Family84 && p.Family != drbd.Family9:
 		return fmt.Errorf("it is for DRBD %q, which is neither %s nor %s", p.Family, drbd.Family84, drbd.Family9)
@@ -122,7 +124,7 @@ func (p Plan) ordered() error {
 			return fmt.Errorf("step %d: %s cannot follow %s", i+1, s.Kind, p.Steps[i-1].Kind)
 		case s.Volume < 0 || s.Volume > mostVolume:
 			return fmt.Errorf("step %d: there is no volume %d", i+1, s.Volume)
-		case s.Resource != "" && !named.MatchString(s.Resource):
+		case s.Resource != "" && !IsName(s.Resource):
 			return fmt.Errorf("step %d: %q is no name of a resource", i+1, s.Resource)
 		case slices.Contains(p.Steps[:i], s):
 			return fmt.Errorf("step %d: it has %q twice", i+1, s)

@@ -116,6 +116,10 @@ func (e Evidence) Missing() Node {
 // Has reports whether n is one of the two nodes.
 func (e Evidence) Has(n Node) bool { return n == e.Sides[0].Node || n == e.Sides[1].Node }
 
+// Writes reports whether a side was Primary when it was measured: it goes on writing until
+// it is stopped.
+func (e Evidence) Writes(n Node) bool { return e.Has(n) && e.side(n).Role == drbd.RolePrimary }
+
 // Check says what makes e unfit to be judged at all, such as sides that do not
 // speak of the same volumes. A side that is missing is no such thing.
 func (e Evidence) Check() error {
@@ -123,7 +127,7 @@ func (e Evidence) Check() error {
 	if a.Node == "" || b.Node == "" || a.Node == b.Node {
 		return fmt.Errorf("evidence of group %s: the two sides need two names, not %q and %q", e.Group, a.Node, b.Node)
 	}
-	if !named.MatchString(e.Group) || !named.MatchString(string(a.Node)) || !named.MatchString(string(b.Node)) {
+	if !IsName(e.Group) || !IsName(string(a.Node)) || !IsName(string(b.Node)) {
 		return fmt.Errorf("evidence of group %q of %q and %q: no group and no node is called so", e.Group, a.Node, b.Node)
 	}
 	for _, s := range e.Sides {

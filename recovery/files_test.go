@@ -85,3 +85,17 @@ func TestLossThatIsTooLargeToCountIsNotSmall(t *testing.T) {
 		t.Errorf("up to %d bytes are said to be overwritten", f.AtMost)
 	}
 }
+
+// A copy with nothing in it is not one of which there is no list.
+func TestListOfNothingArrivesAsAList(t *testing.T) {
+	for want, entries := range map[bool][]Entry{true: {}, false: nil} {
+		text, err := json.Marshal(Listing{Node: "node-a", Volumes: []VolumeFiles{{Volume: "r0/0", Entries: entries}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got Listing
+		if err := json.Unmarshal(text, &got); err != nil || (got.Volumes[0].Entries != nil) != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+}

@@ -16,15 +16,7 @@ import (
 	"sbarbiter/cmd/sbagent/daemon"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/carry"
-	"sbarbiter/recovery/keep"
 )
-
-// listing is the files of a copy, for sbctl to compare with another's.
-type listing struct {
-	Node    recovery.Node       `json:"node"`
-	Group   string              `json:"group"`
-	Volumes []carry.VolumeFiles `json:"volumes"`
-}
 
 func filesCommand(at *site) *cobra.Command {
 	var kept, id string
@@ -35,7 +27,7 @@ func filesCommand(at *site) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := listing{Node: n.Name, Group: g.Name}
+			out := recovery.Listing{Node: n.Name, Group: g.Name}
 			if kept == "kept" {
 				out.Volumes, err = n.KeptFiles(cmd.Context(), g.Name, id)
 			} else {
@@ -66,13 +58,17 @@ func keptCommand(at *site) *cobra.Command {
 			if _, err := daemon.GroupOf(n, args[0]); err != nil {
 				return err
 			}
-			own := []keep.Seen{}
+			own := []recovery.KeptCopy{}
 			if n.Store != nil {
 				all, _, err := n.Store.Look(cmd.Context())
 				if err != nil {
 					return err
 				}
-				own = append(own, slices.DeleteFunc(all, func(k keep.Seen) bool { return k.Group != args[0] })...)
+				for _, k := range all {
+					if k.Group == args[0] {
+						own = append(own, k.Told())
+					}
+				}
 			}
 			return printJSON(cmd.OutOrStdout(), own)
 		},

@@ -100,15 +100,9 @@ func measureCommand(at *site) *cobra.Command {
 			if side.Missing == "" {
 				side.Tenures = d.Tenures(g.Name)
 			}
-			return printJSON(cmd.OutOrStdout(), measured{Group: g.Name, Side: side})
+			return printJSON(cmd.OutOrStdout(), recovery.Measured{Group: g.Name, Side: side})
 		},
 	}
-}
-
-// measured is a side with the group that it is of.
-type measured struct {
-	Group string        `json:"group"`
-	Side  recovery.Side `json:"side"`
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -149,7 +143,7 @@ func planCommand() *cobra.Command {
 func evidence(files []string) (recovery.Evidence, error) {
 	var e recovery.Evidence
 	for i, name := range files {
-		var m measured
+		var m recovery.Measured
 		if err := readJSON(name, &m); err != nil {
 			return e, err
 		}

@@ -38,9 +38,9 @@ func written(t *testing.T, v any) string {
 	return path
 }
 
-func sideOf(node recovery.Node, gi string) measured {
+func sideOf(node recovery.Node, gi string) recovery.Measured {
 	n := uint64(4 << 20)
-	return measured{Group: "nfs", Side: recovery.Side{
+	return recovery.Measured{Group: "nfs", Side: recovery.Side{
 		Node: node, Family: drbd.Family84, Role: drbd.RoleSecondary,
 		Volumes: []recovery.Volume{{Resource: "r0", Size: 256 << 20, Disk: drbd.DiskUpToDate, Generations: gi, OutOfSync: &n}},
 	}}

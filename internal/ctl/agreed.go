@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"sbarbiter/arbiter"
-	"sbarbiter/drbd"
 	sbv1 "sbarbiter/proto/sb/v1"
 	"sbarbiter/recovery"
 )
@@ -154,15 +153,7 @@ func roomy(changed uint64) string {
 
 // writes reports whether the side that loses was Primary when it was measured.
 func writes(doc *arbiter.Recovery) bool {
-	if doc.Evidence == nil || doc.Plan == nil {
-		return false
-	}
-	for _, s := range doc.Evidence.Sides {
-		if s.Node == doc.Plan.Victim && s.Role == drbd.RolePrimary {
-			return true
-		}
-	}
-	return false
+	return doc.Evidence != nil && doc.Plan != nil && doc.Evidence.Writes(doc.Plan.Victim)
 }
 
 // typedGroup gets the name that only somebody who means it types.

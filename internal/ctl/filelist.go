@@ -10,25 +10,13 @@ import (
 	"sbarbiter/recovery"
 )
 
-// volumeFiles are the files of one volume, as a node's sbagent prints them.
-type volumeFiles struct {
-	Volume     string           `json:"volume"`
-	From       string           `json:"from"`
-	Mounted    string           `json:"mounted"` // where it is; "": it was read off a disk
-	Problem    string           `json:"problem"`
-	Entries    []recovery.Entry `json:"entries"`
-	Unreadable []string         `json:"unreadable"`
-}
-
-type listing struct {
-	Node    string        `json:"node"`
-	Volumes []volumeFiles `json:"volumes"`
-}
+// listing is what a node has listed.
+type listing recovery.Listing
 
 // volumeOf is a volume's files, and whose they are.
 type volumeOf struct {
 	node string
-	volumeFiles
+	recovery.VolumeFiles
 	// instead says of other lists of the volume why they were not taken.
 	instead []string
 }
@@ -37,7 +25,7 @@ type volumeOf struct {
 func (l listing) each() []volumeOf {
 	var out []volumeOf
 	for _, v := range l.Volumes {
-		out = append(out, volumeOf{node: l.Node, volumeFiles: v})
+		out = append(out, volumeOf{node: string(l.Node), VolumeFiles: v})
 	}
 	return out
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"sbarbiter/recovery"
 )
 
 // filesNow lists what is there now of the volumes of a kept copy: each where it is
@@ -22,7 +24,7 @@ func (a *app) filesNow(ctx context.Context, group string, pair [2]string, keeper
 			a.say("sbctl: no list of %s's files: %v", node, err)
 			continue
 		}
-		lists = append(lists, listing{Node: node, Volumes: l.Volumes})
+		lists = append(lists, listing{Node: recovery.Node(node), Volumes: l.Volumes})
 	}
 	var out []volumeOf
 	for _, v := range kept.Volumes {
@@ -42,7 +44,7 @@ func volumeNow(volume, keeper string, lists []volumeOf) volumeOf {
 			return l
 		}
 	}
-	none := volumeOf{volumeFiles: volumeFiles{Volume: volume}}
+	none := volumeOf{VolumeFiles: recovery.VolumeFiles{Volume: volume}}
 	for _, l := range lists {
 		switch {
 		case l.Entries != nil && l.node != keeper:

@@ -35,7 +35,7 @@ func (a *app) kept(cmd *cobra.Command, group string, pair [2]string) error {
 	found := 0
 	var errs []error
 	for _, n := range pair {
-		var all []keptCopy
+		var all []recovery.KeptCopy
 		if err := a.askNode(cmd.Context(), n, &all, "kept", group); err != nil {
 			errs = append(errs, err)
 			continue
@@ -45,13 +45,13 @@ func (a *app) kept(cmd *cobra.Command, group string, pair [2]string) error {
 			if a.as == jsonLines {
 				if err := a.json(struct {
 					Node string `json:"node"`
-					keptCopy
+					recovery.KeptCopy
 				}{n, k}); err != nil {
 					return err
 				}
 				continue
 			}
-			g.add(c(k.Recovery), c(fmt.Sprintf("%s/%d", k.Resource, k.Number)), c(n), c(k.Made.UTC().Format(time.DateTime)), c(span(k.Age)), c(k.Driver), c(recovery.Bytes(k.Bytes)), k.state())
+			g.add(c(k.Recovery), c(fmt.Sprintf("%s/%d", k.Resource, k.Number)), c(n), c(k.Made.UTC().Format(time.DateTime)), c(span(k.Age)), c(k.Driver), c(recovery.Bytes(k.Bytes)), keptState(k))
 		}
 	}
 	if len(errs) == len(pair) {
@@ -71,7 +71,7 @@ func (a *app) kept(cmd *cobra.Command, group string, pair [2]string) error {
 	return a.print("%s", b.String())
 }
 
-func (k keptCopy) state() cell {
+func keptState(k recovery.KeptCopy) cell {
 	switch {
 	case k.Lost != "":
 		return tinted("lost: "+k.Lost, red)

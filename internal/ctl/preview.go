@@ -63,7 +63,7 @@ func (a *app) preview(ctx context.Context, group string, pair [2]string) (previe
 	var g errgroup.Group
 	for i, node := range pair {
 		g.Go(func() error {
-			var m struct{ Side recovery.Side }
+			var m recovery.Measured
 			if err := a.askNode(ctx, node, &m, "measure", group); err != nil {
 				m.Side = recovery.Side{Node: recovery.Node(node), Missing: err.Error()}
 			}

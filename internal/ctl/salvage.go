@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,21 +61,6 @@ exit code is 1.`,
 		return a.salvage(cmd.Context(), args[0], pair, s)
 	}
 	return cmd
-}
-
-// keptCopy is a copy that a node keeps.
-type keptCopy struct {
-	Recovery string    `json:"recovery"`
-	Resource string    `json:"resource"`
-	Number   int       `json:"number"`
-	Driver   string    `json:"driver"`
-	Source   string    `json:"source"`
-	Made     time.Time `json:"made"`
-	Bytes    uint64    `json:"bytes"`
-	// What a look at it has found.
-	Age    time.Duration `json:"age_ns"`
-	Lost   string        `json:"lost,omitempty"`
-	Filled float64       `json:"filled_percent,omitempty"`
 }
 
 func (a *app) salvage(ctx context.Context, group string, pair [2]string, s salvaging) error {
@@ -132,7 +116,7 @@ func (l listing) having(names []string, copyOf string) (wanted map[string][]stri
 	for _, n := range names {
 		asked := false
 		for _, v := range l.Volumes {
-			if v.mayHave(n) {
+			if mayHave(v, n) {
 				wanted[v.Volume] = append(wanted[v.Volume], n)
 				asked = true
 			}
@@ -144,7 +128,7 @@ func (l listing) having(names []string, copyOf string) (wanted map[string][]stri
 	return wanted, lacking
 }
 
-func (v volumeFiles) mayHave(name string) bool {
+func mayHave(v recovery.VolumeFiles, name string) bool {
 	name = path.Clean(name)
 	return v.Entries == nil || v.Problem != "" || len(v.Unreadable) > 0 || name == "." ||
 		slices.ContainsFunc(v.Entries, func(e recovery.Entry) bool { return e.Path == name || strings.HasPrefix(e.Path, name+"/") })
@@ -164,10 +148,10 @@ func place(to, volume string, of int) string {
 
 // keeper finds the node that keeps a recovery's copies; the latest's if id is "".
 func (a *app) keeper(ctx context.Context, group string, pair [2]string, id string) (node, recoveryID string, err error) {
-	var latest keptCopy
+	var latest recovery.KeptCopy
 	var errs []error
 	for _, n := range pair {
-		var all []keptCopy
+		var all []recovery.KeptCopy
 		if err := a.askNode(ctx, n, &all, "kept", group); err != nil {
 			errs = append(errs, err)
 			continue

@@ -15,24 +15,11 @@ import (
 	"sbarbiter/recovery/look"
 )
 
-// VolumeFiles are the files of one volume of a copy.
-type VolumeFiles struct {
-	Volume string `json:"volume"` // as r0/0
-	// From says where they were read.
-	From string `json:"from,omitempty"`
-	// Mounted is where it is; "": it was read off a disk.
-	Mounted string `json:"mounted,omitempty"`
-	// Problem says why there is no list, or what may be missing in it.
-	Problem    string           `json:"problem,omitempty"`
-	Entries    []recovery.Entry `json:"entries,omitempty"`
-	Unreadable []string         `json:"unreadable,omitempty"`
-}
-
 // Files lists the files of this node's own copy of a group: of what is mounted as
 // it is at this moment, else off the disk, if nobody writes to that. Nothing is
 // changed.
-func (n *Node) Files(ctx context.Context, g Group) ([]VolumeFiles, error) {
-	var out []VolumeFiles
+func (n *Node) Files(ctx context.Context, g Group) ([]recovery.VolumeFiles, error) {
+	var out []recovery.VolumeFiles
 	for _, name := range g.Resources {
 		backing, err := n.DRBD.Backing(ctx, name)
 		if err != nil {
@@ -43,8 +30,8 @@ func (n *Node) Files(ctx context.Context, g Group) ([]VolumeFiles, error) {
 			return nil, fmt.Errorf("list the files of group %s: %w", g.Name, err)
 		}
 		for _, b := range backing {
-			v := VolumeFiles{Volume: fmt.Sprintf("%s/%d", name, b.Volume)}
-			v.list(ctx, func() (*look.Mounted, error) { return n.open(ctx, &v, r, b) })
+			v := recovery.VolumeFiles{Volume: fmt.Sprintf("%s/%d", name, b.Volume)}
+			list(ctx, &v, func() (*look.Mounted, error) { return n.open(ctx, &v, r, b) })
 			out = append(out, v)
 		}
 	}
@@ -52,7 +39,7 @@ func (n *Node) Files(ctx context.Context, g Group) ([]VolumeFiles, error) {
 }
 
 // open makes a volume of this node's own copy readable.
-func (n *Node) open(ctx context.Context, v *VolumeFiles, r drbd.Resource, b kernel.Backing) (*look.Mounted, error) {
+func (n *Node) open(ctx context.Context, v *recovery.VolumeFiles, r drbd.Resource, b kernel.Backing) (*look.Mounted, error) {
 	mounted, err := n.mountsOf([]drbd.Minor{b.Minor})
 	if err != nil {
 		return nil, err
@@ -73,7 +60,7 @@ func (n *Node) open(ctx context.Context, v *VolumeFiles, r drbd.Resource, b kern
 }
 
 // list fills the entries in, or says why it cannot.
-func (v *VolumeFiles) list(ctx context.Context, open func() (*look.Mounted, error)) {
+func list(ctx context.Context, v *recovery.VolumeFiles, open func() (*look.Mounted, error)) {
 	m, err := open()
 	if err != nil {
 		v.Problem = err.Error()
@@ -122,15 +109,15 @@ func (n *Node) openKept(ctx context.Context, k keep.Kept) (*look.Mounted, error)
 
 // KeptFiles lists the files of what was kept for a recovery; of the latest if id is
 // "".
-func (n *Node) KeptFiles(ctx context.Context, group, id string) ([]VolumeFiles, error) {
+func (n *Node) KeptFiles(ctx context.Context, group, id string) ([]recovery.VolumeFiles, error) {
 	all, err := n.keptAs(group, id)
 	if err != nil {
 		return nil, err
 	}
-	var out []VolumeFiles
+	var out []recovery.VolumeFiles
 	for _, k := range all {
-		v := VolumeFiles{Volume: fmt.Sprintf("%s/%d", k.Resource, k.Number), From: "kept as " + k.Source}
-		v.list(ctx, func() (*look.Mounted, error) { return n.openKept(ctx, k) })
+		v := recovery.VolumeFiles{Volume: fmt.Sprintf("%s/%d", k.Resource, k.Number), From: "kept as " + k.Source}
+		list(ctx, &v, func() (*look.Mounted, error) { return n.openKept(ctx, k) })
 		out = append(out, v)
 	}
 	return out, nil

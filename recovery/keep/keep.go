@@ -13,9 +13,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"time"
+
+	"sbarbiter/recovery"
 )
 
 // Volume is what is to be kept.
@@ -132,11 +133,9 @@ const manifest = "kept.json"
 // ErrFull says that there is no room for another copy.
 var ErrFull = errors.New("the store of kept copies is full")
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-
 func (s *Store) dir(v Volume) (string, error) {
 	for _, name := range []string{v.Recovery, v.Group, v.Resource} {
-		if !plain.MatchString(name) {
+		if !recovery.IsName(name) {
 			return "", fmt.Errorf("keep %s/%d: %q cannot be part of a path", v.Resource, v.Number, name)
 		}
 	}

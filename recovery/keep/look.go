@@ -3,6 +3,8 @@ package keep
 import (
 	"context"
 	"time"
+
+	"sbarbiter/recovery"
 )
 
 // Seen is a kept copy as a look at the store has found it.
@@ -14,6 +16,14 @@ type Seen struct {
 	// Filled is how much of its room is used up, in percent, of a copy that is lost
 	// once that is full.
 	Filled float64 `json:"filled_percent,omitempty"`
+}
+
+// Told is what is said of it to others.
+func (s Seen) Told() recovery.KeptCopy {
+	return recovery.KeptCopy{
+		Recovery: s.Recovery, Group: s.Group, Resource: s.Resource, Number: s.Number, Driver: s.Driver, Source: s.Source,
+		Made: s.Made, Bytes: s.Bytes, Age: s.Age, Lost: s.Lost, Filled: s.Filled,
+	}
 }
 
 // Filler is a driver whose copies are used up by what is written later.

@@ -101,6 +101,7 @@ func List(ctx context.Context, dir string) (entries []recovery.Entry, unreadable
 	if err := unix.Lstat(dir, &root); err != nil {
 		return nil, nil, fmt.Errorf("list %s: %w", dir, err)
 	}
+	entries = []recovery.Entry{} // an empty list is one
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
