@@ -99,9 +99,10 @@ type Part struct{ Group arbiter.GroupID }
 // has its disks attached and no more.
 type Join struct {
 	Group arbiter.GroupID
-	// Discard: this copy was declared bad as a whole in this boot. DRBD 9 would call
-	// it a split brain all the same, where both copies have writes of their own.
-	Discard bool
+	// Discard are the resources whose copy was declared bad as a whole, and has not been
+	// made anew since. DRBD 9 would call it a split brain all the same, where both copies
+	// have writes of their own.
+	Discard []string
 }
 
 // Measure measures this node's side of a group for a recovery.

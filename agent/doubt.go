@@ -2,8 +2,10 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"sbarbiter/arbiter"
 	"sbarbiter/arbiter/leader"
 	"sbarbiter/internal/boottime"
 	"sbarbiter/internal/mutant"
@@ -39,8 +41,8 @@ func (m *Machine) doubt(g *group, of reason) bool {
 	if len(resources) == 0 {
 		return false
 	}
-	if !g.doubting {
-		g.doubting = true
+	if len(g.doubting) == 0 {
+		g.doubting = resources
 		if !g.sole {
 			m.note(g, "not believed", why)
 		}
@@ -50,8 +52,8 @@ func (m *Machine) doubt(g *group, of reason) bool {
 }
 
 // doubtful returns the resources of g whose copy must be made anew as a whole, and
-// why. It is done once in a boot at the most; where the disk had failed, once for
-// each failure.
+// why. It is done once until the two are in step at the most; where the disk had failed,
+// once for each failure.
 func (m *Machine) doubtful(g *group) ([]string, string) {
 	switch {
 	case m.mem.Groups[g.id].Spoilt && !mutant.On(mutant.FailedDiskBelieved):
@@ -59,25 +61,49 @@ func (m *Machine) doubtful(g *group) ([]string, string) {
 	case g.renewed || m.orderly || g.cfg.Protected || mutant.On(mutant.CacheBelieved):
 		return nil, ""
 	}
-	var out []string
-	for _, r := range g.cfg.Resources {
-		for _, d := range m.disk(r).Disks {
-			if d.Own == "Inconsistent" {
-				out = append(out, r)
-				break
-			}
-		}
+	return m.halfMade(g), "this machine went down in the middle of a resync, perhaps with copied blocks that were only in the disk's cache; everything is copied again"
+}
+
+// halfMade returns the resources of g whose copy is being made anew, or is to be.
+func (m *Machine) halfMade(g *group) []string {
+	return slices.DeleteFunc(slices.Clone(g.cfg.Resources), func(r string) bool {
+		return !slices.ContainsFunc(m.disk(r).Disks, func(d arbiter.Disk) bool { return d.Own == "Inconsistent" })
+	})
+}
+
+// emptied returns those whose copy was declared bad here and has not been made anew since.
+// Of nothing else DRBD is told that it is given up: this may be the copy that is kept by now.
+func (m *Machine) emptied(g *group) []string {
+	if !g.renewed || g.hot() {
+		return nil
 	}
-	return out, "this machine went down in the middle of a resync, perhaps with copied blocks that were only in the disk's cache; everything is copied again"
+	return m.halfMade(g)
+}
+
+// empties takes what was read back of copies that were declared bad: what DRBD has said of
+// them before is not so any more.
+func (m *Machine) empties(resources []string) {
+	for _, r := range resources {
+		s := *m.disk(r)
+		if !s.Known {
+			continue
+		}
+		s.Disks = slices.Clone(s.Disks)
+		for i := range s.Disks {
+			s.Disks[i].Own = "Inconsistent"
+		}
+		m.sees(s)
+	}
 }
 
 // onInvalidated: only what was read back counts. Else the peer is not looked for.
 func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 	g := m.by[ev.Group]
-	if g == nil || !g.doubting {
+	if g == nil || len(g.doubting) == 0 {
 		return
 	}
-	g.doubting = false
+	asked := g.doubting
+	g.doubting = nil
 	if ev.Alone != "" {
 		m.foundAlone(now, g, ev.Alone)
 		return
@@ -89,6 +115,7 @@ func (m *Machine) onInvalidated(now boottime.Instant, ev InvalidateDone) {
 		}
 		return
 	}
+	m.empties(asked)
 	g.renewed, g.sole, g.undone, g.joinAt = true, false, "", now
 	m.remember(g, func(gm *GroupMemory) { gm.Spoilt = false })
 	m.note(g, "invalidated", "everything is copied from the peer once the two are connected")

@@ -255,3 +255,45 @@ func TestKeptCopyWaitsForTheOneThatIsGivenUp(t *testing.T) {
 		t.Error("not connected afterwards")
 	}
 }
+
+// A copy was declared bad when its machine came up, has been made anew, and is the one that
+// an operator keeps much later. DRBD is not told to give it up then.
+func TestCopyThatWasMadeAnewIsNotGivenUpWithItsNextConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		seen []Storage // between
+		want int       // connected with what it has given up
+	}{
+		"in step since":      {[]Storage{{Disks: []arbiter.Disk{{Own: arbiter.UpToDate, Peer: arbiter.UpToDate, Connected: true}}}, {Alone: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}}}, 0},
+		"seen whole":         {[]Storage{{Alone: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}}}, 0},
+		"never made anew":    {[]Storage{{Alone: true, Disks: []arbiter.Disk{{Own: "Inconsistent"}}}}, 1},
+		"nothing seen since": {nil, 1},
+	} {
+		m := apart(stonith(), failed(NewMemory()), arbiter.Consistent)
+		g := m.groups[0]
+		now, given := boot.Add(time.Second), 0
+		connects := func() {
+			g.joined, g.joinAt, m.peer.at = false, now, now
+			m.join(now, g)
+			if j, ok := first[Join](m.take()); !ok {
+				t.Errorf("%s: not connected", name)
+			} else if given = 0; len(j.Discard) > 0 {
+				given = len(j.Discard)
+			}
+		}
+		m.peer.at = now
+		m.join(now, g)
+		m.onInvalidated(now, InvalidateDone{Group: "db"})
+		m.take()
+		if connects(); given != 1 {
+			t.Errorf("%s: at once, DRBD 9 is not told to give it up", name)
+		}
+		for _, s := range c.seen {
+			s.Resource, s.Known = "r0", true
+			m.onStorage(now, s)
+		}
+		m.orderly = true // it is not the machine that has gone down since
+		if connects(); given != c.want {
+			t.Errorf("%s: given up with %d, not %d", name, given, c.want)
+		}
+	}
+}

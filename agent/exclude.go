@@ -94,7 +94,7 @@ func (m *Machine) onStorage(_ boottime.Instant, ev Storage) {
 		m.thawed(g, was)
 	}
 	if m.inStep(g) {
-		g.excl.held, g.sole = false, false
+		g.excl.held, g.sole, g.renewed = false, false, false
 	}
 }
 

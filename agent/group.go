@@ -61,8 +61,8 @@ type group struct {
 	followed bool             // its resync was looked after last: this copy was given up
 	carries  int              // by the hands, under way
 	parting  bool             // DRBD is being disconnected
-	doubting bool             // the copy is being invalidated
-	renewed  bool             // it was, in this boot
+	doubting []string         // the resources whose copies are being invalidated
+	renewed  bool             // they were, in this life of the agent, and the two were not in step since
 	undone   string           // why it could not be
 	sole     bool             // it may have what no other copy has: what becomes of it is for a recovery
 	joinAt   boottime.Instant

@@ -56,7 +56,7 @@ func (m *Machine) join(now boottime.Instant, g *group) {
 			g.meetBy = now.Add(meetWithin)
 		}
 		m.note(g, "looking for the peer", "no write waits there for this node's copy to be excluded")
-		m.do(Join{Group: g.id, Discard: g.renewed && !g.hot()})
+		m.do(Join{Group: g.id, Discard: m.emptied(g)})
 	}
 }
 

@@ -49,3 +49,19 @@ func TestCopyThatWentOnAloneIsInvalidatedOnlyWhereItWasGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// One resource's copy was declared bad; what the others have is not given up with it.
+func TestOnlyWhatWasDeclaredBadIsGivenUpWithTheConnection(t *testing.T) {
+	faketime.Test(t, func(t *testing.T) {
+		s := &story{t: t}
+		d := &fakeDRBD{s: s, seen: make(chan struct{}, 9)}
+		groups := []Group{{ID: "nfs", Resources: []string{"r0", "r1"}}}
+		r := New(Config{Groups: groups}, nil, Parts{DRBD: d, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		r.tasks, r.ctx = errgroup.WithContext(t.Context())
+		r.lookForPeer(agent.Join{Group: "nfs", Discard: []string{"r1"}})
+		synctest.Wait()
+		if s.count("connect") != 2 || s.count("gives up r1") != 1 || s.count("gives up r0") != 0 {
+			t.Errorf("%v", s.did)
+		}
+	})
+}

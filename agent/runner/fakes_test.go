@@ -424,7 +424,10 @@ func (f *fakeDRBD) Demote(context.Context, string) error     { return f.did("dem
 func (f *fakeDRBD) Outdate(context.Context, string) error    { return f.did("outdate", "") }
 func (f *fakeDRBD) Invalidate(context.Context, string) error { return f.did("invalidate", "") }
 func (f *fakeDRBD) Disconnect(context.Context, string) error { return f.did("disconnect", "") }
-func (f *fakeDRBD) Connect(context.Context, string, drbd.ConnectOption) error {
+func (f *fakeDRBD) Connect(_ context.Context, res string, option drbd.ConnectOption) error {
+	if option == drbd.DiscardMyData {
+		f.s.note("gives up " + res)
+	}
 	return f.did("connect", "")
 }
 

@@ -235,14 +235,15 @@ func (r *Runner) demote(a agent.Demote) {
 
 // lookForPeer lets DRBD look for its peer.
 func (r *Runner) lookForPeer(a agent.Join) {
-	o, option := r.groups[a.Group], drbd.KeepMyData
-	if a.Discard {
-		option = drbd.DiscardMyData
-	}
+	o := r.groups[a.Group]
 	r.then(o, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, reconnectWithin)
 		defer cancel()
 		for _, res := range o.group.Resources {
+			option := drbd.KeepMyData
+			if slices.Contains(a.Discard, res) {
+				option = drbd.DiscardMyData
+			}
 			// The machine looks again and orders it again.
 			_ = r.timed(o.group, "connect "+res, func() error { return r.parts.DRBD.Connect(ctx, res, option) })
 		}

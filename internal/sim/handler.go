@@ -100,7 +100,7 @@ func (n *Node) demoteStray(r string) {
 // join lets DRBD look for its peer.
 func (n *Node) join(a agent.Join) {
 	verb := model.Connect
-	if a.Discard {
+	if len(a.Discard) > 0 {
 		verb = model.ConnectDiscard
 	}
 	n.local(20*time.Millisecond, func() { n.replica(a.Group).command(verb, nil) })
