@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"sbarbiter/agent"
 	"sbarbiter/arbiter"
+	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
 	"sbarbiter/recovery/carry"
 )
@@ -16,42 +18,62 @@ const (
 	measureWithin = 20 * time.Second
 	// carryWithin bounds one step; copying a volume away may take its time.
 	carryWithin, keepWithin = 2 * time.Minute, 12 * time.Hour
-	// errandsAhead is more than there are groups on a node.
-	errandsAhead = 64
+	// errandsAhead is more than a recovery asks for at a time.
+	errandsAhead = 8
 )
 
-// Hands are what this node can do in a recovery; see carry.Node. They do one thing
-// at a time.
+// Hands are what this node can do in a recovery; see carry.Node.
 type Hands interface {
 	// Prepare learns beforehand what a recovery wants to know and does not change.
 	Prepare(ctx context.Context)
+	// Measure may be called beside everything else.
 	Measure(ctx context.Context, g carry.Group) (recovery.Side, error)
+	// Do does one thing at a time, but that it may copy one volume away (recovery.Snapshot)
+	// beside that.
 	Do(ctx context.Context, p recovery.Plan, s recovery.Step, id string) (carry.Progress, error)
 }
 
 var errNoHands = errors.New("this agent cannot take part in a recovery: the group has no DRBD resource here")
 
-// recoverer lets a node's hands work beside the loop.
+// recoverer lets a node's hands work beside the loop. What one group's recovery takes long
+// for must not keep another one's from being measured: that would be judged without this
+// side.
 type recoverer struct {
 	hands   Hands
 	copies  map[arbiter.GroupID]carry.Group
-	errands chan func()
+	errands map[arbiter.GroupID]chan func()
 	ends    map[arbiter.GroupID]context.CancelFunc // of what is carried out; the loop's
+	turn    chan struct{}                          // whose step is done has put one in
+	keeps   atomic.Pointer[arbiter.GroupID]        // whose volume is copied away
 }
 
-// workOff does one errand after the other.
+// provide is what a node has to do its part of recoveries with. It is called before Run.
+func (r *recoverer) provide(hands Hands, groups []Group, copies map[arbiter.GroupID]carry.Group) {
+	r.hands, r.copies = hands, copies
+	r.errands, r.ends, r.turn = map[arbiter.GroupID]chan func(){}, map[arbiter.GroupID]context.CancelFunc{}, make(chan struct{}, 1)
+	for _, g := range groups {
+		r.errands[g.ID] = make(chan func(), errandsAhead)
+	}
+}
+
+// workOff does one errand of each group after the other.
 func (r *Runner) workOff() error {
 	if r.recoverer.hands != nil {
 		r.recoverer.hands.Prepare(r.ctx)
 	}
-	for {
-		select {
-		case <-r.ctx.Done():
-			return nil
-		case do := <-r.recoverer.errands:
-			do()
-		}
+	for _, errands := range r.recoverer.errands {
+		r.tasks.Go(func() error {
+			for {
+				select {
+				case <-r.ctx.Done():
+					return nil
+				case do := <-errands:
+					do()
+				}
+			}
+		})
 	}
+	return nil
 }
 
 // measure looks at this node's side of a group.
@@ -64,7 +86,7 @@ func (r *Runner) measure(a agent.Measure) {
 		r.answer(missing(errNoHands))
 		return
 	}
-	r.errand(missing(errBusy), func() {
+	r.errand(a.Group, missing(errBusy), func() {
 		ctx, cancel := context.WithTimeout(r.ctx, measureWithin)
 		defer cancel()
 		began := r.now()
@@ -87,7 +109,7 @@ func (r *Runner) carry(a agent.Carry) {
 	ctx, end := context.WithCancel(r.ctx)
 	r.breakOff(a.Group) // its answer has come, or will be another errand's
 	r.recoverer.ends[a.Group] = end
-	r.errand(agent.Carried{Group: a.Group, Task: a.Task, Err: errBusy}, func() {
+	r.errand(a.Group, agent.Carried{Group: a.Group, Task: a.Task, Err: errBusy}, func() {
 		defer end()
 		done := agent.Carried{Group: a.Group, Task: a.Task}
 		for _, s := range a.Steps {
@@ -114,10 +136,15 @@ func (r *Runner) breakOff(id arbiter.GroupID) {
 }
 
 func (r *Runner) carryStep(ctx context.Context, a agent.Carry, s recovery.Step) (carry.Progress, error) {
-	limit := carryWithin
-	if s.Kind == recovery.Snapshot {
-		limit = keepWithin
+	limit, wait := carryWithin, r.recoverer.await
+	if s.Kind == recovery.Snapshot && !mutant.On(mutant.HandsFull) {
+		limit, wait = keepWithin, r.recoverer.mayKeep
 	}
+	over, why := wait(ctx, a.Group)
+	if over == nil {
+		return carry.Progress{Note: why}, ctx.Err()
+	}
+	defer over()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := r.now()
@@ -128,13 +155,36 @@ func (r *Runner) carryStep(ctx context.Context, a agent.Carry, s recovery.Step) 
 	return p, err //nolint:wrapcheck // Do wraps
 }
 
+// await waits until no other group's step is done; over ends the group's own.
+func (r *recoverer) await(ctx context.Context, _ arbiter.GroupID) (over func(), why string) {
+	select {
+	case r.turn <- struct{}{}:
+		return func() { <-r.turn }, ""
+	case <-ctx.Done():
+		return nil, ""
+	}
+}
+
+// mayKeep reports whether a volume of the group may be copied away. What is free in the
+// store is counted before, so one copy comes after the other; that may take hours, so
+// nobody waits here: it is asked for again, and meanwhile said.
+func (r *recoverer) mayKeep(_ context.Context, id arbiter.GroupID) (over func(), why string) {
+	if r.keeps.CompareAndSwap(nil, &id) {
+		return func() { r.keeps.Store(nil) }, ""
+	}
+	if other := r.keeps.Load(); other != nil {
+		return nil, fmt.Sprintf("this node copies a volume of %s away first", *other)
+	}
+	return nil, "" // that has just ended
+}
+
 var errBusy = errors.New("too much is waiting for this node's hands")
 
-// errand puts something behind what the hands are at; instead is posted where that
+// errand puts something behind what is under way for a group; instead is posted where that
 // is too much.
-func (r *Runner) errand(instead agent.Event, do func()) {
+func (r *Runner) errand(id arbiter.GroupID, instead agent.Event, do func()) {
 	select {
-	case r.recoverer.errands <- do:
+	case r.recoverer.errands[id] <- do:
 	default:
 		r.answer(instead)
 	}

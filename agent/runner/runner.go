@@ -121,10 +121,11 @@ func New(cfg Config, machine *agent.Machine, parts Parts) *Runner {
 	}
 	r := &Runner{
 		gauge: newGauge(parts.Gauge), cfg: cfg, parts: parts, log: parts.Log, now: parts.Now, machine: machine,
-		events: make(chan delivery, eventBuffer), recoverer: recoverer{parts.Hands, parts.Copies, make(chan func(), errandsAhead), map[arbiter.GroupID]context.CancelFunc{}},
+		events: make(chan delivery, eventBuffer),
 		groups: map[arbiter.GroupID]*operator{}, owner: map[string]arbiter.GroupID{}, seen: map[string]connection{},
 		calls: newCallers(), holds: cfg.Holding, left: make(chan struct{}),
 	}
+	r.recoverer.provide(parts.Hands, cfg.Groups, parts.Copies)
 	for _, g := range cfg.Groups {
 		r.groups[g.ID] = &operator{group: g}
 		for _, res := range g.Resources {

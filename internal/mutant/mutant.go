@@ -76,6 +76,7 @@ const (
 	LoneCopyMadeAnew                     // so is one whose disk has failed, and which was written to without its peer
 	FoundIgnored                         // a node that was declared lost, and speaks, is taken for lost
 	TakenBackKept                        // a word that a machine is lost is in force though it was taken back
+	HandsFull                            // while one group's volume is copied away no other group is recovered
 	ImpossibleJudged                     // evidence that cannot be so decides whose changes are given up
 	LeasesOfBefore                       // who held the group before both copies were one decides whose changes since are kept
 	ShownInTheWay                        // a dry run takes the place of what it finds

@@ -58,7 +58,9 @@ type DRBD interface {
 	Invalidate(ctx context.Context, resource string) error
 }
 
-// Node is this node's part in recoveries. Its methods belong to one goroutine.
+// Node is this node's part in recoveries. Measure may be called beside everything else;
+// all else belongs to one goroutine, but that one other may copy a volume away
+// ([recovery.Snapshot]) for as long as that takes.
 type Node struct {
 	Name   recovery.Node
 	Groups []Group

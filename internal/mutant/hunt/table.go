@@ -58,6 +58,7 @@ var table = []row{
 	{name: mutant.FoundIgnored, word: "found-ignored", rule: "a stale copy stands in for a lost one only while nothing is heard of that one", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.TakenBackKept, word: "taken-back-kept", rule: "an operator's word that a machine is lost is of no force once it was taken back", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
 	{name: mutant.LateWordCounts, word: "late-word-counts", rule: "an operator's word that comes late, or twice, neither counts again nor takes another one back", breaks: "S2", test: "sbarbiter/arbiter TestStories"},
+	{name: mutant.HandsFull, word: "hands-full", rule: "one group is recovered while another one's volume is copied away", breaks: "L1", test: "sbarbiter/agent/runner TestOneGroupIsRecoveredWhileAnotherIsCopiedAway"},
 	{name: mutant.ImpossibleJudged, word: "impossible-judged", rule: "evidence that contradicts itself is refused, and decides nothing", breaks: "S6", test: "sbarbiter/recovery TestContradictoryEvidenceIsNotJudged"},
 	{name: mutant.LeasesOfBefore, word: "leases-of-before", rule: "only a lease from after both copies were one decides by leases", breaks: "S6", test: "sbarbiter/recovery TestLeasesOfBeforeTheForkDecideNothing"},
 	{name: mutant.ShownInTheWay, word: "shown-in-the-way", rule: "a dry run ends no other recovery, and switches no policy off", breaks: "L1", test: "sbarbiter/arbiter/leader TestDryRunLeavesAnOrderThatWaitsAlone"},
