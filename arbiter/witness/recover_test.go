@@ -183,6 +183,37 @@ func TestRecoveryIsLedOverTheWire(t *testing.T) {
 	}
 }
 
+// A dry run beside a recovery whose decision an operator looks at: it is shown among the
+// rest, and the recovery is the one that it was.
+func TestDryRunOverTheWireStandsBesideTheRecovery(t *testing.T) {
+	r := rifted(t, 1)
+	before := r.document()
+	shownBy, err := r.op.Resolve(short(t), &sbv1.ResolveRequest{Cluster: string(cluster), Group: string(data), Policy: string(recovery.DiscardLeastChanges), DryRun: true})
+	if err != nil || shownBy.GetKind() != string(arbiter.Done) || shownBy.GetRecovery() <= r.id {
+		t.Fatalf("%v, %v", shownBy, err)
+	}
+	for _, n := range r.nodes {
+		task := n.task()
+		if v := n.measured(task, sideOf(n.caller.Node, 1)); task.GetRecovery() != shownBy.GetRecovery() || v.Kind != arbiter.Done {
+			t.Fatalf("%s is asked for %v: %+v", n.caller.Node, task, v)
+		}
+	}
+	answer, err := r.op.Recoveries(short(t), &sbv1.RecoveriesRequest{Cluster: string(cluster), Group: string(data)})
+	if err != nil || len(answer.GetRecoveries()) != 2 {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	var shown arbiter.Recovery
+	if err := json.Unmarshal(answer.GetRecoveries()[0].GetDocument(), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if uint64(shown.ID) != shownBy.GetRecovery() || shown.Phase != arbiter.Over || len(shown.Decision.Opinions) != 1 {
+		t.Errorf("it shows %s, %s: %s", shown.ID, shown.Phase, shown.Note)
+	}
+	if got := r.document(); got.ID != before.ID || got.Phase != arbiter.Decided || got.Revision != before.Revision {
+		t.Errorf("what was waited for has come to %s, %s: %s", got.ID, got.Phase, got.Note)
+	}
+}
+
 func TestRecoveryIsCalledOffOverTheWire(t *testing.T) {
 	r := rifted(t, 1)
 	for _, other := range []uint64{r.id + 1, r.id} {
