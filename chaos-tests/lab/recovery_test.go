@@ -47,6 +47,9 @@ func TestForksOfARealPair(t *testing.T) {
 	if wanted("dying") {
 		t.Run("victim dies", victimMayDieAgainAndAgain)
 	}
+	if wanted("lost") {
+		t.Run("link is lost", linkMayBeLostDuringTheResync)
+	}
 	if wanted("flap") {
 		t.Run("link flaps", linkMayFlapDuringTheHandshake)
 	}
@@ -591,12 +594,7 @@ func victimMayDieAgainAndAgain(t *testing.T) {
 	if said, planned := l.plan(t, ctx, f); !planned {
 		t.Fatalf("no plan: %s", said)
 	}
-	// DRBD 9 asks for a MiB ten times a second, however slow it is to be.
-	fast := func() {}
-	if HasDRBD9() {
-		must(t, l.A.Must(ctx, "modprobe sch_netem && tc qdisc add dev vec1 root netem rate 20mbit limit 8"))
-		fast = sync.OnceFunc(func() { must(t, l.A.Must(context.WithoutCancel(ctx), "tc qdisc del dev vec1 root")) })
-	}
+	fast := l.slowly(t, ctx)
 	defer fast()
 	survivor := make(chan string, 1)
 	go func() {
@@ -616,6 +614,49 @@ func victimMayDieAgainAndAgain(t *testing.T) {
 	if said := <-survivor; !strings.HasSuffix(said, "exit 0, <nil>") {
 		t.Errorf("the survivor: %s", said)
 	}
+	fast()
+	l.alike(t, ctx, f)
+	l.salvaged(t, ctx, f)
+}
+
+// slowly has the link be slow, where DRBD's own limit does not do: 9 asks for a MiB ten
+// times a second, however slow it is to be. What it returns ends that.
+func (l *Lab) slowly(t *testing.T, ctx context.Context) (fast func()) {
+	if !HasDRBD9() {
+		return func() {}
+	}
+	must(t, l.A.Must(ctx, "modprobe sch_netem && tc qdisc add dev vec1 root netem rate 20mbit limit 8"))
+	return sync.OnceFunc(func() { must(t, l.A.Must(context.WithoutCancel(ctx), "tc qdisc del dev vec1 root")) })
+}
+
+// The link is lost while the victim is overwritten. The wish to give its data up counted
+// for one handshake, and DRBD 9 asks for it anew until the last block is copied.
+func linkMayBeLostDuringTheResync(t *testing.T) {
+	l, _ := theLab(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	f := fork{name: "lost", minor: 212, volumes: 1, fs: "ext4", meta: "internal", victim: "node-b", inUse: "node-a", slow: true}
+	forks = []fork{f}
+	defer l.removeForks(t)
+	l.splitAll(t, ctx)
+	if said, planned := l.plan(t, ctx, f); !planned {
+		t.Fatalf("no plan: %s", said)
+	}
+	fast := l.slowly(t, ctx)
+	defer fast()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.recoverFork(t, ctx, f)
+	}()
+	for i := range 2 {
+		eventually(t, time.Minute, fmt.Sprintf("resync %d runs", i+1), func() bool { return l.B.says(ctx, "drbd-state | grep -q '212: cs:SyncTarget'") })
+		time.Sleep(time.Second)
+		must(t, l.CutReplication(ctx))
+		eventually(t, time.Minute, "it is broken off", func() bool { return !l.B.says(ctx, "drbd-state | grep -q '212: cs:SyncTarget'") })
+		must(t, l.HealReplication(ctx))
+	}
+	<-done
 	fast()
 	l.alike(t, ctx, f)
 	l.salvaged(t, ctx, f)

@@ -333,10 +333,12 @@ func (r *byHand) fresh(ctx context.Context) error {
 	return nil
 }
 
-// round asks for every step that is not done, up to the first that is not ready.
+// round asks for every step that is not done, up to the first that is not ready. What
+// brings the copies together is asked for until they are the same: the wish to discard
+// counts for one handshake, and a link that is lost wants another one.
 func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []bool) (over bool, err error) {
 	for i, s := range steps {
-		if finished[i] {
+		if finished[i] && !lasting(s.Kind) {
 			continue
 		}
 		if err := r.before(cmd.Context(), s); err != nil {
@@ -354,6 +356,9 @@ func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []boo
 	}
 	return finished[len(finished)-1], nil
 }
+
+// lasting: what the step has done is used up, or undone, by a link that is lost.
+func lasting(k recovery.StepKind) bool { return k == recovery.Discard || k == recovery.Connect }
 
 func progress(p carry.Progress) string {
 	if p.Total == 0 || p.Done {

@@ -98,6 +98,24 @@ func TestFlagIsGivenAgainAfterAHandshakeThatFailed(t *testing.T) {
 	}
 }
 
+// DRBD 9 finds the two split once more whenever the link is lost before the last block is
+// copied. What the resync has written is not taken for somebody's writes.
+func TestFlagIsGivenAgainWhenTheLinkIsLostDuringTheResync(t *testing.T) {
+	for _, nine := range []bool{false, true} {
+		w := split(t)
+		w.nine, w.losses, w.again = nine, 3, time.Nanosecond
+		must(t, w.recover(w.plan("node-b")))
+		w.resolved("node-b")
+		want := 1
+		if nine {
+			want = 4
+		}
+		if n := strings.Count(strings.Join(w.log, "\n"), "node-b connect --discard-my-data"); n != want {
+			t.Errorf("DRBD 9: %t: the flag was given %d times:\n%s", nine, n, strings.Join(w.log, "\n"))
+		}
+	}
+}
+
 func TestSurvivorThatWaitedAllAlongIsMetOnlyWithTheFlag(t *testing.T) {
 	w := split(t)
 	w.sides["node-a"].conn = drbd.ConnConnecting
@@ -431,5 +449,43 @@ func TestUndoingPutsTheVictimsDataBackOnBothAndKeepsWhatWasThere(t *testing.T) {
 	}
 	if _, err := n.Undo(t.Context(), g, "9", OnlyShow); err == nil || !strings.Contains(err.Error(), "keeps nothing") {
 		t.Errorf("%v", err)
+	}
+}
+
+// halfCopied is a victim of DRBD 9 whose second volume was copied whole when the link was lost.
+type halfCopied struct{ *side }
+
+func (v halfCopied) GenerationLines(context.Context, string) ([]string, error) {
+	return []string{v.line(), strings.Replace(v.line(), v.current, "B000000000000002", 1)}, nil
+}
+
+func TestVictimThatIsHalfCopiedIsNotConnectedWithoutTheFlag(t *testing.T) {
+	w := split(t)
+	w.nine = true
+	e := recovery.Evidence{Group: "nfs"}
+	for i, name := range []recovery.Node{"node-a", "node-b"} {
+		side, err := w.node(name).Measure(t.Context(), Group{Name: "nfs", Resources: []string{"r0"}})
+		must(t, err)
+		second := side.Volumes[0]
+		second.Number = 1
+		side.Volumes = append(side.Volumes, second)
+		e.Sides[i] = side
+	}
+	d, err := recovery.Choose(e, "node-b")
+	must(t, err)
+	p, err := recovery.MakePlan(e, d)
+	must(t, err)
+	n := w.node("node-b")
+	n.DRBD = halfCopied{w.sides["node-b"]}
+	for _, s := range p.Steps {
+		if s.Node != "node-b" || s.Kind == recovery.Measure || s.Kind == recovery.Readmit {
+			continue
+		}
+		_, _ = n.Do(t.Context(), p, s, "1") // what is not kept of the second volume is not given up
+	}
+	_, err = n.Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: recovery.FollowResync}, "1")
+	must(t, err)
+	if slices.Contains(w.log, "node-b connect") {
+		t.Errorf("%q", w.log)
 	}
 }

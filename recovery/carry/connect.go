@@ -16,9 +16,15 @@ import (
 // stage is where a resource stands between split and in step, seen from here.
 type stage struct {
 	drbd.Resource
-	// begun says that this copy has left the generation that was decided on: the
-	// resync has begun, and may have ended.
+	// begun says that this copy has left the generation that was decided on, for some
+	// volume: its resync has begun, and may have ended. DRBD 9 leaves it at the end alone.
 	begun bool
+	// split says that some volume is of the generation that was decided on still: DRBD
+	// finds the two split at their next handshake, whatever of it is overwritten by then.
+	split bool
+	// torn says that some volume was whole when it was decided on, and is not any more:
+	// it was overwritten in part, or declared bad. Both is of a copy that was kept.
+	torn bool
 }
 
 // alone: nothing looks for the peer.
@@ -72,7 +78,7 @@ func (w work) stage(ctx context.Context) (stage, error) {
 	}
 	s := stage{Resource: r}
 	if w.victim() && !s.target() && !r.PeerConnectedUpToDate() {
-		s.begun, err = w.begun(ctx)
+		err = w.moved(ctx, &s)
 	}
 	return s, err
 }
@@ -91,20 +97,20 @@ func (n *Node) Ungiven(ctx context.Context, p recovery.Plan) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !s.over() {
+		if !s.over() && !s.torn {
 			out = append(out, step.Resource)
 		}
 	}
 	return out, nil
 }
 
-// begun reports whether the victim's copy has left the generation that was
-// decided on, for some volume of the step's resource. The driver moves it on
-// before it overwrites the first block.
-func (w work) begun(ctx context.Context) (bool, error) {
+// moved says of the victim's copy how far its volumes of the step's resource have left
+// what was decided on. DRBD 8.4 moves the generation on before it overwrites the first
+// block, 9 after the last one.
+func (w work) moved(ctx context.Context, s *stage) error {
 	lines, err := w.DRBD.GenerationLines(ctx, w.step.Resource)
 	if err != nil {
-		return false, err
+		return err
 	}
 	i := 0
 	for _, b := range w.plan.Basis {
@@ -112,25 +118,25 @@ func (w work) begun(ctx context.Context) (bool, error) {
 			continue
 		}
 		if i == len(lines) {
-			return false, fmt.Errorf("the plan has more volumes of %s than the %d that are here", w.step.Resource, len(lines))
+			return fmt.Errorf("the plan has more volumes of %s than the %d that are here", w.step.Resource, len(lines))
 		}
 		was, err := drbd.ParseGI(b.Generations)
 		if err != nil {
-			return false, err
+			return err
 		}
 		is, err := drbd.ParseGI(lines[i])
 		if err != nil {
-			return false, err
+			return err
 		}
-		if !is.Current.Same(was.Current) {
-			return true, nil
-		}
+		same := is.Current.Same(was.Current)
+		s.begun, s.split = s.begun || !same, s.split || same
+		s.torn = s.torn || was.Flags.Consistent && !is.Flags.Consistent
 		i++
 	}
 	if i == 0 {
-		return false, fmt.Errorf("the plan does not say which generation of %s on %s was decided on", w.step.Resource, w.Name)
+		return fmt.Errorf("the plan does not say which generation of %s on %s was decided on", w.step.Resource, w.Name)
 	}
-	return false, nil
+	return nil
 }
 
 // disconnect makes the resource StandAlone, unless a later step has begun.
@@ -200,12 +206,12 @@ func (w work) discard(ctx context.Context) (Progress, error) {
 		return Progress{}, errors.Join(
 			fmt.Errorf("DRBD copies from %s, which was to be discarded; disconnected", w.Name),
 			w.DRBD.Disconnect(ctx, w.step.Resource))
-	case s.begun && s.alone():
+	case s.begun && !s.split && s.alone():
 		if err := w.DRBD.Connect(ctx, w.step.Resource, drbd.KeepMyData); err != nil {
 			return Progress{}, err
 		}
 		return done("the resync of %s had begun; it goes on", w.step.Resource), nil
-	case s.over():
+	case s.over() && !s.alone():
 		return done("%s takes the survivor's data", w.step.Resource), nil
 	case s.Connected():
 		return ready("the handshake of %s is under way", w.step.Resource), nil
@@ -300,7 +306,8 @@ func (w work) follow(ctx context.Context) (Progress, error) {
 			p = waiting("%s", s.words())
 		}
 		p.Left += s.left()
-		if s.alone() && (!w.victim() || s.begun) {
+		// What is split still is connected by the step that utters the wish.
+		if s.alone() && (!w.victim() || s.begun && !s.split) {
 			if err := w.DRBD.Connect(ctx, name, drbd.KeepMyData); err != nil {
 				return Progress{}, err
 			}

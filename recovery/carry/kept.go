@@ -186,7 +186,7 @@ func (w work) kept(ctx context.Context, s stage) error {
 				return err
 			}
 		}
-		if at.over() {
+		if at.over() || at.torn { // what is there now is not what was to be kept
 			continue
 		}
 		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: resource, Number: number, Generation: b.Generations}

@@ -41,6 +41,8 @@ type world struct {
 	late            bool
 	again           time.Duration
 	log             []string
+	nine            bool // DRBD 9: a resync leaves the victim's generation alone until it is over
+	losses          int  // resyncs that are still to be broken off by a link that is lost
 }
 
 type side struct {
@@ -124,10 +126,19 @@ func (s *side) line() string {
 	if split == "" {
 		split = "0000000000000000"
 	}
-	return s.current + ":" + split + tail
+	flags := tail
+	if s.disk == drbd.DiskInconsistent {
+		flags = strings.Replace(tail, ":1:1:", ":0:0:", 1)
+	}
+	return s.current + ":" + split + flags
 }
 
-func (s *side) Family(context.Context) (drbd.Family, error) { return drbd.Family84, nil }
+func (s *side) Family(context.Context) (drbd.Family, error) {
+	if s.nine {
+		return drbd.Family9, nil
+	}
+	return drbd.Family84, nil
+}
 
 func (s *side) Now(context.Context, string) (drbd.Resource, error) {
 	if s.absent {
@@ -226,9 +237,9 @@ func (w *world) meet() {
 		if b.disk == drbd.DiskInconsistent {
 			target, source = b, a
 		}
-	case b.discarding && !a.discarding, b.disk == drbd.DiskInconsistent:
+	case b.discarding && !a.discarding, b.disk == drbd.DiskInconsistent && !w.nine:
 		target, source = b, a
-	case a.discarding && !b.discarding, a.disk == drbd.DiskInconsistent:
+	case a.discarding && !b.discarding, a.disk == drbd.DiskInconsistent && !w.nine:
 	default:
 		a.conn, b.conn = drbd.ConnStandAlone, drbd.ConnStandAlone
 		a.discarding, b.discarding = false, false
@@ -237,7 +248,10 @@ func (w *world) meet() {
 	a.discarding, b.discarding = false, false
 	a.conn, b.conn = drbd.ConnConnected, drbd.ConnConnected
 	target.repl, source.repl = drbd.ReplSyncTarget, drbd.ReplSyncSource
-	target.disk, target.current, target.split = drbd.DiskInconsistent, "E000000000000002", ""
+	target.disk, target.written = drbd.DiskInconsistent, target.written+diskSize>>11
+	if !w.nine {
+		target.current, target.split = "E000000000000002", ""
+	}
 	half, err := os.ReadFile(source.path)
 	must(w.t, err)
 	rest, err := os.ReadFile(target.path)
@@ -250,6 +264,14 @@ func (w *world) copied() {
 	for _, s := range w.sides {
 		if s.repl != drbd.ReplSyncTarget {
 			continue
+		}
+		if w.losses > 0 { // the link is back at once, and both look for each other
+			w.losses--
+			for _, side := range w.sides {
+				side.conn, side.repl = drbd.ConnConnecting, drbd.ReplOff
+			}
+			w.meet()
+			return
 		}
 		o := w.other(s)
 		data, err := os.ReadFile(o.path)
@@ -276,13 +298,14 @@ func (w *world) plan(victim recovery.Node) recovery.Plan {
 }
 
 // recover plays the leader of a recovery: in each round it asks for all that is
-// not done, up to the first step that is not ready.
+// not done, up to the first step that is not ready. What brings the copies together is
+// asked for until they are the same.
 func (w *world) recover(p recovery.Plan) error {
 	nodes := map[recovery.Node]*Node{}
 	finished := make([]bool, len(p.Steps))
 	for range 60 {
 		for i, s := range p.Steps {
-			if finished[i] || s.Kind == recovery.Measure {
+			if finished[i] && i < p.NoReturn() || s.Kind == recovery.Measure {
 				continue
 			}
 			if s.Kind == recovery.Readmit {
