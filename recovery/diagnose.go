@@ -277,7 +277,7 @@ func (e Evidence) explain(d Diagnosis) (why, advice string) {
 	case Empty:
 		return fmt.Sprintf("%s never held data", e.Other(d.Source)), fmt.Sprintf("connect them: the whole of %s is copied", d.Source)
 	case SplitBrain:
-		return fmt.Sprintf("%s and %s were both written to after they had lost each other", a, b), ""
+		return fmt.Sprintf("%s and %s were both Primary after they had lost each other", a, b), ""
 	case MissingAncestor:
 		return fmt.Sprintf("%s and %s went their own ways so long ago that their bitmaps do not count from a common state", a, b), ""
 	case NoAncestor:

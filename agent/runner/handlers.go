@@ -64,7 +64,7 @@ func (r *Runner) answerHandler(ctx context.Context, req handler.Request) handler
 		}
 	case drbd.HandlerSplitBrain:
 		r.log.Error("split brain", "group", group, "resource", call.Resource, "alarm", true,
-			"why", "DRBD found that both copies were written to and has cut the connection")
+			"why", "DRBD found that both copies were Primary without each other, and has cut the connection")
 	}
 	return handler.Answer{}
 }

@@ -26,7 +26,7 @@ copy in step. Sbctl unstandby ends it.`,
 				return nil, err
 			}
 			if held := p.holding(given[0]); len(held) > 0 {
-				a.say("%s holds %s; moved to %s, clients wait meanwhile:", given[0], verb(len(held), "a group", "groups"), p.peer(given[0]))
+				a.say("%s holds %s; moved to %s if that one is ready, clients wait meanwhile:", given[0], verb(len(held), "a group", "groups"), p.peer(given[0]))
 				for _, g := range held {
 					a.say("  %s  epoch %d", g.GetName(), g.GetEpoch())
 				}
