@@ -37,6 +37,15 @@ func (p *Pair) Sbctl(ctx context.Context, args ...string) (Answer, error) {
 	return Run(p.Lab.Witness.Command(ctx, "sbctl", all...))
 }
 
+// SbctlAtNodes runs sbctl as Sbctl does, with a way to the nodes.
+func (p *Pair) SbctlAtNodes(ctx context.Context, args ...string) (Answer, error) {
+	config, err := p.SbctlConfig()
+	if err != nil {
+		return Answer{}, err
+	}
+	return Run(p.Lab.Witness.Command(ctx, "sbctl", append([]string{"--config", config}, args...)...))
+}
+
 // SbctlConfig is a file for sbctl's --config: it has this pair's witness, and how its
 // nodes are reached, which preview and salvage ask directly.
 func (p *Pair) SbctlConfig() (string, error) {

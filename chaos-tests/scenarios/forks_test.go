@@ -21,8 +21,10 @@ const allForks = "SBARBITER_ALL_FORKS"
 // Split brains of a pair with its witness, beside those of chaos-tests/lab, which has none.
 func TestForksOfAWholePair(t *testing.T) {
 	stories := map[string]func(*testing.T){
-		"least": policyGivesUpWhoeverWroteLess,
-		"full":  fullStoreIsWaitedFor,
+		"least":    policyGivesUpWhoeverWroteLess,
+		"full":     fullStoreIsWaitedFor,
+		"torn":     linkIsLostWhileThePolicyIsCarriedOut,
+		"policies": everyPolicyIsCarriedOut,
 	}
 	only := os.Getenv(allForks)
 	if only == "" {
@@ -73,6 +75,43 @@ func (s *story) gaveUp(victim *lab.Node) {
 	s.alike()
 	s.keeps(victim)
 	s.nobodyShot()
+}
+
+// The link is lost again while the victim is overwritten. What the resync has written there
+// is nobody's writes, and the wish to give the copy up counted for one handshake.
+func linkIsLostWhileThePolicyIsCarriedOut(t *testing.T) {
+	s := begin(t)
+	victim := s.standby
+	s.policies("discard-unleased")
+	s.resolvesItself(victim, func() {
+		s.must("make both copies differ", s.Fork(s.ctx, s.holder, pair.WriteMiB(30)))
+		for i, n := range s.Nodes() {
+			slow := "drbdsetup disk-options 0 --resync-rate=4M"
+			if lab.HasDRBD9() {
+				slow = fmt.Sprintf("drbdsetup peer-device-options r0 %d 0 --resync-rate=4M", 1-i)
+			}
+			s.must("copy slowly", n.Must(s.ctx, slow))
+		}
+		s.must("heal replication", s.HealReplication(s.ctx))
+		copies := func() error {
+			out, _, err := victim.Run(s.ctx, "drbd-state")
+			if err == nil && !strings.Contains(out, "cs:SyncTarget") {
+				err = errors.New(out)
+			}
+			return err
+		}
+		s.within(60*time.Second, "the victim is overwritten", copies)
+		s.must("cut replication", s.CutReplication(s.ctx))
+		s.within(30*time.Second, "it is not any more", func() error {
+			if copies() == nil {
+				return errors.New("it is copied still")
+			}
+			return nil
+		})
+		s.must("heal replication", s.HealReplication(s.ctx))
+	})
+	s.within(10*time.Second, "the holder writes on", s.writes(s.holder))
+	s.gaveUp(victim)
 }
 
 // Nothing is given up before it is kept: where there is no room for it, the recovery
