@@ -559,7 +559,7 @@ func (l *Lab) salvaged(t *testing.T, ctx context.Context, f fork) {
 	}
 	// What DRBD counts as written since it attached the disk is the only trace of writes
 	// after the copy was kept.
-	out, code, err = victim.agent(ctx, "kept "+f.name)
+	out, code, err = victim.Run(ctx, fmt.Sprintf("find /h/forks/kept/%s -name kept.json -exec cat {} +", f.name))
 	must(t, err)
 	if code != 0 || !f.slow && !strings.Contains(out, `"written_kib": `) { // the slow one's disk was attached anew
 		t.Errorf("%s: kept: exit %d: %s", f.name, code, out)
