@@ -85,11 +85,11 @@ func linkIsLostWhileThePolicyIsCarriedOut(t *testing.T) {
 	s.policies("discard-unleased")
 	s.resolvesItself(victim, func() {
 		s.must("make both copies differ", s.Fork(s.ctx, s.holder, pair.WriteMiB(30)))
-		for i, n := range s.Nodes() {
-			slow := "drbdsetup disk-options 0 --resync-rate=4M"
-			if lab.HasDRBD9() {
-				slow = fmt.Sprintf("drbdsetup peer-device-options r0 %d 0 --resync-rate=4M", 1-i)
-			}
+		slow, fast := "drbdsetup disk-options 0 --resync-rate=4M", "drbdsetup disk-options 0 --resync-rate=200M"
+		if lab.HasDRBD9() { // which asks for a MiB ten times a second, however slow it is to be
+			slow, fast = "modprobe sch_netem && tc qdisc add dev vec1 root netem rate 40mbit limit 8", "tc qdisc del dev vec1 root"
+		}
+		for _, n := range s.Nodes() {
 			s.must("copy slowly", n.Must(s.ctx, slow))
 		}
 		s.must("heal replication", s.HealReplication(s.ctx))
@@ -108,6 +108,9 @@ func linkIsLostWhileThePolicyIsCarriedOut(t *testing.T) {
 			}
 			return nil
 		})
+		for _, n := range s.Nodes() {
+			s.must("copy fast", n.Must(s.ctx, fast))
+		}
 		s.must("heal replication", s.HealReplication(s.ctx))
 	})
 	s.within(10*time.Second, "the holder writes on", s.writes(s.holder))

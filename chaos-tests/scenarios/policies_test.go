@@ -90,7 +90,7 @@ var everyPolicy = []decided{
 	{
 		name: "consensus, the forced copy", list: "{policy: consensus, of: [discard-unleased, discard-least-changes]}",
 		part: forcedUnseen(8, 1), victim: theStandby,
-		says: "HOLDER held the group under epoch EPOCH, STANDBY (only up to [0-9]+|under none); STANDBY changed " + size + " of r0/0, HOLDER " + size,
+		says: "HOLDER held the group under epoch EPOCH, STANDBY under none since both copies were one; STANDBY changed " + size + " of r0/0, HOLDER " + size,
 	},
 	{
 		// The two of the first one do not agree.
