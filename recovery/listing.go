@@ -22,6 +22,12 @@ type KeptCopy struct {
 	Source   string    `json:"source"` // what to look into: a file or a device
 	Made     time.Time `json:"made"`
 	Bytes    uint64    `json:"bytes"` // of room that it takes at the most
+	// What was kept, and what DRBD said of it right before.
+	Device     string  `json:"device"`
+	Size       uint64  `json:"size"`
+	Written    uint64  `json:"written_kib,omitempty"` // since the disk was attached
+	Marked     *uint64 `json:"marked,omitempty"`
+	Generation string  `json:"generation,omitempty"`
 	// What a look at it has found.
 	Age time.Duration `json:"age_ns"`
 	// Lost says why it is not what it was any more; "": it is, as far as can be told.

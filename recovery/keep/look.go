@@ -22,7 +22,8 @@ type Seen struct {
 func (s Seen) Told() recovery.KeptCopy {
 	return recovery.KeptCopy{
 		Recovery: s.Recovery, Group: s.Group, Resource: s.Resource, Number: s.Number, Driver: s.Driver, Source: s.Source,
-		Made: s.Made, Bytes: s.Bytes, Age: s.Age, Lost: s.Lost, Filled: s.Filled,
+		Made: s.Made, Bytes: s.Bytes, Device: s.Device, Size: s.Size, Written: s.Written, Marked: s.Marked, Generation: s.Generation,
+		Age: s.Age, Lost: s.Lost, Filled: s.Filled,
 	}
 }
 
