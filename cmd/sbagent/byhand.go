@@ -40,6 +40,15 @@ func (r *byHand) fits(ctx context.Context) error {
 	return nil
 }
 
+// side is this node's copy as it is now.
+func (r *byHand) side(ctx context.Context) (recovery.Side, error) {
+	g, err := daemon.GroupOf(r.Node, r.plan.Group)
+	if err != nil {
+		return recovery.Side{}, err
+	}
+	return r.Measure(ctx, g)
+}
+
 // measured says whether the plan fits this node's side, and what is not checked.
 func (r *byHand) measured(ctx context.Context) error {
 	if r.plan.Victim != r.Name && r.plan.Survivor != r.Name {
@@ -48,11 +57,7 @@ func (r *byHand) measured(ctx context.Context) error {
 	if err := r.plan.Check(); err != nil {
 		return err
 	}
-	g, err := daemon.GroupOf(r.Node, r.plan.Group)
-	if err != nil {
-		return err
-	}
-	side, err := r.Measure(ctx, g)
+	side, err := r.side(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,11 +93,7 @@ func (r *byHand) again(ctx context.Context) error {
 	if err != nil || len(rest) == 0 {
 		return err
 	}
-	g, err := daemon.GroupOf(r.Node, r.plan.Group)
-	if err != nil {
-		return err
-	}
-	side, err := r.Measure(ctx, g)
+	side, err := r.side(ctx)
 	if err != nil {
 		return err
 	}

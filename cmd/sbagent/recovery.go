@@ -315,15 +315,11 @@ func (r *byHand) fresh(ctx context.Context) error {
 	if r.plan.Victim != r.Name {
 		return nil
 	}
-	g, err := daemon.GroupOf(r.Node, r.plan.Group)
+	side, err := r.side(ctx)
 	if err != nil {
 		return err
 	}
-	side, err := r.Measure(ctx, g)
-	if err != nil {
-		return err
-	}
-	all, err := r.Kept(g.Name)
+	all, err := r.Kept(r.plan.Group)
 	if err != nil {
 		return err
 	}
