@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 const (
 	followEvery = 150 * time.Millisecond
+	sayWhyAfter = 5 * time.Second // that a step lasts
 	// lineEvery is how often copying is told of where nobody sees a bar.
 	lineEvery = 5 * time.Second
 	barWidth  = 30
@@ -83,7 +85,9 @@ type teller struct {
 	begun   time.Time // of the copying
 	left    uint64    // then
 	line    time.Time
-	bar     bool // stands on the screen
+	bar     bool   // stands on the screen
+	note    string // what the step under way says of itself
+	noted   time.Time
 }
 
 func (t *teller) tell(doc *arbiter.Recovery, carrying []*sbv1.Carrying) {
@@ -108,6 +112,23 @@ func (t *teller) tell(doc *arbiter.Recovery, carrying []*sbv1.Carrying) {
 	}
 	if doc.Phase == arbiter.Carrying && doc.Plan.Steps[doc.Step].Kind == recovery.FollowResync {
 		t.copying(carrying)
+		return
+	}
+	t.lasts(carrying, time.Now())
+}
+
+// lasts says why a step takes long: once, and not of steps that are over at once.
+func (t *teller) lasts(carrying []*sbv1.Carrying, now time.Time) {
+	note := ""
+	for _, c := range carrying {
+		note = cmp.Or(note, c.GetNote())
+	}
+	switch {
+	case note != t.note:
+		t.note, t.noted = note, now
+	case note != "" && !t.noted.IsZero() && now.Sub(t.noted) >= sayWhyAfter:
+		t.words("so far %s", shownAs(note))
+		t.noted = time.Time{}
 	}
 }
 

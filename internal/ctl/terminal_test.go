@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"sbarbiter/arbiter"
@@ -54,6 +55,8 @@ func TestNothingThatANodeSaysIsObeyedByATerminal(t *testing.T) {
 		teller := &teller{app: a}
 		doc.Phase = arbiter.Carrying
 		teller.tell(&doc, nil)
+		teller.lasts([]*sbv1.Carrying{{Note: word}}, time.Time{}.Add(time.Hour))
+		teller.lasts([]*sbv1.Carrying{{Note: word}}, time.Time{}.Add(2*time.Hour))
 		doc.Outcome = arbiter.Recovered
 		for _, err := range []error{
 			a.printDocument(&doc, history{}), a.print("%s", listRecoveries([]document{{Recovery: doc}}, paper{colourful: true})), r.ended(&doc),
