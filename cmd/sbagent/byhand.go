@@ -14,6 +14,7 @@ import (
 	"sbarbiter/drbd"
 	"sbarbiter/internal/mutant"
 	"sbarbiter/recovery"
+	"sbarbiter/recovery/carry"
 )
 
 // fits refuses a plan that does not fit this node's side any more, before its first
@@ -73,16 +74,29 @@ func (r *byHand) measured(ctx context.Context) error {
 	return nil
 }
 
-// before has the victim measured again before the first step that gives anything of it up.
+// before has the victim measured again before the first step that gives anything of it up,
+// and before the first that keeps anything: what the stop itself has written should not
+// be found after hours of copying.
 func (r *byHand) before(ctx context.Context, s recovery.Step) error {
-	if r.held || s.Kind != recovery.Invalidate && s.Kind != recovery.Discard || mutant.On(mutant.HandMeasuredOnce) {
+	keeps := s.Kind == recovery.DumpMetadata || s.Kind == recovery.Snapshot
+	gives := s.Kind == recovery.Invalidate || s.Kind == recovery.Discard
+	if !(keeps && !r.stood || gives && !r.held) || mutant.On(mutant.HandMeasuredOnce) {
 		return nil
 	}
 	if err := r.again(ctx); err != nil {
 		return err
 	}
-	r.held = true
+	r.stood, r.held = true, gives
 	return nil
+}
+
+// failed says which step has failed and, where its copy has to be kept anew, how: the same
+// sides make the same plan, under whose name there is a copy already.
+func (r *byHand) failed(s recovery.Step, err error) error {
+	if errors.Is(err, carry.ErrUnkept) {
+		return fmt.Errorf("%s: %w; with no witness: measure both sides, plan anew, and run it with another --id than %s", s, err, r.id)
+	}
+	return fmt.Errorf("%s: %w", s, err)
 }
 
 // again compares what the victim would lose with what was agreed to. While it was in use

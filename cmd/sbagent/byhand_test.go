@@ -35,6 +35,7 @@ type victim struct {
 	// policies are what DRBD might decide by
 	policies []drbd.Violation
 	met      []string // resources that take the survivor's data
+	dump     func()   // somebody writes while it is kept
 }
 
 func (v *victim) Family(context.Context) (drbd.Family, error) { return drbd.Family84, nil }
@@ -61,6 +62,9 @@ func (v *victim) Backing(context.Context, string) ([]kernel.Backing, error) {
 }
 
 func (v *victim) DumpMetadata(context.Context, string, int) (string, error) {
+	if v.dump != nil {
+		v.dump()
+	}
 	return "version \"v08\";\nla-size-sect 2048;\nbm-byte-per-bit 4096;\n# bits-set 3;\n", nil
 }
 
@@ -131,11 +135,16 @@ func agreed(t *testing.T, n *carry.Node) recovery.Plan {
 // carriedOut runs a plan on node-b until the survivor's data is taken, or it is refused.
 func carriedOut(t *testing.T, n *carry.Node, p recovery.Plan) error {
 	t.Helper()
+	return carriedOutAs(t, n, p, idOf(p))
+}
+
+func carriedOutAs(t *testing.T, n *carry.Node, p recovery.Plan, id string) error {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	cmd := &cobra.Command{}
 	cmd.SetContext(ctx)
-	r := byHand{Node: n, plan: p, id: idOf(p), out: &untilTaken{cancel: cancel}}
+	r := byHand{Node: n, plan: p, id: id, out: &untilTaken{cancel: cancel}}
 	err := r.run(cmd)
 	if context.Cause(ctx) == errTaken { //nolint:errorlint // it is the very one
 		return nil
@@ -170,6 +179,54 @@ func TestAVictimThatChangedMoreBeforeItStoodStillIsNotGivenUp(t *testing.T) {
 	v.changed, n.Groups[0].Stop = 64, nil
 	if err := carriedOut(t, n, p); err != nil || !slices.Equal(v.log, []string{"connect r0 " + string(drbd.DiscardMyData)}) {
 		t.Errorf("%v: %q", err, v.log)
+	}
+}
+
+// The copy may take hours: what the stop itself has written is found before it, and what
+// was written meanwhile after it.
+func TestAVictimIsMeasuredBeforeItsCopyAndAfterIt(t *testing.T) {
+	for when, kept := range map[string]int{"stopped": 0, "copied": 1} {
+		v, n := parted(t, "r0")
+		p := agreed(t, n)
+		more := func() { v.changed = 68 }
+		if when == "copied" {
+			v.dump = more
+		} else {
+			n.Groups[0].Stop = func(context.Context) error { more(); return nil }
+		}
+		err := carriedOut(t, n, p)
+		all, listed := n.Kept("nfs")
+		if err == nil || !strings.Contains(err.Error(), "68.0 KiB would be discarded now") || listed != nil || len(all) != kept || len(v.log) > 0 {
+			t.Errorf("more once it is %s: %v, %v; %d copies, %q", when, err, listed, len(all), v.log)
+		}
+	}
+}
+
+// The same sides make the same plan, and that the same name: the copy is kept anew under
+// another one.
+func TestACopyThatIsLostIsKeptAnewByHand(t *testing.T) {
+	v, n := parted(t, "r0")
+	v.role, v.connect = drbd.RoleSecondary, errors.New("the cable")
+	p := agreed(t, n)
+	if err := carriedOut(t, n, p); err == nil || !strings.Contains(err.Error(), "the cable") {
+		t.Fatal(err)
+	}
+	all, err := n.Kept("nfs")
+	if err != nil || len(all) != 1 || os.Remove(all[0].Source) != nil {
+		t.Fatal(all, err)
+	}
+	v.connect, v.met = nil, nil
+	if err := carriedOut(t, n, agreed(t, n)); !errors.Is(err, carry.ErrUnkept) || !strings.Contains(err.Error(), "run it with another --id than "+idOf(p)) {
+		t.Fatal(err)
+	}
+	if err := n.Release(t.Context(), "nfs", idOf(p), carry.Unsaid); err == nil || !strings.Contains(err.Error(), "by hand: once no sbagent recovery run goes on, add --over") {
+		t.Errorf("%v", err)
+	}
+	if err := carriedOutAs(t, n, agreed(t, n), "anew"); err != nil || !slices.Equal(v.met, []string{"r0"}) {
+		t.Errorf("%v: %q", err, v.log)
+	}
+	if err := n.Release(t.Context(), "nfs", idOf(p), carry.SaidOver); err != nil {
+		t.Error(err)
 	}
 }
 

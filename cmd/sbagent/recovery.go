@@ -177,8 +177,8 @@ func runCommand(at *site) *cobra.Command {
 		Long: "run prints and carries out the steps of the plan that are this node's. Run it on the node that is discarded first: it waits there\n" +
 			"for the other one. Interrupted, it may be run again. Stop the agents first (systemctl stop sbagent): they would interfere.\n\n" +
 			"Each node measures its own side before anything of it is given up or copied from it, and refuses a plan that does not fit any\n" +
-			"more; the one that is discarded does so once more when it has been stopped and kept. Nobody can measure the other node's: run\n" +
-			"it there with --check first.",
+			"more; the one that is discarded does so again when it has been stopped, and when it has been kept. Nobody can measure the other\n" +
+			"node's: run it there with --check first. A copy that was lost is kept anew under another --id.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p recovery.Plan
 			if err := readJSON(args[0], &p); err != nil {
@@ -240,8 +240,9 @@ type byHand struct {
 	plan recovery.Plan
 	id   string
 	out  io.Writer
-	held bool              // the plan fitted the victim after it had been stopped
-	said map[string]string // the latest line about each thing
+	// the plan fitted the victim after it had been stopped, and after it had been kept
+	stood, held bool
+	said        map[string]string // the latest line about each thing
 }
 
 // mine are the steps that are this node's to do.
@@ -342,7 +343,7 @@ func (r *byHand) round(cmd *cobra.Command, steps []recovery.Step, finished []boo
 		}
 		p, err := r.Do(cmd.Context(), r.plan, s, r.id)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", s, err)
+			return false, r.failed(s, err)
 		}
 		finished[i] = p.Done
 		r.sayOf(s.String(), fmt.Sprintf("%s: %s", s.Kind, progress(p)))

@@ -35,7 +35,8 @@ func (n *Node) Release(ctx context.Context, group, id string, said Said) error {
 			break
 		}
 		if err := n.underWay(ctx, k); err != nil {
-			return fmt.Errorf("nothing was released: %w; where sbctl recovery show %s says that this one is over, or has been begun anew since, add --over", err, group)
+			return fmt.Errorf("nothing was released: %w; where sbctl recovery show %s says that this one is over, or has been begun anew since, add --over; "+
+				"of a recovery by hand: once no sbagent recovery run goes on, add --over", err, group)
 		}
 	}
 	var errs []error
