@@ -129,7 +129,7 @@ func (m *Machine) foundAlone(now boottime.Instant, g *group, resource string) {
 		return
 	}
 	g.sole, m.beatAt = true, 0
-	m.note(g, "copy kept apart", fmt.Sprintf("a disk of this node's has failed, and %s was written to here without %s: this copy may have what no other one has, so it is neither made anew nor "+
+	m.note(g, "copy kept apart", fmt.Sprintf("%s was written to here without %s, and its disk has failed or a resync of it was broken off: this copy may have what no other one has, so it is neither made anew nor "+
 		"connected before somebody has decided which one is kept: sbctl resolve %s --dry-run", resource, m.cfg.Peer, g.id)).Alarm = true
 }
 

@@ -160,6 +160,7 @@ func (m *Machine) onSide(now boottime.Instant, ev SideMeasured) {
 	side := ev.Side
 	side.Node, side.Missing = recovery.Node(m.cfg.Node), cut(side.Missing)
 	side.Tenures = append([]recovery.Tenure(nil), m.mem.Tenures[g.id]...)
+	side.Distrusted = m.mem.Groups[g.id].Spoilt
 	m.reportErrand(now, g, e, func(c arbiter.Caller) leader.Message {
 		return leader.Measured{Seen: m.mem.Seen, Measured: arbiter.Measured{
 			Caller: c, Group: g.id, Recovery: e.task.Recovery, Round: e.task.Round, Side: side,

@@ -442,3 +442,17 @@ func TestCopyWithNothingOfItsOwnIsToldFromOneThatMayHave(t *testing.T) {
 		}
 	}
 }
+
+func TestSideSaysWhetherItWillBeDeclaredBad(t *testing.T) {
+	for _, spoilt := range []bool{false, true} {
+		m := holder(stonith())
+		m.mem.Groups["db"] = GroupMemory{Spoilt: spoilt}
+		c := conversing(t, m)
+		c.step(Storage{Resource: "r0", Known: true, Disks: []arbiter.Disk{{Own: arbiter.UpToDate}}})
+		measure, _ := first[Measure](c.told(leader.GroupAnswer{Task: &arbiter.Task{Recovery: 7, Round: 2}}))
+		said, _ := reported[leader.Measured](t, c.step(SideMeasured{Group: "db", Task: measure.Task}))
+		if said.Side.Distrusted != spoilt {
+			t.Errorf("its disk has failed: %t, and it says %t", spoilt, said.Side.Distrusted)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (a *applying) measured(c *Cluster, cmd Measured) Verdict {
 	}
 	// A moment may have come between two looks: then it is right the next time. Where it is
 	// not, that is said of what has not begun.
-	if err := cmd.Side.Check(); err != nil && (r.running() || r.Failure != err.Error()) {
+	if err := cmd.Side.Check(); err != nil && (r.running() || r.Failure == "") {
 		r.Failure = err.Error()
 		return refuse(NotMeasured, "the side of %s cannot be so: %v", cmd.Caller.Node, err)
 	}

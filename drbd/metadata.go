@@ -16,6 +16,9 @@ type Metadata struct {
 	// Clean says that the activity log was applied; else blocks that it names may
 	// differ as well. It is not while the disk is attached.
 	Clean bool
+	// Several says that there is more than one bitmap, as DRBD 9 has them with max-peers
+	// above 1: OutOfSync is of the last one alone, which is all that drbdmeta counts.
+	Several bool
 }
 
 // ParseMetadata reads the text of "drbdmeta dump-md" of either family: a text of
@@ -42,6 +45,8 @@ func ParseMetadata(text string) (Metadata, error) {
 		case err != nil:
 		case words[0] == "la-size-sect":
 			m.Size, sized = n<<9, true
+		case words[0] == "max-peers":
+			m.Several = n > 1
 		case words[0] == "bm-byte-per-bit":
 			perBit = n
 		case words[0] == "bits-set":

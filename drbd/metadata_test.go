@@ -19,6 +19,9 @@ func TestMetadataOfBothFamilies(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", file, got, err, want)
 		}
 	}
+	if got, err := ParseMetadata("version \"v09\";\nmax-peers 7;\nla-size-sect 8;\nbm-byte-per-bit 4096;\n# bits-set 1;\n"); err != nil || !got.Several {
+		t.Errorf("several bitmaps of which one is counted: %+v, %v", got, err)
+	}
 	for _, bad := range []string{"", "version \"v07\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n", "version \"v08\";\nbm-byte-per-bit 4096;\n# bits-set 1;\n", "version \"v08\";\nla-size-sect 8;\nbm-byte-per-bit 4096;\n bm {\n 0xffff"} {
 		if got, err := ParseMetadata(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)

@@ -34,6 +34,9 @@ type Side struct {
 	// Policies are the settings by which DRBD itself might decide whom to discard when this
 	// side meets the other one, each with how to mend it; none where that was not asked.
 	Policies []string `json:"drbd_policies,omitempty"`
+	// Distrusted says that this copy is declared bad before it takes the other one's data,
+	// for a disk of it has failed: then all of it is overwritten.
+	Distrusted bool `json:"distrusted,omitempty"`
 	// Tenures are the times for which this side was Primary, oldest first.
 	Tenures []Tenure `json:"tenures,omitempty"`
 	// Positions are what application probes printed; for people alone.

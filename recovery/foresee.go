@@ -21,10 +21,11 @@ func (p *Plan) Foresee(e Evidence) {
 }
 
 // overwritten is how many bytes of a victim's volume the resync may overwrite. Declared bad,
-// as on 8.4, a copy is overwritten as a whole, whatever became of each of its volumes.
+// as on 8.4 or after its disk has failed, a copy is overwritten as a whole, whatever became
+// of each of its volumes.
 func (e Evidence) overwritten(d Diagnosis, victim Node, i int) uint64 {
 	s := e.side(victim)
-	if d.Volumes[i].Full || d.full() && s.Family == drbd.Family84 {
+	if d.Volumes[i].Full || s.Distrusted || d.full() && s.Family == drbd.Family84 {
 		return s.Volumes[i].Size
 	}
 	return d.Volumes[i].AtMost

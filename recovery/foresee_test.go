@@ -72,6 +72,18 @@ func TestPlanOfMixedKindsKeepsAllThatIsOverwritten(t *testing.T) {
 	}
 }
 
+// A copy whose disk has failed is declared bad before it is given up, and overwritten as a
+// whole.
+func TestPlanKeepsAllOfACopyThatWillBeDeclaredBad(t *testing.T) {
+	e := split().with(func(e *Evidence) { e.Sides[1].Distrusted = true })
+	if p := planOf(t, e, "node-b"); p.Room("r0", 0) != 256*mib {
+		t.Errorf("%s are kept of node-b", Bytes(p.Room("r0", 0)))
+	}
+	if p := planOf(t, e, "node-a"); p.Room("r0", 0) == 256*mib {
+		t.Error("node-a's disk has not failed")
+	}
+}
+
 // A volume that is in step is kept as well, and needs no room for all of it: "no figure"
 // would stand for that.
 func TestVolumeInStepNeedsNoRoomForAllOfIt(t *testing.T) {

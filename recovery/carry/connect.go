@@ -23,7 +23,7 @@ type stage struct {
 	// finds the two split at their next handshake, whatever of it is overwritten by then.
 	split bool
 	// torn says that some volume was whole when it was decided on, and is not any more:
-	// it was overwritten in part, or declared bad. Both is of a copy that was kept.
+	// it was overwritten in part, or declared bad.
 	torn bool
 }
 
@@ -226,10 +226,13 @@ func (w work) giveUp(ctx context.Context, s stage) (Progress, error) {
 	if err := w.undecided(ctx); err != nil {
 		return Progress{}, err
 	}
+	name := w.step.Resource
 	if err := w.kept(ctx, s); err != nil {
+		if !s.alone() { // it may look for the survivor with the flag
+			err = errors.Join(err, w.DRBD.Disconnect(ctx, name))
+		}
 		return Progress{}, err
 	}
-	name := w.step.Resource
 	if s.looking() {
 		if at, ours := w.uttered[name]; ours && (time.Since(at) < w.again() || mutant.On(mutant.FlagGivenOnce)) {
 			return ready("%s waits for the survivor, to take its data", name), nil

@@ -150,11 +150,10 @@ func (s stage) marked(f drbd.Family, number int) *uint64 {
 }
 
 // more reports whether more of a volume is changed than when it was kept. Its disk was
-// attached anew since, so that what was written to it is not counted any more; a copy that
-// is declared bad has all marked.
+// attached anew since, so that what was written to it is not counted any more.
 func (s stage) more(f drbd.Family, k keep.Kept) bool {
 	now := s.marked(f, k.Number)
-	return k.Marked != nil && now != nil && *now > *k.Marked && s.written(k.Number) == 0 && !s.begun && s.WorstDisk() != drbd.DiskInconsistent
+	return k.Marked != nil && now != nil && *now > *k.Marked && s.written(k.Number) == 0 && !s.begun
 }
 
 // ErrUnkept says that what is kept of the victim's copy is not all that it has, or would
@@ -186,7 +185,7 @@ func (w work) kept(ctx context.Context, s stage) error {
 				return err
 			}
 		}
-		if at.over() || at.torn { // what is there now is not what was to be kept
+		if at.over() { // what is there now is not what was to be kept
 			continue
 		}
 		v := keep.Volume{Recovery: w.id, Group: w.group.Name, Resource: resource, Number: number, Generation: b.Generations}
@@ -218,10 +217,12 @@ func (w work) holds(ctx context.Context, s stage, v keep.Volume) error {
 	if err != nil || !found {
 		return errors.Join(err, errors.New("it is not kept yet, or was released"))
 	}
-	if is := s.written(v.Number); is != k.Written && is != 0 && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
+	// A copy that was declared bad, or that a resync has left half-way, is written to by DRBD.
+	bad := s.WorstDisk() == drbd.DiskInconsistent
+	if is := s.written(v.Number); !bad && is != k.Written && is != 0 && !mutant.On(mutant.WrittenSinceIgnored) { // 0: attached anew, and nothing written
 		return fmt.Errorf("it was written to after it was kept (%d KiB then, %d KiB now)", k.Written, is)
 	}
-	if s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
+	if !bad && s.more(w.plan.Family, k) && !mutant.On(mutant.WrittenSinceIgnored) {
 		return errors.New("it was written to after it was kept (more of it is changed, and its disk was attached anew)")
 	}
 	if err := w.Store.Check(ctx, k); err != nil {

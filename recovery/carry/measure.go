@@ -172,7 +172,7 @@ func (n *Node) stored(ctx context.Context, v *recovery.Volume, disk string) erro
 		return fmt.Errorf("read the metadata of %s: %w", v.Name(), err)
 	}
 	v.Generations, v.Size, v.Disk = line, md.Size, g.StoredDisk()
-	if md.Clean {
+	if md.Clean && !md.Several {
 		v.OutOfSync = &md.OutOfSync
 	}
 	if v.Size == 0 {

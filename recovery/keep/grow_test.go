@@ -23,6 +23,7 @@ func TestThickSnapshotGrowsWithWhatTheSurvivorWrites(t *testing.T) {
 		"more, and room":             {"|124000000|1073741824|vg0", 200 * mib, "lvextend --size 325371k vg0/", false},
 		"more, and little room":      {"|124000000|110000000|vg0", 200 * mib, "lvextend --size 224553k vg0/", false},
 		"a little more, and no room": {"|124000000|0|vg0", 104 * mib, "", false},
+		"hardly more, and no spare":  {"|112000000|0|vg0", 104 * mib, "", true},
 		"more, and no room":          {"|124000000|0|vg0", 200 * mib, "", true},
 		"all that there can be":      {"|1080000000|0|vg0", 0, "", false},
 		"a thin one":                 {"pool|1073741824|0|vg0", 200 * mib, "", false},

@@ -172,7 +172,9 @@ func (d LVM) Grow(ctx context.Context, k Kept, changes, free uint64) (uint64, er
 	} else {
 		err = fmt.Errorf("%w: %d bytes are left for it in volume group %s", ErrFull, free, f[3])
 	}
-	if has >= cowLeast(changes) {
+	// Half the spare is for what DRBD keeps beside the data, and for what the survivor writes
+	// while the resync runs.
+	if has >= min(cowLeast(changes)+cowSpare/2, cowLeast(k.Size)) {
 		return k.Bytes, nil
 	}
 	return 0, fmt.Errorf("the snapshot %s was made for less: it has %d bytes, and up to %d may be overwritten by now: %w", k.Source, has, changes, err)
