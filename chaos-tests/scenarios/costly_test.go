@@ -30,6 +30,9 @@ func TestScenariosThatTakeLonger(t *testing.T) {
 		"both copies are stale":                 bothCopiesAreStale,
 		"forced copy whose disk failed once":    forcedCopyWhoseDiskFailedOnce,
 		"machine with the good copy is lost":    machineWithTheGoodCopyIsLost,
+		"last holder alone after a cold start":  lastHolderAloneAfterAColdStart,
+		"watchdog that cannot serve":            watchdogThatCannotServe,
+		"fence path over the lost link":         fencePathOverTheLostLink,
 	}
 	if os.Getenv(allScenarios) == "" {
 		t.Logf("%d more with %s=1 (make scenarios-all)", len(stories), allScenarios)

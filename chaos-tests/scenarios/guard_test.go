@@ -160,7 +160,7 @@ func (s *story) agentSays(n *lab.Node, words ...string) func() error {
 // Somebody else has the watchdog open, or there is none, or its driver makes of 5 s
 // what the lease is too short for: the agent does not start, and says why. One that
 // is rounded to what there is room for counts as it is.
-func TestWatchdogThatCannotServeKeepsTheAgentFromStarting(t *testing.T) {
+func watchdogThatCannotServe(t *testing.T) {
 	s := begin(t)
 	n := s.standby
 	file := string(n.Name) + ".yaml"

