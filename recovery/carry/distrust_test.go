@@ -36,3 +36,19 @@ func TestACopyThatWasHalfMadeOutlivesALostLink(t *testing.T) {
 	w.sides["node-b"].disk = drbd.DiskInconsistent
 	must(t, w.recover(w.plan("node-b")))
 }
+
+// A connection with the flag may be on its way, or its command still run, when what was
+// kept is lost: the survivor must not be met then.
+func TestACopyThatIsNotKeptAnyMoreStopsLookingForTheSurvivor(t *testing.T) {
+	w := split(t)
+	p, n := w.plan("node-b"), w.node("node-b")
+	for _, kind := range []recovery.StepKind{recovery.Snapshot, recovery.Discard} {
+		_, err := n.Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: kind, Resource: "r0"}, "1")
+		must(t, err)
+	}
+	must(t, os.RemoveAll(w.store.Dir))
+	_, err := n.Do(t.Context(), p, recovery.Step{Node: "node-b", Kind: recovery.Discard, Resource: "r0"}, "1")
+	if last := w.log[len(w.log)-1]; !errors.Is(err, ErrUnkept) || last != "node-b disconnect" {
+		t.Errorf("%v, %q", err, w.log)
+	}
+}
